@@ -1,0 +1,3 @@
+//! The `rtap` command.
+
+fn main() {}
