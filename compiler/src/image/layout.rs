@@ -1,0 +1,283 @@
+//! Bytes in maps and ring-buffer records. All numbers are little-endian u64/i64 and
+//! 8-byte aligned unless said otherwise; a string slot is `width` bytes (a multiple of 8,
+//! greater than the string's cap), NUL-terminated and **zero-padded** to its width.
+
+use cranelift_entity::SecondaryMap;
+use serde::{Deserialize, Serialize};
+
+use crate::lir::{FormatId, Global, Histogram, StatLayout, Ty};
+
+/// Name of the memory-mappable one-element array map with header and scalars.
+pub const GLOBALS_MAP: &str = "rtap_globals";
+/// Name of the read-only one-element array map with string constants and tables.
+pub const RODATA_MAP: &str = "rtap_rodata";
+/// Name of the ring buffer.
+pub const EVENTS_MAP: &str = "rtap_events";
+/// Name of the array map with scratch frames.
+pub const FRAMES_MAP: &str = "rtap_frames";
+
+/// Offsets in the globals map's header.
+pub mod header {
+    /// [`super::SessionState`] of the session.
+    pub const STATE: u32 = 0;
+    /// PID of rtap itself, whose own activity handlers ignore; 0 when it is asked for.
+    pub const SELF_TGID: u32 = 8;
+    /// `target()`.
+    pub const TARGET_PID: u32 = 16;
+    /// CLOCK_REALTIME minus CLOCK_MONOTONIC, nanoseconds.
+    pub const REALTIME_OFFSET_NS: u32 = 24;
+    /// Run-time errors so far, of both executors.
+    pub const ERRORS: u32 = 32;
+    /// MAXERRORS: one more error than this ends the session.
+    pub const MAX_ERRORS: u32 = 40;
+    /// Handlers skipped so far.
+    pub const SKIPPED: u32 = 48;
+    /// Handlers in the kernel at this moment is not kept: detaching waits for them.
+    /// Size of the fixed part; the programs' counters follow, [`super::ProgramCounter::COUNT`]
+    /// words each, then the scalars.
+    pub const SIZE: u32 = 64;
+}
+
+/// What the session is doing; the value at [`header::STATE`]. Kernel handlers run only
+/// in `Running`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum SessionState {
+    /// `begin` probes are running.
+    Starting = 0,
+    /// Probes are live.
+    Running = 1,
+    /// `exit()` was called.
+    Stopping = 2,
+    /// Too many errors.
+    Error = 3,
+}
+
+/// Counters of one program, words in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ProgramCounter {
+    /// Records that found the ring buffer full.
+    Lost = 0,
+    /// Runs skipped for want of a scratch frame.
+    Skipped = 1,
+    /// Run-time errors.
+    Errors = 2,
+    /// Return probes without their entry.
+    Missed = 3,
+}
+
+impl ProgramCounter {
+    /// Words per program.
+    pub const COUNT: u32 = 4;
+
+    /// Offset in the globals map.
+    pub fn offset(self, program: u32) -> u32 {
+        header::SIZE + (program * Self::COUNT + self as u32) * 8
+    }
+}
+
+/// All layouts of an image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Size of the globals map's value, bytes.
+    pub globals_bytes: u32,
+    /// Where each script global lives.
+    pub globals: SecondaryMap<Global, Option<GlobalLayout>>,
+    /// Layouts of printed records and late strings; a record's `id` is the index. Number 0
+    /// is never used, so that zeroed memory is an empty late string.
+    pub records: Vec<RecordLayout>,
+}
+
+/// Where a global lives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum GlobalLayout {
+    /// In the globals map.
+    Scalar(Slot),
+    /// A scalar statistic: a one-element per-CPU array map.
+    Stat {
+        /// The map's name.
+        map: String,
+        /// The record.
+        record: StatRecord,
+    },
+    /// An array: a hash map.
+    Array(ArrayLayout),
+}
+
+/// A place for one integer or string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Slot {
+    /// Bytes from the start of the structure it is in.
+    pub offset: u32,
+    /// Its type.
+    pub ty: Ty,
+}
+
+impl Slot {
+    /// Bytes that it takes.
+    pub fn width(self) -> u32 {
+        width_bytes(self.ty)
+    }
+}
+
+/// Bytes that a value of type `ty` takes in a slot.
+pub fn width_bytes(ty: Ty) -> u32 {
+    match ty {
+        Ty::I64 => 8,
+        Ty::Str { cap, .. } => (cap + 1).next_multiple_of(8),
+    }
+}
+
+/// An array's map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArrayLayout {
+    /// The map's name.
+    pub map: String,
+    /// Kind of map.
+    pub kind: MapKind,
+    /// Most entries.
+    pub max_entries: u32,
+    /// Key parts, packed without gaps.
+    pub keys: Vec<Slot>,
+    /// Bytes of the key.
+    pub key_bytes: u32,
+    /// The value.
+    pub value: ValueLayout,
+}
+
+/// Kinds of hash maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MapKind {
+    /// BPF_MAP_TYPE_HASH
+    Hash,
+    /// BPF_MAP_TYPE_LRU_HASH
+    LruHash,
+    /// BPF_MAP_TYPE_PERCPU_HASH
+    PerCpuHash,
+    /// BPF_MAP_TYPE_LRU_PERCPU_HASH
+    LruPerCpuHash,
+}
+
+/// An element.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ValueLayout {
+    /// One integer or string at offset 0.
+    Plain(Slot),
+    /// A statistic; per CPU.
+    Stat(StatRecord),
+}
+
+impl ValueLayout {
+    /// Bytes of the map's value.
+    pub fn bytes(&self) -> u32 {
+        match self {
+            ValueLayout::Plain(slot) => slot.width(),
+            ValueLayout::Stat(record) => record.bytes,
+        }
+    }
+}
+
+/// A statistic in memory: words at these offsets (bytes). Zeroed memory is an empty
+/// statistic: minimum and maximum are kept as unsigned numbers that only grow,
+/// `max = value ^ 1<<63` and `min = !(value ^ 1<<63)`, and mean nothing while the count is 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatRecord {
+    /// What it keeps.
+    pub layout: StatLayout,
+    /// The count.
+    pub count: u32,
+    /// The sum.
+    pub sum: Option<u32>,
+    /// The minimum.
+    pub min: Option<u32>,
+    /// The maximum.
+    pub max: Option<u32>,
+    /// Sum of squares, low word then high word (an unsigned 128-bit number).
+    pub squares: Option<u32>,
+    /// First bucket of each histogram.
+    pub histograms: Vec<u32>,
+    /// Size, bytes.
+    pub bytes: u32,
+}
+
+impl StatRecord {
+    /// Lays out what `layout` needs.
+    pub fn new(layout: StatLayout) -> Self {
+        let mut bytes = 0;
+        let mut take = |words: usize| {
+            let at = bytes;
+            bytes += words as u32 * 8;
+            at
+        };
+        let count = take(1);
+        let sum = layout.sum.then(|| take(1));
+        let min = layout.min.then(|| take(1));
+        let max = layout.max.then(|| take(1));
+        let squares = layout.variance.is_some().then(|| take(2));
+        let histograms = layout
+            .histograms
+            .iter()
+            .map(|h: &Histogram| take(h.buckets()))
+            .collect();
+        StatRecord {
+            count,
+            sum,
+            min,
+            max,
+            squares,
+            histograms,
+            bytes,
+            layout,
+        }
+    }
+}
+
+/// What a record in the ring buffer begins with: a u32 kind, a u32 id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RecordKind {
+    /// Printed output; id is the [`RecordLayout`]'s index.
+    Print = 0,
+    /// A run-time error; id is the program's number. Two i64 follow, site and argument,
+    /// then a variable string: the message buffer.
+    Error = 1,
+    /// `exit()` was called: wakes the reader up. No more follows.
+    Exit = 2,
+    /// A histogram (`print(@hist_log(x))`): id is the [`RecordLayout`]'s index, whose
+    /// fields are the bucket counts' source; the buckets follow as i64.
+    Hist = 3,
+}
+
+/// Bytes of a record's head: u32 kind, u32 id.
+pub const RECORD_HEAD_BYTES: u32 = 8;
+
+/// The body of a printed record (after its head), or of a late string (after a u32 id and
+/// four bytes of padding).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordLayout {
+    /// How it is printed.
+    pub format: FormatId,
+    /// Its arguments, one after another.
+    pub fields: Vec<Field>,
+}
+
+/// An argument in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Field {
+    /// An i64.
+    Int,
+    /// A string slot of this many bytes; its text ends at the first NUL. A late one holds
+    /// the nested record.
+    Fixed {
+        /// Bytes, a multiple of 8.
+        width: u32,
+        /// Whether it holds a nested record.
+        late: bool,
+    },
+    /// A u64 length, then that many bytes, then padding to a multiple of 8.
+    Variable {
+        /// Whether it holds a nested record.
+        late: bool,
+    },
+}

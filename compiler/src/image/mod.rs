@@ -1,0 +1,62 @@
+//! The image: what the compiler hands to the runtime.
+//!
+//! On disk and in memory it is one ELF object (`elf` writes it):
+//! * one section per eBPF program, named after its kind and handler, plus `.text` with
+//!   the subprograms;
+//! * `.maps` with BTF-defined maps, `.BTF`, `.BTF.ext` (function and line information
+//!   pointing at script lines, and CO-RE relocations);
+//! * `.rtap`: [`Meta`], encoded by postcard, which says how to attach, how to read maps and
+//!   records, and holds the LIR of user-side handlers.
+//!
+//! [`attach`] says what a handler is attached to, [`layout`] how bytes in maps and records
+//! are laid out. Both are shared with the runtime and with the LIR interpreter.
+
+pub mod attach;
+pub mod layout;
+
+pub use attach::*;
+pub use layout::*;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lir::{HandlerId, Module};
+
+/// Version of [`Meta`]'s encoding; an image of another version is refused.
+pub const META_VERSION: u32 = 1;
+
+/// Name of the ELF section that holds [`Meta`].
+pub const META_SECTION: &str = ".rtap";
+
+/// Everything the runtime needs besides programs and maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// [`META_VERSION`].
+    pub version: u32,
+    /// Kernel release the image was compiled against, and a hash of its BTF (0 if it was
+    /// not needed). When the running kernel has the same, CO-RE relocation is skipped.
+    pub kernel_release: String,
+    /// See `kernel_release`.
+    pub btf_hash: u64,
+    /// The program in LIR. Kernel handlers' functions are kept too, for error messages
+    /// and for `rtap run --interpret`-style tests.
+    pub module: Module,
+    /// The loaded programs.
+    pub programs: Vec<Program>,
+    /// How globals, arrays and records are laid out.
+    pub layout: Layout,
+    /// Names of the source files and their text, for messages (`FileId` is the index).
+    pub files: Vec<(String, String)>,
+}
+
+/// One eBPF program of the image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// The ELF symbol of its entry.
+    pub symbol: String,
+    /// The handler it runs.
+    pub handler: HandlerId,
+    /// Index of its counters in the globals header.
+    pub counters: u32,
+    /// Whether it is only the entry half of a return probe, saving arguments.
+    pub entry_half: bool,
+}

@@ -1,0 +1,431 @@
+//! The module: what functions refer to.
+
+use bstr::BString;
+use cranelift_entity::PrimaryMap;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CoreId, FormatId, Func, Function, Global, HandlerId, RegexId, SiteId, Space, StatField, StrId,
+    Ty, UserFn,
+};
+use crate::image::Point;
+
+/// A whole program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Module {
+    /// Script globals, in the order of their declaration.
+    pub globals: PrimaryMap<Global, GlobalData>,
+    /// String constants, each once.
+    pub strings: PrimaryMap<StrId, BString>,
+    /// Print formats.
+    pub formats: PrimaryMap<FormatId, Format>,
+    /// Places that raise errors.
+    pub sites: PrimaryMap<SiteId, Site>,
+    /// Relocatable kernel facts.
+    pub core: PrimaryMap<CoreId, Core>,
+    /// Regular expressions, as their source text.
+    pub regexes: PrimaryMap<RegexId, BString>,
+    /// Functions, handlers' bodies included. A callee stands before its callers unless
+    /// they recurse.
+    pub functions: PrimaryMap<Func, Function>,
+    /// Handlers, in the order of the script.
+    pub handlers: PrimaryMap<HandlerId, Handler>,
+    /// `-D` limits.
+    pub limits: Limits,
+}
+
+/// A script global.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GlobalData {
+    /// Name in the script.
+    pub name: String,
+    /// What it holds.
+    pub kind: GlobalKind,
+    /// Whether it is printed at exit: written somewhere and read nowhere.
+    pub print_at_end: bool,
+    /// Whether handlers of different programs, or of both executors, update it.
+    pub shared: bool,
+}
+
+/// What a global holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum GlobalKind {
+    /// An integer or string, with its initial value.
+    Scalar {
+        /// Its type.
+        ty: Ty,
+        /// Its initial value.
+        init: Init,
+    },
+    /// A scalar statistic.
+    Stat(StatLayout),
+    /// An associative array.
+    Array {
+        /// Types of the 1-9 keys.
+        keys: Vec<Ty>,
+        /// What each element holds.
+        value: ElementKind,
+        /// Most elements.
+        max_entries: u32,
+        /// Whether the oldest element makes room for a new one (`%`).
+        wrap: bool,
+    },
+}
+
+/// An array's elements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ElementKind {
+    /// Integers or strings.
+    Plain(Ty),
+    /// Statistics.
+    Stat(StatLayout),
+}
+
+/// An initial value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Init {
+    /// For `Ty::I64`.
+    Int(i64),
+    /// For strings.
+    Str(BString),
+}
+
+/// What a statistic must keep: only what the script's operators read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatLayout {
+    /// Whether the sum is kept (also for the average). The count always is.
+    pub sum: bool,
+    /// Whether the minimum is kept.
+    pub min: bool,
+    /// Whether the maximum is kept.
+    pub max: bool,
+    /// Whether mean and sum of squared differences are kept, with the script's bit shift.
+    pub variance: Option<u8>,
+    /// Histograms, each distinct one once.
+    pub histograms: Vec<Histogram>,
+}
+
+impl StatLayout {
+    /// Makes sure `field` can be read.
+    pub fn require(&mut self, field: StatField) {
+        match field {
+            StatField::Count => {}
+            StatField::Sum => self.sum = true,
+            StatField::Min => self.min = true,
+            StatField::Max => self.max = true,
+            StatField::Avg => self.sum = true,
+            StatField::Variance(shift) => {
+                self.sum = true;
+                self.variance = Some(shift);
+            }
+        }
+    }
+}
+
+/// A histogram's buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Histogram {
+    /// `@hist_log`: 128 buckets, bucket 64 holds 0, 65 holds 1, 66 holds 2-3, and below 64
+    /// the negative ones mirror this.
+    Log,
+    /// `@hist_linear`: one underflow bucket, one for each step, one overflow bucket.
+    Linear {
+        /// Lower end.
+        low: i64,
+        /// Upper end.
+        high: i64,
+        /// Width of a bucket, at least 1.
+        width: i64,
+    },
+}
+
+impl Histogram {
+    /// Number of buckets, the overflow buckets included.
+    pub fn buckets(self) -> usize {
+        match self {
+            Histogram::Log => 128,
+            Histogram::Linear { low, high, width } => ((high - low) / width) as usize + 3,
+        }
+    }
+
+    /// The bucket that `value` counts in.
+    pub fn bucket_of(self, value: i64) -> usize {
+        match self {
+            Histogram::Log => match value {
+                0 => 64,
+                v if v > 0 => 64 + (64 - v.leading_zeros() as usize),
+                v => 64 - (64 - v.unsigned_abs().leading_zeros() as usize),
+            },
+            Histogram::Linear { low, high, width } => {
+                if value < low {
+                    0
+                } else if value > high {
+                    self.buckets() - 1
+                } else {
+                    1 + ((value - low) / width) as usize
+                }
+            }
+        }
+    }
+}
+
+/// Where printed text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Channel {
+    /// Standard output, or `-o`'s file.
+    Out,
+    /// `warn()`: standard error with the `WARNING: ` prefix.
+    Warn,
+    /// `log()`: standard output, its own line.
+    Log,
+    /// `system()`: run by the runtime, in order.
+    System,
+    /// `printk()` (guru).
+    Printk,
+}
+
+/// A print or `sprintf` format with its arguments' order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Format {
+    /// Text and conversions.
+    pub pieces: Vec<Piece>,
+    /// Where the text goes (printing only).
+    pub channel: Channel,
+}
+
+/// A part of a format.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Piece {
+    /// Text as it is.
+    Text(BString),
+    /// A conversion; takes one argument, and one more before it for each `*`.
+    Conv(Conv),
+    /// The string that a user-space function makes of the next `n` arguments.
+    Call(UserFn, u8),
+}
+
+/// A printf conversion.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Conv {
+    /// At most one flag.
+    pub flag: Option<ConvFlag>,
+    /// Least width.
+    pub width: ConvSize,
+    /// Precision.
+    pub precision: ConvSize,
+    /// What is printed.
+    pub kind: ConvKind,
+}
+
+/// A conversion's flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ConvFlag {
+    /// `0`
+    Zero,
+    /// `+`
+    Plus,
+    /// `-`
+    Left,
+    /// ` `
+    Space,
+    /// `#`
+    Alternate,
+}
+
+/// A width or precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ConvSize {
+    /// Not given.
+    None,
+    /// Given.
+    Fixed(u32),
+    /// `*`: the next argument.
+    Arg,
+}
+
+/// What a conversion prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ConvKind {
+    /// `%d`, `%i`
+    Decimal,
+    /// `%u`
+    Unsigned,
+    /// `%o`
+    Octal,
+    /// `%x`
+    HexLower,
+    /// `%X`
+    HexUpper,
+    /// `%p`
+    Pointer,
+    /// `%c`
+    Char,
+    /// `%s`
+    Str,
+    /// `%b`: the number's bytes, width 1, 2, 4 or 8 of them.
+    Binary,
+    /// `%m`: raw bytes of memory; the argument is a string that holds them.
+    Memory,
+    /// `%M`: the same in hex.
+    MemoryHex,
+}
+
+/// A place that raises errors.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Site {
+    /// What goes wrong there.
+    pub kind: ErrorKind,
+    /// What the message names: `identifier 'x'`, `operator '/'`.
+    pub near: String,
+    /// `file:line:column`.
+    pub position: String,
+}
+
+/// What can go wrong while a script runs. `arg` below is the error's integer argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ErrorKind {
+    /// `division by 0`
+    DivisionByZero,
+    /// `Array overflow, check MAXMAPENTRIES (n)`
+    ArrayOverflow {
+        /// The array's size.
+        max_entries: u32,
+    },
+    /// `empty aggregate`
+    EmptyStat,
+    /// `histogram index out of range`; arg is the index.
+    HistRange,
+    /// `kernel` or `user read fault at 0x…`; arg is the address.
+    ReadFault(Space),
+    /// `MAXACTION exceeded`
+    MaxAction,
+    /// `MAXNESTING exceeded`
+    MaxNesting,
+    /// The text given to `error()`.
+    Script,
+    /// `return probe without its entry`
+    NoEntry,
+    /// `Array too big to iterate`
+    IterationTooBig,
+    /// A user-space function's own message, in the message buffer.
+    UserFn,
+    /// No overload of the function took the call.
+    NoOverload,
+    /// `matched()` with a number that is no sub-expression; arg is the number.
+    MatchRange,
+}
+
+/// A kernel fact that the loader relocates (CO-RE).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Core {
+    /// Which fact.
+    pub kind: CoreKind,
+    /// Name of the root type (`task_struct`), for messages.
+    pub type_name: String,
+    /// Type id in the BTF the script was compiled against.
+    pub type_id: u32,
+    /// Module whose BTF that is; `None` for vmlinux.
+    pub module: Option<String>,
+    /// CO-RE access string (`0:1:3`).
+    pub access: String,
+    /// The value on the kernel it was compiled against.
+    pub value: i64,
+}
+
+/// CO-RE relocation kinds (numbers of enum bpf_core_relo_kind).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CoreKind {
+    /// Byte offset of a field.
+    FieldByteOffset,
+    /// Size of a field in bytes.
+    FieldByteSize,
+    /// Whether the field exists.
+    FieldExists,
+    /// Left shift for a bit field in a u64.
+    FieldLshift,
+    /// Right shift for a bit field in a u64.
+    FieldRshift,
+    /// Size of a type.
+    TypeSize,
+    /// An enumerator's value.
+    EnumValue,
+}
+
+/// Which executor runs a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Exec {
+    /// eBPF.
+    Kernel,
+    /// The interpreter.
+    User,
+}
+
+/// What the context of a kernel handler is; decides which `ctx.*` operations it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Context {
+    /// No context at all: user-side handlers.
+    None,
+    /// Raw tracepoint: an array of u64 arguments.
+    RawTracepoint,
+    /// The same with BTF types known to the verifier.
+    BtfTracepoint,
+    /// Function entry by trampoline: an array of u64 arguments.
+    Fentry,
+    /// Function return by trampoline: arguments, then the return value.
+    Fexit {
+        /// Number of arguments before the return value.
+        args: u8,
+    },
+    /// struct pt_regs: kprobe, kretprobe, uprobe, uretprobe.
+    Regs,
+    /// struct bpf_perf_event_data.
+    PerfEvent,
+}
+
+/// A handler: a body and the points that run it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Handler {
+    /// The probe as written, for messages (`probe kernel.trace("sched_switch")`).
+    pub name: String,
+    /// Its body: no parameters, no result.
+    pub func: Func,
+    /// Who runs it.
+    pub exec: Exec,
+    /// What its context is.
+    pub context: Context,
+    /// What it is attached to. `Env::Point` is the index into this list.
+    pub points: Vec<Point>,
+}
+
+/// Limits that `-D` sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// MAXSTRINGLEN: bytes of a string, its NUL included.
+    pub max_string_len: u32,
+    /// MAXACTION: statements in one run of a kernel handler.
+    pub max_action: u32,
+    /// MAXACTION_INTERRUPTIBLE: the same in `begin` and `end`.
+    pub max_action_interruptible: u32,
+    /// MAXMAPENTRIES.
+    pub max_map_entries: u32,
+    /// MAXERRORS.
+    pub max_errors: u32,
+    /// MAXSKIPPED.
+    pub max_skipped: u32,
+    /// MAXNESTING.
+    pub max_nesting: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_string_len: 512,
+            max_action: 1000,
+            max_action_interruptible: 10_000,
+            max_map_entries: 2048,
+            max_errors: 0,
+            max_skipped: 100,
+            max_nesting: 10,
+        }
+    }
+}

@@ -1,0 +1,624 @@
+//! Operations. One row each: operands, result, failure, where it can run.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CoreId, FormatId, Func, Global, RegexId, SiteId, StrId, Ty, Value};
+
+/// Two-operand integer arithmetic that cannot fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BinOp {
+    /// Wrapping sum.
+    Add,
+    /// Wrapping difference.
+    Sub,
+    /// Wrapping product.
+    Mul,
+    /// Bitwise and.
+    And,
+    /// Bitwise or.
+    Or,
+    /// Bitwise exclusive or.
+    Xor,
+    /// Left shift, count modulo 64.
+    Shl,
+    /// Logical right shift, count modulo 64.
+    Shr,
+    /// Arithmetic right shift, count modulo 64.
+    Sar,
+}
+
+/// Comparisons; the result is 0 or 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CmpOp {
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Ne,
+    /// Signed less.
+    Lt,
+    /// Signed less or equal.
+    Le,
+    /// Signed greater.
+    Gt,
+    /// Signed greater or equal.
+    Ge,
+    /// Unsigned less (made by the compiler, not by scripts).
+    Ult,
+}
+
+/// Numbers that the surroundings of a handler give, none of which can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Env {
+    /// `tgid << 32 | tid` of the current task, as bpf_get_current_pid_tgid gives it.
+    PidTgid,
+    /// `gid << 32 | uid` of the current task.
+    UidGid,
+    /// Number of the CPU.
+    Cpu,
+    /// CLOCK_MONOTONIC, nanoseconds.
+    KtimeNs,
+    /// CLOCK_BOOTTIME, nanoseconds (kernel 5.8).
+    BootNs,
+    /// CLOCK_REALTIME, nanoseconds since the epoch: monotonic time plus the offset that the
+    /// runtime keeps in the globals header.
+    RealNs,
+    /// Jiffies.
+    Jiffies,
+    /// Address of the current `task_struct`.
+    CurrentTask,
+    /// Cgroup id of the current task.
+    CgroupId,
+    /// 32 random bits.
+    Random,
+    /// Which of the handler's points fired (its index).
+    Point,
+    /// `target()`: PID given by `-x` or of `-c`'s child, else 0.
+    TargetPid,
+}
+
+/// A register of the traced context, in the architecture's pt_regs order of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CtxReg {
+    /// Argument register `n` (0-based) of the C calling convention.
+    Arg(u8),
+    /// Argument register `n` of the system-call convention.
+    SyscallArg(u8),
+    /// The return value's register.
+    Ret,
+    /// Instruction pointer.
+    Ip,
+    /// Stack pointer.
+    Sp,
+    /// Frame pointer.
+    Fp,
+    /// A register by its DWARF number.
+    Dwarf(u8),
+}
+
+/// Which address space an address is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Space {
+    /// The kernel's.
+    Kernel,
+    /// The current task's.
+    User,
+}
+
+/// What is read of a statistic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum StatField {
+    /// Number of values; 0 for an empty statistic.
+    Count,
+    /// Their sum; 0 for an empty statistic.
+    Sum,
+    /// The least; fails when empty.
+    Min,
+    /// The greatest; fails when empty.
+    Max,
+    /// Sum / count, truncated towards zero; fails when empty.
+    Avg,
+    /// Variance with the given bit shift; fails when empty.
+    Variance(u8),
+}
+
+/// How a foreach goes through its array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SortBy {
+    /// Key number `n`.
+    Key(u8),
+    /// The element's value.
+    Value,
+    /// A field of the element's statistic.
+    Stat(StatField),
+}
+
+/// The order of a foreach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Sort {
+    /// What decides.
+    pub by: SortBy,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// Functions that exist in user space only, by name: `ctime`, `symname`, `system`. The
+/// executors and renderers look them up in one table (`runtime/src/userfn`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UserFn(pub String);
+
+/// Where an operation can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In either executor.
+    Both,
+    /// In kernel handlers only (it needs a traced context).
+    Kernel,
+    /// In user space only.
+    User,
+}
+
+/// An operation. Operands come first, then immediates. `site` is where its error is from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Op {
+    // ---- integers -------------------------------------------------------------
+    /// `iconst n`.
+    Const(i64),
+    /// A relocatable kernel fact as a number (field offset, size, enumerator).
+    Core(CoreId),
+    /// Arithmetic.
+    Bin(BinOp, Value, Value),
+    /// Comparison of integers: 0 or 1.
+    Cmp(CmpOp, Value, Value),
+    /// Keep the low `bits` (1-63) of the value and extend them.
+    Extend {
+        /// Operand.
+        value: Value,
+        /// How many low bits are kept.
+        bits: u8,
+        /// Sign- or zero-extend.
+        signed: bool,
+    },
+    /// C's `/`; fails on a zero divisor.
+    Div(Value, Value, SiteId),
+    /// C's `%`; fails on a zero divisor.
+    Rem(Value, Value, SiteId),
+
+    // ---- strings ----------------------------------------------------------------
+    /// A constant.
+    StrConst(StrId),
+    /// All operands one after another.
+    StrConcat(Vec<Value>),
+    /// The operand, cut to the result's `cap` or just given a wider type.
+    StrCut(Value),
+    /// -1, 0 or 1, by unsigned bytes.
+    StrCmp(Value, Value),
+    /// 1 if equal.
+    StrEq(Value, Value),
+    /// Length in bytes.
+    StrLen(Value),
+    /// Byte `.1` of the string, 0-255; 0 outside of it.
+    StrByte(Value, Value),
+    /// `substr(s, start, length)`: "" if start or length is out of range.
+    StrSub(Value, Value, Value),
+    /// Offset of the first occurrence of `.1` in `.0`, or -1.
+    StrFind(Value, Value),
+    /// A one-byte string (empty for 0) of the low eight bits.
+    StrFromByte(Value),
+    /// C's strtol(s, base) with 64 bits, saturating; base 0, or 2 to 36, else 0 results.
+    StrToInt(Value, Value),
+    /// `sprintf`.
+    StrFormat(FormatId, Vec<Value>),
+    /// `sprintf` left to user space: makes a late string.
+    StrLate(FormatId, Vec<Value>),
+    /// 1 if the regular expression matches anywhere; remembers the sub-matches.
+    StrMatch(RegexId, Value),
+    /// Text of sub-match `.0` of the last successful `StrMatch` in this handler run.
+    Matched(Value, SiteId),
+    /// Number of sub-expressions of the last successful `StrMatch`.
+    MatchedGroups,
+    /// The string with non-printable bytes, quotes and backslashes escaped as C would
+    /// (octal), in double quotes, with `...` after the closing quote when it was cut.
+    StrQuote(Value),
+
+    // ---- surroundings ---------------------------------------------------------------
+    /// A number from the surroundings.
+    Env(Env),
+    /// `comm` of the current task; the result has cap 15.
+    Comm,
+    /// Argument `n` of a raw tracepoint or of a function by fentry/fexit, as a 64-bit slot.
+    CtxArg(u8),
+    /// What the traced function returned, by fexit.
+    CtxRet,
+    /// A register by pt_regs (kprobe, uprobe, perf event).
+    CtxReg(CtxReg),
+    /// An integer out of the program's context structure.
+    CtxLoad {
+        /// Offset in bytes.
+        offset: u32,
+        /// Size in bytes: 1, 2, 4, 8.
+        size: u8,
+        /// Sign- or zero-extend.
+        signed: bool,
+    },
+    /// Entry-time argument `n` saved for a return probe by its entry program (`Point::entry`);
+    /// fails when the entry was missed.
+    EntryArg(u8, SiteId),
+
+    // ---- traced memory -----------------------------------------------------------------
+    /// Read an integer; fails on a bad address, which is the error's argument.
+    MemRead {
+        /// Address.
+        addr: Value,
+        /// Address space.
+        space: Space,
+        /// Size in bytes: 1, 2, 4, 8.
+        size: u8,
+        /// Sign- or zero-extend.
+        signed: bool,
+        /// Error site.
+        site: SiteId,
+    },
+    /// Read a NUL-terminated string, at most the result's `cap` bytes; fails on a bad address.
+    MemReadStr {
+        /// Address.
+        addr: Value,
+        /// Address space.
+        space: Space,
+        /// Error site.
+        site: SiteId,
+    },
+    /// Read up to `len` bytes, stop at a NUL, at most the result's `cap`.
+    MemReadStrN {
+        /// Address.
+        addr: Value,
+        /// Most bytes to take.
+        len: Value,
+        /// Address space.
+        space: Space,
+        /// Error site.
+        site: SiteId,
+    },
+
+    // ---- globals ----------------------------------------------------------------------------
+    /// The value of a scalar.
+    GlobalGet(Global),
+    /// Assign a scalar.
+    GlobalSet(Global, Value),
+    /// Add to an integer scalar, atomically.
+    GlobalAdd(Global, Value),
+    /// Add to an integer scalar, atomically; the result is the value before.
+    GlobalFetchAdd(Global, Value),
+    /// An element, 0 or "" if there is none.
+    ArrayGet(Global, Vec<Value>),
+    /// 1 if there is such an element (arrays of statistics too).
+    ArrayHas(Global, Vec<Value>),
+    /// Assign an element; fails when the array is full.
+    ArraySet(Global, Vec<Value>, Value, SiteId),
+    /// Add to an integer element (absent counts as 0), atomically; fails when full.
+    ArrayAdd(Global, Vec<Value>, Value, SiteId),
+    /// The same; the result is the value before.
+    ArrayFetchAdd(Global, Vec<Value>, Value, SiteId),
+    /// Remove an element, if there.
+    ArrayDel(Global, Vec<Value>),
+    /// Remove the elements whose keys equal the given ones; `None` matches all. Also
+    /// empties a whole array, and resets a scalar or scalar statistic (no keys).
+    Clear(Global, Vec<Option<Value>>),
+    /// 1 if there is an element with these keys; `None` matches all.
+    ArrayHasSlice(Global, Vec<Option<Value>>),
+    /// `s <<< v`, with keys for an array of statistics; fails when the array is full.
+    StatPush(Global, Vec<Value>, Value, SiteId),
+    /// A number out of a statistic, merged over the CPUs; see [`StatField`].
+    StatGet(Global, Vec<Value>, StatField, SiteId),
+    /// Count in histogram bucket number `.2` (the global's one histogram, or the `.3`rd);
+    /// fails out of range or when the statistic is empty.
+    StatBucket(Global, Vec<Value>, Value, u8, SiteId),
+    /// Begin a foreach: result is a handle for `IterNext`. Slices: `None` matches all.
+    IterBegin {
+        /// The array.
+        array: Global,
+        /// One per key.
+        slice: Vec<Option<Value>>,
+        /// Order; unordered if absent.
+        sort: Option<Sort>,
+        /// Most elements taken.
+        limit: Option<Value>,
+        /// Error site (no memory for the snapshot, nested too deep).
+        site: SiteId,
+    },
+    /// Give an iteration up (on every way out of its loop).
+    IterEnd(Value),
+
+    // ---- effects ----------------------------------------------------------------------------------
+    /// Print.
+    Emit(FormatId, Vec<Value>),
+    /// Print a statistic's histogram number `.2` as SystemTap lays it out; fails when empty.
+    EmitHist(Global, Vec<Value>, u8, SiteId),
+    /// `exit()`.
+    RequestExit,
+    /// Put a string into the handler run's error message buffer.
+    ErrSet(Value),
+    /// The message of the error (site, argument).
+    ErrText(Value, Value),
+    /// Call a function of the module; can fail if the callee can.
+    Call(Func, Vec<Value>),
+    /// Call a function of user space. The result's type is the value's; no value, no result.
+    User(UserFn, Vec<Value>, SiteId),
+}
+
+impl Op {
+    /// The error site, if the operation can fail. Calls can always fail.
+    pub fn site(&self) -> Option<SiteId> {
+        match self {
+            Op::Div(.., site)
+            | Op::Rem(.., site)
+            | Op::Matched(.., site)
+            | Op::EntryArg(.., site)
+            | Op::MemRead { site, .. }
+            | Op::MemReadStr { site, .. }
+            | Op::MemReadStrN { site, .. }
+            | Op::ArraySet(.., site)
+            | Op::ArrayAdd(.., site)
+            | Op::ArrayFetchAdd(.., site)
+            | Op::StatPush(.., site)
+            | Op::StatBucket(.., site)
+            | Op::IterBegin { site, .. }
+            | Op::EmitHist(.., site)
+            | Op::User(.., site) => Some(*site),
+            Op::StatGet(_, _, field, site) => match field {
+                StatField::Count | StatField::Sum => None,
+                StatField::Min | StatField::Max | StatField::Avg | StatField::Variance(_) => {
+                    Some(*site)
+                }
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether the operation can raise an error.
+    pub fn can_fail(&self) -> bool {
+        matches!(self, Op::Call(..)) || self.site().is_some()
+    }
+
+    /// Whether the result depends on the operands alone and nothing else happens: such an
+    /// operation may be removed, merged with an equal one, or moved.
+    pub fn is_pure(&self) -> bool {
+        matches!(
+            self,
+            Op::Const(_)
+                | Op::Core(_)
+                | Op::Bin(..)
+                | Op::Cmp(..)
+                | Op::Extend { .. }
+                | Op::StrConst(_)
+                | Op::StrConcat(_)
+                | Op::StrCut(_)
+                | Op::StrCmp(..)
+                | Op::StrEq(..)
+                | Op::StrLen(_)
+                | Op::StrByte(..)
+                | Op::StrSub(..)
+                | Op::StrFind(..)
+                | Op::StrFromByte(_)
+                | Op::StrToInt(..)
+                | Op::StrFormat(..)
+                | Op::StrLate(..)
+                | Op::StrQuote(_)
+                | Op::Env(
+                    Env::PidTgid
+                        | Env::UidGid
+                        | Env::CurrentTask
+                        | Env::CgroupId
+                        | Env::Point
+                        | Env::TargetPid
+                )
+                | Op::CtxArg(_)
+                | Op::CtxRet
+                | Op::CtxReg(_)
+                | Op::CtxLoad { .. }
+        )
+    }
+
+    /// Whether the operation may be removed when its result is not used.
+    pub fn is_removable(&self) -> bool {
+        self.is_pure()
+            || matches!(
+                self,
+                Op::Env(_)
+                    | Op::Comm
+                    | Op::GlobalGet(_)
+                    | Op::ArrayGet(..)
+                    | Op::ArrayHas(..)
+                    | Op::ArrayHasSlice(..)
+            )
+    }
+
+    /// Where the operation can run.
+    pub fn place(&self) -> Place {
+        match self {
+            Op::CtxArg(_) | Op::CtxRet | Op::CtxReg(_) | Op::CtxLoad { .. } | Op::EntryArg(..) => {
+                Place::Kernel
+            }
+            Op::User(..) => Place::User,
+            _ => Place::Both,
+        }
+    }
+
+    /// Calls `f` on every operand, in order.
+    pub fn for_each_operand(&self, mut f: impl FnMut(Value)) {
+        self.clone().for_each_operand_mut(|v| f(*v));
+    }
+
+    /// Calls `f` on every operand, in order, to change it.
+    pub fn for_each_operand_mut(&mut self, mut f: impl FnMut(&mut Value)) {
+        fn all(values: &mut [Value], mut f: impl FnMut(&mut Value)) {
+            for value in values {
+                f(value);
+            }
+        }
+        match self {
+            Op::Const(_)
+            | Op::Core(_)
+            | Op::StrConst(_)
+            | Op::MatchedGroups
+            | Op::Env(_)
+            | Op::Comm
+            | Op::CtxArg(_)
+            | Op::CtxRet
+            | Op::CtxReg(_)
+            | Op::CtxLoad { .. }
+            | Op::EntryArg(..)
+            | Op::GlobalGet(_)
+            | Op::RequestExit => {}
+            Op::Bin(_, a, b)
+            | Op::Cmp(_, a, b)
+            | Op::Div(a, b, _)
+            | Op::Rem(a, b, _)
+            | Op::StrCmp(a, b)
+            | Op::StrEq(a, b)
+            | Op::StrByte(a, b)
+            | Op::StrFind(a, b)
+            | Op::StrToInt(a, b)
+            | Op::ErrText(a, b) => {
+                f(a);
+                f(b);
+            }
+            Op::Extend { value: a, .. }
+            | Op::StrCut(a)
+            | Op::StrLen(a)
+            | Op::StrFromByte(a)
+            | Op::StrMatch(_, a)
+            | Op::Matched(a, _)
+            | Op::StrQuote(a)
+            | Op::MemRead { addr: a, .. }
+            | Op::MemReadStr { addr: a, .. }
+            | Op::GlobalSet(_, a)
+            | Op::GlobalAdd(_, a)
+            | Op::GlobalFetchAdd(_, a)
+            | Op::IterEnd(a)
+            | Op::ErrSet(a) => f(a),
+            Op::StrSub(a, b, c) => {
+                f(a);
+                f(b);
+                f(c);
+            }
+            Op::MemReadStrN { addr, len, .. } => {
+                f(addr);
+                f(len);
+            }
+            Op::StrConcat(args)
+            | Op::StrFormat(_, args)
+            | Op::StrLate(_, args)
+            | Op::Emit(_, args)
+            | Op::Call(_, args)
+            | Op::User(_, args, _)
+            | Op::ArrayGet(_, args)
+            | Op::ArrayHas(_, args)
+            | Op::ArrayDel(_, args)
+            | Op::StatGet(_, args, _, _)
+            | Op::EmitHist(_, args, _, _) => all(args, f),
+            Op::ArraySet(_, keys, value, _)
+            | Op::ArrayAdd(_, keys, value, _)
+            | Op::ArrayFetchAdd(_, keys, value, _)
+            | Op::StatPush(_, keys, value, _)
+            | Op::StatBucket(_, keys, value, _, _) => {
+                all(keys, &mut f);
+                f(value);
+            }
+            Op::Clear(_, slice) | Op::ArrayHasSlice(_, slice) => {
+                slice.iter_mut().flatten().for_each(f)
+            }
+            Op::IterBegin { slice, limit, .. } => {
+                slice.iter_mut().flatten().chain(limit).for_each(f)
+            }
+        }
+    }
+
+    /// The type of the result when the operation fixes it; `None` for no result, and
+    /// `Some(None)` where the width is the instruction's own business.
+    pub fn result_kind(&self) -> ResultKind {
+        match self {
+            Op::Const(_)
+            | Op::Core(_)
+            | Op::Bin(..)
+            | Op::Cmp(..)
+            | Op::Extend { .. }
+            | Op::Div(..)
+            | Op::Rem(..)
+            | Op::StrCmp(..)
+            | Op::StrEq(..)
+            | Op::StrLen(_)
+            | Op::StrByte(..)
+            | Op::StrFind(..)
+            | Op::StrToInt(..)
+            | Op::StrMatch(..)
+            | Op::MatchedGroups
+            | Op::Env(_)
+            | Op::CtxArg(_)
+            | Op::CtxRet
+            | Op::CtxReg(_)
+            | Op::CtxLoad { .. }
+            | Op::EntryArg(..)
+            | Op::MemRead { .. }
+            | Op::GlobalFetchAdd(..)
+            | Op::ArrayHas(..)
+            | Op::ArrayFetchAdd(..)
+            | Op::ArrayHasSlice(..)
+            | Op::StatGet(..)
+            | Op::StatBucket(..)
+            | Op::IterBegin { .. } => ResultKind::I64,
+            Op::StrConst(_)
+            | Op::StrConcat(_)
+            | Op::StrCut(_)
+            | Op::StrSub(..)
+            | Op::StrFromByte(_)
+            | Op::StrFormat(..)
+            | Op::StrLate(..)
+            | Op::Matched(..)
+            | Op::StrQuote(_)
+            | Op::Comm
+            | Op::MemReadStr { .. }
+            | Op::MemReadStrN { .. }
+            | Op::ErrText(..) => ResultKind::Str,
+            Op::GlobalGet(_) | Op::ArrayGet(..) | Op::Call(..) | Op::User(..) => {
+                ResultKind::Declared
+            }
+            Op::GlobalSet(..)
+            | Op::GlobalAdd(..)
+            | Op::ArraySet(..)
+            | Op::ArrayAdd(..)
+            | Op::ArrayDel(..)
+            | Op::Clear(..)
+            | Op::StatPush(..)
+            | Op::IterEnd(_)
+            | Op::Emit(..)
+            | Op::EmitHist(..)
+            | Op::RequestExit
+            | Op::ErrSet(_) => ResultKind::None,
+        }
+    }
+}
+
+/// What an operation results in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultKind {
+    /// No result.
+    None,
+    /// An integer.
+    I64,
+    /// A string whose cap the instruction's value declares.
+    Str,
+    /// What the global, function or user function it names declares.
+    Declared,
+}
+
+impl ResultKind {
+    /// Whether a value of type `ty` (or none) fits.
+    pub fn admits(self, ty: Option<Ty>) -> bool {
+        match self {
+            ResultKind::None => ty.is_none(),
+            ResultKind::I64 => ty == Some(Ty::I64),
+            ResultKind::Str => ty.is_some_and(Ty::is_str),
+            ResultKind::Declared => true,
+        }
+    }
+}
