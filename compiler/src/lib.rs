@@ -1,7 +1,11 @@
 //! Syntax tree to eBPF image. Pure: no files, no clock, no environment, no aya.
 //!
-//! The folders are the pipeline: `hir` (typed tree), `lir` (typed low-level IR), `bpf`
-//! (code generation), `image` (what the runtime is handed).
+//! The folders are the pipeline, in this order: `target` and `btf` (what may be known of
+//! the kernel), `probes` (probe kinds), `resolve`, `infer` (tree to typed `hir`), `lower`,
+//! `passes` (`lir`), `bpf` (code generation), `image` (what the runtime is handed).
 
+pub mod builtins;
+pub mod hir;
 pub mod image;
 pub mod lir;
+pub mod lower;

@@ -1,0 +1,48 @@
+//! Builtin functions: what the language cannot express itself. One table, a row each,
+//! in one file per family; tapset functions wrap them.
+//!
+//! Builtins whose names begin with `__` are for tapsets only.
+
+use crate::hir::Ty;
+use crate::lir::{Place, Value};
+use crate::lower::{Fault, Lower};
+
+/// A row of the table.
+#[derive(Clone, Copy)]
+pub struct Builtin {
+    /// Name in scripts.
+    pub name: &'static str,
+    /// Types of the parameters.
+    pub params: &'static [Ty],
+    /// How many of the parameters may be left out, at the end.
+    pub optional: usize,
+    /// Type of the result.
+    pub ret: Ty,
+    /// Where it can run.
+    pub place: Place,
+    /// Whether a string result may be late, when all its uses allow it.
+    pub late: bool,
+    /// The widest string that results, from the arguments' widths (0 for numbers) and the
+    /// widest of all (MAXSTRINGLEN - 1).
+    pub cap: fn(args: &[u32], max: u32) -> u32,
+    /// Whether a call whose result is not used can be left out.
+    pub pure: bool,
+    /// Appends the operations that compute it.
+    pub lower: fn(&mut Lower<'_>, &Call<'_>) -> Result<Option<Value>, Fault>,
+    /// One sentence: what it gives, its unit, the minimum kernel.
+    pub doc: &'static str,
+}
+
+/// A call to be lowered.
+pub struct Call<'a> {
+    /// The arguments' values; strings are not late.
+    pub args: &'a [Value],
+    /// The result's width, and whether it is to be late.
+    pub cap: (u32, bool),
+    /// The call's place.
+    pub span: rtap_grammar::source::Span,
+}
+
+/// A builtin, as an index into the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BuiltinId(pub u16);
