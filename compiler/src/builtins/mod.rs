@@ -43,6 +43,31 @@ pub struct Call<'a> {
     pub span: rtap_grammar::source::Span,
 }
 
-/// A builtin, as an index into the table.
+/// A builtin, as an index into the table: the family's number times 256 plus the row's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BuiltinId(pub u16);
+
+/// The families' tables, one file each. Rows and families may be added anywhere: ids are
+/// never stored outside of one compilation.
+const FAMILIES: &[&[Builtin]] = &[];
+
+/// The builtin of a name.
+pub fn find(name: &str) -> Option<BuiltinId> {
+    all()
+        .find(|(_, builtin)| builtin.name == name)
+        .map(|(id, _)| id)
+}
+
+/// A builtin's row.
+pub fn get(id: BuiltinId) -> &'static Builtin {
+    &FAMILIES[usize::from(id.0 >> 8)][usize::from(id.0 & 0xff)]
+}
+
+/// All builtins, in the table's order.
+pub fn all() -> impl Iterator<Item = (BuiltinId, &'static Builtin)> {
+    FAMILIES.iter().enumerate().flat_map(|(family, rows)| {
+        rows.iter()
+            .enumerate()
+            .map(move |(row, builtin)| (BuiltinId((family << 8 | row) as u16), builtin))
+    })
+}
