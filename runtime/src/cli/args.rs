@@ -1,0 +1,224 @@
+//! Command-line options (clap). One struct of options is shared by all subcommands that
+//! compile a script, and by the `stap` form.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// SystemTap scripts on eBPF: no compiler, no kernel module, no debuginfo where BTF is enough.
+#[derive(Debug, Parser)]
+#[command(name = "rtap", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compile a script, load it, attach it, print its output and what is left at its end.
+    Run(RunArgs),
+    /// Check a script: parse it, resolve its names, infer its types. Needs no root.
+    Check(ScriptArgs),
+    /// Compile a script into an ELF image that `rtap run` accepts, here or elsewhere.
+    Build(ScriptArgs),
+    /// List the probe points that match a pattern, with their variables and types.
+    List(ListArgs),
+    /// Take SystemTap's own command line (as a link named `stap` does).
+    #[command(disable_help_flag = true)]
+    Stap {
+        /// Options and script, as `stap` takes them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
+}
+
+/// What can be printed of a compilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Emit {
+    /// Tokens after the preprocessor.
+    Tokens,
+    /// The syntax tree, as source text.
+    Ast,
+    /// The typed tree.
+    Hir,
+    /// The low-level IR.
+    Lir,
+    /// eBPF instructions.
+    Bpf,
+}
+
+/// How functions of the kernel are probed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum KprobeStyle {
+    /// fentry/fexit where the kernel has them, else kprobe/kretprobe.
+    #[default]
+    Auto,
+    /// fentry/fexit (trampolines, typed arguments).
+    Fentry,
+    /// kprobe/kretprobe.
+    Kprobe,
+}
+
+/// Where the script comes from and how it is compiled.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ScriptArgs {
+    /// The script's text.
+    #[arg(short = 'e', value_name = "SCRIPT")]
+    pub script: Option<String>,
+    /// The script's file (`-` for standard input), then its arguments ($1, @1, …).
+    #[arg(value_name = "FILE | ARGUMENT", allow_negative_numbers = true)]
+    pub words: Vec<String>,
+    /// Another script to run beside the first.
+    #[arg(short = 'E', value_name = "SCRIPT")]
+    pub extra: Vec<String>,
+    /// Look for tapsets in DIR before the built-in library.
+    #[arg(short = 'I', value_name = "DIR")]
+    pub tapset_dirs: Vec<PathBuf>,
+    /// Set a limit, such as MAXSTRINGLEN=1024.
+    #[arg(short = 'D', value_name = "NAME=VALUE")]
+    pub defines: Vec<String>,
+    /// Set a global variable's initial value.
+    #[arg(short = 'G', value_name = "NAME=VALUE")]
+    pub globals: Vec<String>,
+    /// Guru mode: allow the script to change what it probes.
+    #[arg(short = 'g')]
+    pub guru: bool,
+    /// Say more: timings, kernel messages. Twice for the whole verifier log.
+    #[arg(short = 'v', action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// No warnings.
+    #[arg(short = 'w')]
+    pub no_warnings: bool,
+    /// Warnings are errors.
+    #[arg(short = 'W')]
+    pub warnings_are_errors: bool,
+    /// Print a stage of the compilation and stop.
+    #[arg(long, value_name = "STAGE")]
+    pub emit: Option<Emit>,
+    /// Stop after SystemTap's pass 1 (parse), 2 (semantics), 3 (code), 4 (image) or 5 (run).
+    #[arg(short = 'p', value_name = "PASS", value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub pass: Option<u8>,
+    /// Write output (`run`) or the image (`build`) to FILE.
+    #[arg(short = 'o', value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How to probe functions of the kernel.
+    #[arg(long, value_enum, default_value_t, value_name = "STYLE")]
+    pub kprobe_style: KprobeStyle,
+    /// Colour in diagnostics.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+    /// Compatibility with an older language version (2.5, 3.0, …).
+    #[arg(long, value_name = "VERSION")]
+    pub compatible: Option<String>,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How the script is run.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// The script.
+    #[command(flatten)]
+    pub script: ScriptArgs,
+    /// Start CMD once everything is attached; its PID is target(), its end ends the script.
+    #[arg(short = 'c', value_name = "CMD", conflicts_with = "target_pid")]
+    pub command: Option<String>,
+    /// Set target() to PID; its end ends the script.
+    #[arg(short = 'x', value_name = "PID")]
+    pub target_pid: Option<u32>,
+    /// End after this many seconds.
+    #[arg(short = 'T', value_name = "SECONDS")]
+    pub timeout: Option<f64>,
+    /// Trace rtap's own activity too.
+    #[arg(long)]
+    pub trace_self: bool,
+    /// Size of the output buffer in the kernel, MiB (rounded up to a power of two).
+    #[arg(short = 's', value_name = "MIB")]
+    pub buffer_mib: Option<u32>,
+    /// Do not fail when a probe's handler fails: count, and go on.
+    #[arg(long)]
+    pub suppress_handler_errors: bool,
+    /// Print hits, time, skips and misses of each probe at the end.
+    #[arg(short = 't')]
+    pub timing: bool,
+}
+
+/// What is listed.
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// A probe point with wildcards, such as `kernel.trace("sched:*")` or `syscall.*`.
+    pub pattern: String,
+    /// Names only, without variables.
+    #[arg(short = 'l', long)]
+    pub names_only: bool,
+    /// Look for tapsets in DIR before the built-in library.
+    #[arg(short = 'I', value_name = "DIR")]
+    pub tapset_dirs: Vec<PathBuf>,
+}
+
+/// SystemTap's command line: the options of `rtap run`, and listing.
+#[derive(Debug, Parser)]
+#[command(name = "stap", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Stap {
+    /// Script and run options.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// List matching probe points.
+    #[arg(short = 'l', value_name = "PATTERN")]
+    pub list: Option<String>,
+    /// List matching probe points with their variables.
+    #[arg(short = 'L', value_name = "PATTERN")]
+    pub list_variables: Option<String>,
+}
+
+impl ScriptArgs {
+    /// Splits the positional words into the script's file and its arguments.
+    pub fn file_and_arguments(&self) -> (Option<&str>, &[String]) {
+        match (&self.script, self.words.split_first()) {
+            (None, Some((file, arguments))) => (Some(file), arguments),
+            _ => (None, &self.words),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_options_are_consistent() {
+        Cli::command().debug_assert();
+        Stap::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_follow_the_file() {
+        let cli = Cli::parse_from(["rtap", "run", "a.rtp", "-T", "5", "x", "-3"]);
+        let Command::Run(run) = cli.command else { panic!("run expected") };
+        assert_eq!(run.timeout, Some(5.0));
+        let (file, arguments) = run.script.file_and_arguments();
+        assert_eq!(file, Some("a.rtp"));
+        assert_eq!(arguments, ["x", "-3"]);
+    }
+
+    #[test]
+    fn stap_takes_glued_options() {
+        let stap = Stap::parse_from(["stap", "-vp4", "-DMAXACTION=5", "-e", "probe begin {}"]);
+        assert_eq!(stap.run.script.pass, Some(4));
+        assert_eq!(stap.run.script.defines, ["MAXACTION=5"]);
+        assert_eq!(stap.run.script.verbose, 1);
+    }
+}
