@@ -20,8 +20,8 @@ pub struct Builtin {
     pub ret: Ty,
     /// Where it can run.
     pub place: Place,
-    /// Whether a string result may be late, when all its uses allow it.
-    pub late: bool,
+    /// Whether (and how) a string result may be late, when all its uses allow it.
+    pub late: Option<Late>,
     /// The widest string that results, from the arguments' widths (0 for numbers) and the
     /// widest of all (MAXSTRINGLEN - 1).
     pub cap: fn(args: &[u32], max: u32) -> u32,
@@ -31,6 +31,17 @@ pub struct Builtin {
     pub lower: fn(&mut Lower<'_>, &Call<'_>) -> Result<Option<Value>, Fault>,
     /// One sentence: what it gives, its unit, the minimum kernel.
     pub doc: &'static str,
+}
+
+/// The late form of a builtin's string result.
+#[derive(Clone, Copy)]
+pub struct Late {
+    /// Bytes of the late record after its 8-byte head, from the arguments' widths (0 for
+    /// numbers) and the widest string of all: 8 for each integer, the slot's width for each
+    /// string.
+    pub bytes: fn(args: &[u32], max: u32) -> u32,
+    /// Whether equal strings always have equal records, so that it may be an array key.
+    pub key: bool,
 }
 
 /// A call to be lowered.

@@ -151,6 +151,10 @@ pub enum PointText {
     Function,
     /// `probemod()`
     Module,
+    /// The name of the system call, which is the points' `function`. Late, it is a record of
+    /// the probe's selector alone (`Piece::Call(UserFn("syscall_name"), 1)`), so that it costs
+    /// nothing and is the same in all probes; else a switch over the points' texts.
+    Syscall,
 }
 
 /// A statistic: a scalar global (no keys), or an array's element.
