@@ -53,6 +53,7 @@ pub mod entity;
 mod func;
 mod module;
 mod op;
+mod op_info;
 
 pub use entity::*;
 pub use func::*;

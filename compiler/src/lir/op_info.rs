@@ -1,0 +1,259 @@
+//! What is known of each operation: failure, purity, where it can run, operands, result.
+
+use super::{Env, Op, Place, ResultKind, SiteId, StatField, Value};
+
+/// One list of every operation's operands for reading and for changing them.
+macro_rules! visit_operands {
+    ($op:expr, $f:expr, $iter:ident) => {{
+        let mut visit = $f;
+        match $op {
+            Op::Const(_)
+            | Op::Core(_)
+            | Op::StrConst(_)
+            | Op::MatchedGroups
+            | Op::Env(_)
+            | Op::Comm
+            | Op::CtxArg(_)
+            | Op::CtxRet
+            | Op::CtxReg(_)
+            | Op::CtxLoad { .. }
+            | Op::EntryArg(..)
+            | Op::GlobalGet(_)
+            | Op::RequestExit => {}
+            Op::Bin(_, a, b)
+            | Op::Cmp(_, a, b)
+            | Op::Div(a, b, _)
+            | Op::Rem(a, b, _)
+            | Op::StrCmp(a, b)
+            | Op::StrEq(a, b)
+            | Op::StrByte(a, b)
+            | Op::StrFind(a, b)
+            | Op::StrToInt(a, b)
+            | Op::ErrText(a, b) => {
+                visit(a);
+                visit(b);
+            }
+            Op::Extend { value: a, .. }
+            | Op::StrCut(a)
+            | Op::StrLen(a)
+            | Op::StrFromByte(a)
+            | Op::StrMatch(_, a)
+            | Op::Matched(a, _)
+            | Op::StrQuote(a)
+            | Op::MemRead { addr: a, .. }
+            | Op::MemReadStr { addr: a, .. }
+            | Op::GlobalSet(_, a)
+            | Op::GlobalAdd(_, a)
+            | Op::GlobalFetchAdd(_, a)
+            | Op::IterEnd(a)
+            | Op::ErrSet(a) => visit(a),
+            Op::StrSub(a, b, c) => {
+                visit(a);
+                visit(b);
+                visit(c);
+            }
+            Op::MemReadStrN { addr, len, .. } => {
+                visit(addr);
+                visit(len);
+            }
+            Op::StrConcat(args)
+            | Op::StrFormat(_, args)
+            | Op::StrLate(_, args)
+            | Op::Emit(_, args)
+            | Op::Call(_, args)
+            | Op::User(_, args, _)
+            | Op::ArrayGet(_, args)
+            | Op::ArrayHas(_, args)
+            | Op::ArrayDel(_, args)
+            | Op::StatGet(_, args, _, _)
+            | Op::EmitHist(_, args, _, _) => args.$iter().for_each(visit),
+            Op::ArraySet(_, keys, value, _)
+            | Op::ArrayAdd(_, keys, value, _)
+            | Op::ArrayFetchAdd(_, keys, value, _)
+            | Op::StatPush(_, keys, value, _)
+            | Op::StatBucket(_, keys, value, _, _) => {
+                keys.$iter().for_each(&mut visit);
+                visit(value);
+            }
+            Op::Clear(_, slice) | Op::ArrayHasSlice(_, slice) => {
+                slice.$iter().flatten().for_each(visit);
+            }
+            Op::IterBegin { slice, limit, .. } => {
+                slice.$iter().flatten().chain(limit).for_each(visit);
+            }
+        }
+    }};
+}
+
+impl Op {
+    /// The error site, if the operation can fail. Calls can always fail.
+    pub fn site(&self) -> Option<SiteId> {
+        match self {
+            Op::Div(.., site)
+            | Op::Rem(.., site)
+            | Op::Matched(.., site)
+            | Op::EntryArg(.., site)
+            | Op::MemRead { site, .. }
+            | Op::MemReadStr { site, .. }
+            | Op::MemReadStrN { site, .. }
+            | Op::ArraySet(.., site)
+            | Op::ArrayAdd(.., site)
+            | Op::ArrayFetchAdd(.., site)
+            | Op::StatPush(.., site)
+            | Op::StatBucket(.., site)
+            | Op::IterBegin { site, .. }
+            | Op::EmitHist(.., site)
+            | Op::User(.., site) => Some(*site),
+            Op::StatGet(_, _, field, site) => match field {
+                StatField::Count | StatField::Sum => None,
+                StatField::Min | StatField::Max | StatField::Avg | StatField::Variance(_) => {
+                    Some(*site)
+                }
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether the operation can raise an error.
+    pub fn can_fail(&self) -> bool {
+        matches!(self, Op::Call(..)) || self.site().is_some()
+    }
+
+    /// Whether the result depends on the operands alone and nothing else happens: such an
+    /// operation may be removed, merged with an equal one, or moved.
+    pub fn is_pure(&self) -> bool {
+        matches!(
+            self,
+            Op::Const(_)
+                | Op::Core(_)
+                | Op::Bin(..)
+                | Op::Cmp(..)
+                | Op::Extend { .. }
+                | Op::StrConst(_)
+                | Op::StrConcat(_)
+                | Op::StrCut(_)
+                | Op::StrCmp(..)
+                | Op::StrEq(..)
+                | Op::StrLen(_)
+                | Op::StrByte(..)
+                | Op::StrSub(..)
+                | Op::StrFind(..)
+                | Op::StrFromByte(_)
+                | Op::StrToInt(..)
+                | Op::StrFormat(..)
+                | Op::StrLate(..)
+                | Op::StrQuote(_)
+                | Op::Env(
+                    Env::PidTgid
+                        | Env::UidGid
+                        | Env::CurrentTask
+                        | Env::CgroupId
+                        | Env::Point
+                        | Env::TargetPid
+                )
+                | Op::CtxArg(_)
+                | Op::CtxRet
+                | Op::CtxReg(_)
+                | Op::CtxLoad { .. }
+        )
+    }
+
+    /// Whether the operation may be removed when its result is not used.
+    pub fn is_removable(&self) -> bool {
+        self.is_pure()
+            || matches!(
+                self,
+                Op::Env(_)
+                    | Op::Comm
+                    | Op::GlobalGet(_)
+                    | Op::ArrayGet(..)
+                    | Op::ArrayHas(..)
+                    | Op::ArrayHasSlice(..)
+            )
+    }
+
+    /// Where the operation can run.
+    pub fn place(&self) -> Place {
+        match self {
+            Op::CtxArg(_) | Op::CtxRet | Op::CtxReg(_) | Op::CtxLoad { .. } | Op::EntryArg(..) => {
+                Place::Kernel
+            }
+            Op::User(..) => Place::User,
+            _ => Place::Both,
+        }
+    }
+
+    /// Calls `f` on every operand, in order.
+    pub fn for_each_operand(&self, mut f: impl FnMut(Value)) {
+        visit_operands!(self, |v: &Value| f(*v), iter);
+    }
+
+    /// Calls `f` on every operand, in order, to change it.
+    pub fn for_each_operand_mut(&mut self, f: impl FnMut(&mut Value)) {
+        visit_operands!(self, f, iter_mut);
+    }
+
+    /// The type of the result when the operation fixes it; `None` for no result, and
+    /// `Some(None)` where the width is the instruction's own business.
+    pub fn result_kind(&self) -> ResultKind {
+        match self {
+            Op::Const(_)
+            | Op::Core(_)
+            | Op::Bin(..)
+            | Op::Cmp(..)
+            | Op::Extend { .. }
+            | Op::Div(..)
+            | Op::Rem(..)
+            | Op::StrCmp(..)
+            | Op::StrEq(..)
+            | Op::StrLen(_)
+            | Op::StrByte(..)
+            | Op::StrFind(..)
+            | Op::StrToInt(..)
+            | Op::StrMatch(..)
+            | Op::MatchedGroups
+            | Op::Env(_)
+            | Op::CtxArg(_)
+            | Op::CtxRet
+            | Op::CtxReg(_)
+            | Op::CtxLoad { .. }
+            | Op::EntryArg(..)
+            | Op::MemRead { .. }
+            | Op::GlobalFetchAdd(..)
+            | Op::ArrayHas(..)
+            | Op::ArrayFetchAdd(..)
+            | Op::ArrayHasSlice(..)
+            | Op::StatGet(..)
+            | Op::StatBucket(..)
+            | Op::IterBegin { .. } => ResultKind::I64,
+            Op::StrConst(_)
+            | Op::StrConcat(_)
+            | Op::StrCut(_)
+            | Op::StrSub(..)
+            | Op::StrFromByte(_)
+            | Op::StrFormat(..)
+            | Op::StrLate(..)
+            | Op::Matched(..)
+            | Op::StrQuote(_)
+            | Op::Comm
+            | Op::MemReadStr { .. }
+            | Op::MemReadStrN { .. }
+            | Op::ErrText(..) => ResultKind::Str,
+            Op::GlobalGet(_) | Op::ArrayGet(..) | Op::Call(..) | Op::User(..) => {
+                ResultKind::Declared
+            }
+            Op::GlobalSet(..)
+            | Op::GlobalAdd(..)
+            | Op::ArraySet(..)
+            | Op::ArrayAdd(..)
+            | Op::ArrayDel(..)
+            | Op::Clear(..)
+            | Op::StatPush(..)
+            | Op::IterEnd(_)
+            | Op::Emit(..)
+            | Op::EmitHist(..)
+            | Op::RequestExit
+            | Op::ErrSet(_) => ResultKind::None,
+        }
+    }
+}
