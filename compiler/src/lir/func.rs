@@ -121,6 +121,88 @@ pub enum Terminator {
     Unreachable,
 }
 
+impl Terminator {
+    /// Calls `f` on every value used: operands, then arguments of jumps.
+    pub fn for_each_operand(&self, mut f: impl FnMut(Value)) {
+        match self {
+            Terminator::Branch(value, ..) | Terminator::Switch { value, .. } => f(*value),
+            Terminator::Return(value) => value.iter().for_each(|v| f(*v)),
+            Terminator::Raise { site, arg } => {
+                f(*site);
+                f(*arg);
+            }
+            Terminator::Try { op, .. } => op.for_each_operand(&mut f),
+            Terminator::IterNext { iter, .. } => f(*iter),
+            Terminator::Jump(_) | Terminator::Unreachable => {}
+        }
+        self.for_each_jump(|to| to.args.iter().for_each(|v| f(*v)));
+    }
+
+    /// Calls `f` on every value used, to change it.
+    pub fn for_each_operand_mut(&mut self, mut f: impl FnMut(&mut Value)) {
+        match self {
+            Terminator::Branch(value, ..) | Terminator::Switch { value, .. } => f(value),
+            Terminator::Return(value) => value.iter_mut().for_each(&mut f),
+            Terminator::Raise { site, arg } => {
+                f(site);
+                f(arg);
+            }
+            Terminator::Try { op, .. } => op.for_each_operand_mut(&mut f),
+            Terminator::IterNext { iter, .. } => f(iter),
+            Terminator::Jump(_) | Terminator::Unreachable => {}
+        }
+        self.for_each_jump_mut(|to| to.args.iter_mut().for_each(&mut f));
+    }
+
+    /// Calls `f` on every jump.
+    pub fn for_each_jump<'a>(&'a self, mut f: impl FnMut(&'a BlockCall)) {
+        match self {
+            Terminator::Jump(to) => f(to),
+            Terminator::Branch(_, yes, no) => {
+                f(yes);
+                f(no);
+            }
+            Terminator::Switch { cases, default, .. } => {
+                cases.iter().for_each(|(_, to)| f(to));
+                f(default);
+            }
+            Terminator::Try { ok, catch, .. } => {
+                f(ok);
+                f(catch);
+            }
+            Terminator::IterNext { body, done, .. } => {
+                f(body);
+                f(done);
+            }
+            Terminator::Return(_) | Terminator::Raise { .. } | Terminator::Unreachable => {}
+        }
+    }
+
+    /// Calls `f` on every jump, to change it.
+    pub fn for_each_jump_mut(&mut self, mut f: impl FnMut(&mut BlockCall)) {
+        match self {
+            Terminator::Jump(to) => f(to),
+            Terminator::Branch(_, yes, no) => {
+                f(yes);
+                f(no);
+            }
+            Terminator::Switch { cases, default, .. } => {
+                cases.iter_mut().for_each(|(_, to)| f(to));
+                f(default);
+            }
+            Terminator::Try { ok, catch, .. } => {
+                f(ok);
+                f(catch);
+            }
+            Terminator::IterNext { body, done, .. } => {
+                f(body);
+                f(done);
+            }
+            Terminator::Return(_) | Terminator::Raise { .. } | Terminator::Unreachable => {}
+        }
+    }
+}
+
 /// A basic block.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BlockData {
@@ -167,6 +249,11 @@ impl Function {
         self.values[value].ty
     }
 
+    /// A new value of type `ty`, to be defined by the caller.
+    pub fn new_value(&mut self, ty: Ty) -> Value {
+        self.values.push(ValueData { ty })
+    }
+
     /// Calls `f` on every jump out of `block`, with the number of leading parameters of
     /// the target that the terminator itself supplies.
     pub fn for_each_successor(&self, block: Block, mut f: impl FnMut(&BlockCall, usize)) {
@@ -189,8 +276,8 @@ impl Function {
                 f(catch, 2);
             }
             Terminator::IterNext { body, done, .. } => {
-                let supplied = self.blocks[body.block].params.len() - body.args.len();
-                f(body, supplied);
+                let params = self.blocks[body.block].params.len();
+                f(body, params.saturating_sub(body.args.len()));
                 f(done, 0);
             }
             Terminator::Return(_) | Terminator::Raise { .. } | Terminator::Unreachable => {}

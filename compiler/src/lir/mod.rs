@@ -54,6 +54,7 @@ mod func;
 mod module;
 mod op;
 mod op_info;
+pub mod text;
 
 pub use entity::*;
 pub use func::*;

@@ -1,7 +1,7 @@
 //! The module: what functions refer to.
 
 use bstr::BString;
-use cranelift_entity::PrimaryMap;
+use cranelift_entity::{EntityRef, PrimaryMap};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -32,6 +32,22 @@ pub struct Module {
     pub handlers: PrimaryMap<HandlerId, Handler>,
     /// `-D` limits.
     pub limits: Limits,
+}
+
+impl Module {
+    /// The program-wide number of a handler's first point: handlers' points are numbered one
+    /// after another. `Op::PointText` takes such numbers.
+    pub fn first_point(&self, handler: HandlerId) -> i64 {
+        let before = self.handlers.values().take(handler.index());
+        before.map(|h| h.points.len() as i64).sum()
+    }
+
+    /// The point with a program-wide number.
+    pub fn point(&self, number: i64) -> Option<&Point> {
+        let number = usize::try_from(number).ok()?;
+        let mut points = self.handlers.values().flat_map(|h| &h.points);
+        points.nth(number)
+    }
 }
 
 /// A script global.

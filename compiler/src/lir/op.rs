@@ -146,6 +146,17 @@ pub struct Sort {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UserFn(pub String);
 
+/// Texts of a probe point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PointText {
+    /// `pp()`: the point in full.
+    Full,
+    /// `probefunc()`, or the system call's name.
+    Function,
+    /// `probemod()`.
+    Module,
+}
+
 /// Where an operation can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -341,6 +352,8 @@ pub enum Op {
     ErrText(Value, Value),
     /// Call a function of the module; can fail if the callee can.
     Call(Func, Vec<Value>),
+    /// A text of the point with program-wide number `.1` (see [`super::Module::point`]).
+    PointText(PointText, Value),
     /// Call a function of user space. The result's type is the value's; no value, no result.
     User(UserFn, Vec<Value>, SiteId),
 }

@@ -46,7 +46,8 @@ macro_rules! visit_operands {
             | Op::GlobalAdd(_, a)
             | Op::GlobalFetchAdd(_, a)
             | Op::IterEnd(a)
-            | Op::ErrSet(a) => visit(a),
+            | Op::ErrSet(a)
+            | Op::PointText(_, a) => visit(a),
             Op::StrSub(a, b, c) => {
                 visit(a);
                 visit(b);
@@ -155,6 +156,7 @@ impl Op {
                 | Op::CtxRet
                 | Op::CtxReg(_)
                 | Op::CtxLoad { .. }
+                | Op::PointText(..)
         )
     }
 
@@ -238,6 +240,7 @@ impl Op {
             | Op::Comm
             | Op::MemReadStr { .. }
             | Op::MemReadStrN { .. }
+            | Op::PointText(..)
             | Op::ErrText(..) => ResultKind::Str,
             Op::GlobalGet(_) | Op::ArrayGet(..) | Op::Call(..) | Op::User(..) => {
                 ResultKind::Declared
