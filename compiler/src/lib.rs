@@ -4,8 +4,10 @@
 //! the kernel), `probes` (probe kinds), `resolve`, `infer` (tree to typed `hir`), `lower`,
 //! `passes` (`lir`), `bpf` (code generation), `image` (what the runtime is handed).
 
+pub mod btf;
 pub mod builtins;
 pub mod hir;
 pub mod image;
 pub mod lir;
 pub mod lower;
+pub mod target;

@@ -1,0 +1,145 @@
+//! Look-ups by name: a hash index over the named types of one blob.
+//!
+//! Built at the first look-up (about 1 ms for a vmlinux of 100,000 types): two
+//! arrays of ids, buckets and chains; names are compared in the blob itself.
+
+use bstr::ByteSlice;
+
+use super::raw::{kind_bits, u32_at};
+use super::{Btf, Kind, TypeId};
+
+/// Buckets and chains of the types that have a name.
+pub(super) struct NameIndex {
+    /// First type of each bucket, as 1 + its position among the own types; 0 ends.
+    heads: Vec<u32>,
+    /// The next type in the same bucket, for each own type.
+    next: Vec<u32>,
+}
+
+impl NameIndex {
+    pub(super) fn build(btf: &Btf) -> Self {
+        let (types, strings, offsets) = (btf.type_bytes(), btf.string_bytes(), btf.offsets());
+        let (_, first_string) = btf.firsts();
+        let buckets = offsets.len().next_power_of_two().max(16);
+        let mut heads = vec![0u32; buckets];
+        let mut next = vec![0u32; offsets.len()];
+        // Backwards, so that chains run from the lowest id up.
+        for (position, &offset) in offsets.iter().enumerate().rev() {
+            let at = offset as usize;
+            let (Some(name_offset), Some(info)) = (u32_at(types, at), u32_at(types, at + 4)) else {
+                continue;
+            };
+            if name_offset == 0 || kind_bits(info) == Kind::DeclTag as u32 {
+                continue;
+            }
+            // A name in the base's strings: rare, looked up through the base.
+            let hash = if name_offset < first_string {
+                hash(btf.string(name_offset).as_bytes())
+            } else {
+                let rest = strings
+                    .get((name_offset - first_string) as usize..)
+                    .unwrap_or_default();
+                hash(&rest[..rest.find_byte(0).unwrap_or(0)])
+            };
+            let bucket = hash as usize & (buckets - 1);
+            next[position] = std::mem::replace(&mut heads[bucket], position as u32 + 1);
+        }
+        Self { heads, next }
+    }
+
+    /// Positions of the own types in the bucket of a name, lowest first.
+    fn bucket(&self, name: &str) -> impl Iterator<Item = u32> + '_ {
+        let bucket = hash(name.as_bytes()) as usize & (self.heads.len() - 1);
+        let first = self.heads[bucket];
+        std::iter::successors(first.checked_sub(1), |&position| {
+            self.next[position as usize].checked_sub(1)
+        })
+    }
+}
+
+/// A multiplicative hash over words of eight bytes.
+fn hash(name: &[u8]) -> u32 {
+    const SEED: u64 = 0x517c_c1b7_2722_0a95;
+    let mut state = name.len() as u64;
+    let mut words = name.chunks_exact(8);
+    let mut step = |word: u64| state = (state.rotate_left(5) ^ word).wrapping_mul(SEED);
+    for word in words.by_ref() {
+        step(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+    }
+    let mut tail = [0u8; 8];
+    tail[..words.remainder().len()].copy_from_slice(words.remainder());
+    step(u64::from_le_bytes(tail));
+    (state >> 32) as u32
+}
+
+impl Btf {
+    /// All types of a name, of any kind: own ones first, then the base's.
+    pub fn find_all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = TypeId> + 'b {
+        let own = self.find_own(name);
+        let base = self
+            .base()
+            .into_iter()
+            .flat_map(move |base| base.find_own(name));
+        own.chain(base)
+    }
+
+    /// The first type of a kind and name, in this blob or its base.
+    pub fn find(&self, kind: Kind, name: &str) -> Option<TypeId> {
+        self.find_all(name).find(|&id| self.kind(id) == Some(kind))
+    }
+
+    fn find_own<'b>(&'b self, name: &'b str) -> impl Iterator<Item = TypeId> + 'b {
+        let (first_id, _) = self.firsts();
+        let named = (!name.is_empty()).then(|| self.names().bucket(name));
+        named
+            .into_iter()
+            .flatten()
+            .map(move |position| TypeId(first_id + position))
+            .filter(move |&id| self.name(id) == name)
+    }
+
+    /// The struct, union, enum or typedef that a C type name such as `struct file`,
+    /// `size_t` or `unsigned long` means. A bare name is looked for as a typedef,
+    /// an integer, a struct, a union and an enum, in this order.
+    pub fn find_c_type(&self, name: &str) -> Option<TypeId> {
+        let words: Vec<&str> = name.split_whitespace().collect();
+        let kinds: &[Kind] = match words.as_slice() {
+            ["struct", name] => return self.find(Kind::Struct, name),
+            ["union", name] => return self.find(Kind::Union, name),
+            ["enum", name] => {
+                return self
+                    .find(Kind::Enum, name)
+                    .or_else(|| self.find(Kind::Enum64, name));
+            }
+            [_] => &[
+                Kind::Typedef,
+                Kind::Int,
+                Kind::Struct,
+                Kind::Union,
+                Kind::Enum,
+                Kind::Enum64,
+                Kind::Float,
+            ],
+            _ => &[Kind::Int],
+        };
+        let joined = words.join(" ");
+        let spelling = canonical_integer(&joined).unwrap_or(&joined);
+        kinds.iter().find_map(|&kind| self.find(kind, spelling))
+    }
+}
+
+/// The compilers' spelling of an integer type that C lets one spell in other ways.
+fn canonical_integer(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "unsigned" => "unsigned int",
+        "signed" | "signed int" => "int",
+        "long" | "signed long" | "signed long int" => "long int",
+        "unsigned long" => "long unsigned int",
+        "unsigned long int" => "long unsigned int",
+        "long long" | "signed long long" => "long long int",
+        "unsigned long long" | "unsigned long long int" => "long long unsigned int",
+        "short" | "signed short" => "short int",
+        "unsigned short" | "unsigned short int" => "short unsigned int",
+        _ => return None,
+    })
+}
