@@ -1,0 +1,345 @@
+//! Programs and libraries: what user-space probes need to know of an ELF file.
+//!
+//! In: the bytes of the file. Out: [`Binary`]. Offsets for uprobes are those in the
+//! file, computed from the segment that an address lies in.
+
+use std::collections::BTreeSet;
+
+use object::Endianness;
+use object::elf;
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
+use thiserror::Error;
+
+use super::Arch;
+
+type Header = elf::FileHeader64<Endianness>;
+
+/// Why a file cannot be probed. Its `Display` is a clause for a diagnostic.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum BinaryError {
+    /// There is no such file.
+    #[error("{path} does not exist")]
+    NotFound {
+        /// The path as given.
+        path: String,
+    },
+    /// A bare name that no directory of `$PATH` has.
+    #[error("no program '{name}' in $PATH")]
+    NotInPath {
+        /// The name as given.
+        name: String,
+    },
+    /// No right to read it.
+    #[error("no permission to read {path}")]
+    Permission {
+        /// The path.
+        path: String,
+    },
+    /// A script: its interpreter would have to be probed.
+    #[error("{path} is a script run by {interpreter}, not a compiled program")]
+    Script {
+        /// The path.
+        path: String,
+        /// What its first line names.
+        interpreter: String,
+    },
+    /// Neither a program nor a library.
+    #[error("{path} is not an ELF program or library")]
+    NotElf {
+        /// The path.
+        path: String,
+    },
+    /// A 32-bit program.
+    #[error("{path} is a 32-bit program; rtap probes 64-bit ones only")]
+    Not64Bit {
+        /// The path.
+        path: String,
+    },
+    /// For another processor.
+    #[error("{path} is for another processor (ELF machine {machine})")]
+    OtherMachine {
+        /// The path.
+        path: String,
+        /// The ELF machine number.
+        machine: u16,
+    },
+    /// Cut short or damaged.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The path.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Any other failure.
+    #[error("cannot read {path}: {reason}")]
+    Io {
+        /// The path.
+        path: String,
+        /// The system's word.
+        reason: String,
+    },
+}
+
+/// A function of a program or library.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BinaryFunction {
+    /// Its symbol, without version.
+    pub name: Box<str>,
+    /// Its address before relocation.
+    pub address: u64,
+    /// Its size in bytes, 0 when the symbol does not tell.
+    pub size: u64,
+    /// Where its first instruction is in the file: where a uprobe goes.
+    pub offset: u64,
+    /// Whether other objects can call it (it is in the dynamic symbol table).
+    pub exported: bool,
+    /// Whether it is a resolver that chooses the real function (`memcpy` of glibc).
+    pub is_ifunc: bool,
+}
+
+/// A program or library.
+#[derive(Clone, Debug, Default)]
+pub struct Binary {
+    /// Its path after look-up in `$PATH`.
+    pub path: String,
+    /// Whether it is loaded at any address: a library or position-independent program.
+    pub position_independent: bool,
+    /// Whether it can be run: it names an interpreter or has a fixed address.
+    pub is_program: bool,
+    /// Identifies the build.
+    pub build_id: Option<Vec<u8>>,
+    /// Names of the libraries it needs (`libc.so.6`).
+    pub needed: Vec<String>,
+    /// The dynamic loader.
+    pub interpreter: Option<String>,
+    /// The name that other objects need it by.
+    pub soname: Option<String>,
+    /// Whether it was made by the Go compiler, whose stacks uretprobes destroy.
+    pub is_go: bool,
+    /// Loaded ranges: (address, bytes in the file, offset in the file).
+    segments: Vec<(u64, u64, u64)>,
+    /// Sorted by name, then address.
+    functions: Vec<BinaryFunction>,
+}
+
+impl Binary {
+    /// Reads the tables of an ELF file; `path` is for messages.
+    pub fn parse(path: &str, data: &[u8], arch: Arch) -> Result<Self, BinaryError> {
+        let header = check_header(path, data, arch)?;
+        parse_tables(header, data)
+            .map(|binary| Self {
+                path: path.to_owned(),
+                ..binary
+            })
+            .map_err(|error| BinaryError::Damaged {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })
+    }
+
+    /// A program made of (name, address, size) of functions, for fixtures. It is mapped one to
+    /// one: offsets are addresses.
+    pub fn synthetic(path: &str, functions: &[(&str, u64, u64)]) -> Self {
+        let mut functions: Vec<BinaryFunction> = functions
+            .iter()
+            .map(|&(name, address, size)| BinaryFunction {
+                name: name.into(),
+                address,
+                size,
+                offset: address,
+                exported: true,
+                is_ifunc: false,
+            })
+            .collect();
+        functions.sort();
+        Self {
+            path: path.to_owned(),
+            position_independent: true,
+            is_program: !path.contains(".so"),
+            segments: vec![(0, 1 << 32, 0)],
+            functions,
+            ..Self::default()
+        }
+    }
+
+    /// All functions, sorted by name.
+    pub fn functions(&self) -> &[BinaryFunction] {
+        &self.functions
+    }
+
+    /// The functions of a name; several when static functions share it.
+    pub fn function(&self, name: &str) -> &[BinaryFunction] {
+        let start = self.functions.partition_point(|f| *f.name < *name);
+        let count = self.functions[start..]
+            .iter()
+            .take_while(|f| *f.name == *name)
+            .count();
+        &self.functions[start..start + count]
+    }
+
+    /// The function that an address (before relocation) lies in.
+    pub fn function_at(&self, address: u64) -> Option<&BinaryFunction> {
+        self.functions
+            .iter()
+            .filter(|f| address >= f.address && address - f.address < f.size.max(1))
+            .max_by_key(|f| f.address)
+    }
+
+    /// Offset in the file of what is loaded at an address (before relocation).
+    pub fn file_offset(&self, address: u64) -> Option<u64> {
+        offset_in(&self.segments, address)
+    }
+
+    /// The address (before relocation) of a byte of the file.
+    pub fn address_of(&self, file_offset: u64) -> Option<u64> {
+        self.segments.iter().find_map(|&(address, bytes, offset)| {
+            let within = file_offset
+                .checked_sub(offset)
+                .filter(|&within| within < bytes)?;
+            address.checked_add(within)
+        })
+    }
+}
+
+fn offset_in(segments: &[(u64, u64, u64)], wanted: u64) -> Option<u64> {
+    segments.iter().find_map(|&(address, bytes, offset)| {
+        let within = wanted
+            .checked_sub(address)
+            .filter(|&within| within < bytes)?;
+        offset.checked_add(within)
+    })
+}
+
+/// Refuses what is not a 64-bit program or library of `arch`, saying what it is instead.
+fn check_header<'d>(path: &str, data: &'d [u8], arch: Arch) -> Result<&'d Header, BinaryError> {
+    let path = || path.to_owned();
+    if let Some(line) = data.strip_prefix(b"#!") {
+        let line = line.split(|&b| b == b'\n').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(&line[..line.len().min(256)])
+            .trim()
+            .to_owned();
+        let interpreter = line
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        return Err(BinaryError::Script {
+            path: path(),
+            interpreter,
+        });
+    }
+    if !data.starts_with(&elf::ELFMAG) {
+        return Err(BinaryError::NotElf { path: path() });
+    }
+    if data.get(4) == Some(&elf::ELFCLASS32.0) {
+        return Err(BinaryError::Not64Bit { path: path() });
+    }
+    let header = Header::parse(data).map_err(|_| BinaryError::NotElf { path: path() })?;
+    let endian = header
+        .endian()
+        .map_err(|_| BinaryError::NotElf { path: path() })?;
+    let machine = header.e_machine.get(endian).0;
+    if machine != arch.elf_machine() {
+        return Err(BinaryError::OtherMachine {
+            path: path(),
+            machine,
+        });
+    }
+    if !matches!(header.e_type.get(endian), elf::ET_EXEC | elf::ET_DYN) {
+        return Err(BinaryError::NotElf { path: path() });
+    }
+    Ok(header)
+}
+
+fn parse_tables(header: &Header, data: &[u8]) -> object::Result<Binary> {
+    let endian = header.endian()?;
+    let mut binary = Binary {
+        position_independent: header.e_type.get(endian) == elf::ET_DYN,
+        ..Binary::default()
+    };
+    for segment in header.program_headers(endian, data)? {
+        match segment.p_type(endian) {
+            elf::PT_LOAD => binary.segments.push((
+                segment.p_vaddr(endian),
+                segment.p_filesz(endian),
+                segment.p_offset(endian),
+            )),
+            elf::PT_INTERP => {
+                binary.interpreter = segment.interpreter(endian, data)?.map(lossy);
+            }
+            elf::PT_NOTE => {
+                if let Some(mut notes) = segment.notes(endian, data)? {
+                    while let Some(note) = notes.next()? {
+                        if note.name() == elf::ELF_NOTE_GNU
+                            && note.n_type(endian) == elf::NT_GNU_BUILD_ID
+                        {
+                            binary.build_id = Some(note.desc().to_vec());
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    binary.is_program = binary.interpreter.is_some() || !binary.position_independent;
+    let sections = header.sections(endian, data)?;
+    let mut functions = BTreeSet::new();
+    for kind in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
+        let exported = kind == elf::SHT_DYNSYM;
+        let symbols = sections.symbols(endian, data, kind)?;
+        for symbol in symbols.iter() {
+            let is_ifunc = symbol.st_type() == elf::STT_GNU_IFUNC;
+            if !(is_ifunc || symbol.st_type() == elf::STT_FUNC) || symbol.is_undefined(endian) {
+                continue;
+            }
+            let address = symbol.st_value(endian);
+            let Some(offset) = offset_in(&binary.segments, address) else {
+                continue;
+            };
+            let Ok(name) = str::from_utf8(symbols.symbol_name(endian, symbol)?) else {
+                continue;
+            };
+            // `symtab` names carry their version: `read@@GLIBC_2.2.5`.
+            let name: Box<str> = name.split('@').next().unwrap_or(name).into();
+            let size = symbol.st_size(endian);
+            let function = BinaryFunction {
+                name,
+                address,
+                size,
+                offset,
+                exported,
+                is_ifunc,
+            };
+            let as_exported = BinaryFunction {
+                exported: true,
+                ..function.clone()
+            };
+            if !function.name.is_empty() && !functions.contains(&as_exported) {
+                functions.insert(function);
+            }
+        }
+    }
+    binary.functions = functions.into_iter().collect();
+    for section in sections.iter() {
+        let name = sections.section_name(endian, section)?;
+        binary.is_go |= name == b".note.go.buildid" || name == b".gopclntab";
+        if let Some((entries, link)) = section.dynamic(endian, data)? {
+            let strings = sections.strings(endian, data, link)?;
+            for entry in entries {
+                let text = || strings.get(entry.d_val(endian) as u32).ok().map(lossy);
+                match entry.d_tag(endian) {
+                    elf::DT_NEEDED => binary.needed.extend(text()),
+                    elf::DT_SONAME => binary.soname = text(),
+                    elf::DT_NULL => break,
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(binary)
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,292 @@
+//! A machine made of committed files, for hermetic tests.
+//!
+//! [`FixtureTarget::standard`] is a cut-down Linux 6.18 on x86-64 with everything switched
+//! on. The files under `fixture/` are extracted from a running kernel by
+//! `cargo run -p rtap-tests --bin extract-fixture`, what goes in is listed in
+//! `fixture/roots.txt`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::kconfig::KconfigTable;
+use super::*;
+use crate::btf::Btf;
+
+/// List of what the extraction tool puts into the fixture's files.
+pub const ROOTS: &str = include_str!("fixture/roots.txt");
+
+static VMLINUX_BTF: &[u8] = include_bytes!("fixture/vmlinux.btf");
+const FORMATS: &str = include_str!("fixture/formats.txt");
+const KCONFIG: &str = include_str!("fixture/kconfig.txt");
+
+/// A machine in memory.
+#[derive(Clone, Debug)]
+pub struct FixtureTarget {
+    arch: Arch,
+    kernel: KernelRelease,
+    kconfig: KconfigTable,
+    cpus: CpuCount,
+    features: Features,
+    btf: Option<Btf>,
+    formats: BTreeMap<(String, String), Arc<TracepointFormat>>,
+    symbols: Arc<KernelSymbols>,
+    binaries: BTreeMap<String, Arc<Binary>>,
+}
+
+impl FixtureTarget {
+    /// A machine of which nothing is known: no BTF, no tracepoints, no features.
+    pub fn bare() -> Self {
+        Self {
+            arch: Arch::X86_64,
+            kernel: KernelRelease::parse("6.18.0"),
+            kconfig: KconfigTable::default(),
+            cpus: CpuCount {
+                online: 4,
+                possible: 8,
+            },
+            features: Features::default(),
+            btf: None,
+            formats: BTreeMap::new(),
+            symbols: Arc::new(KernelSymbols::default()),
+            binaries: BTreeMap::new(),
+        }
+    }
+
+    /// A machine of Linux 6.18 with every feature, BTF of common structs, functions
+    /// and tracepoints, some formats, a few symbols, `/usr/bin/sample` and `/lib/libsample.so`.
+    pub fn standard() -> Self {
+        let mut formats = BTreeMap::new();
+        for block in FORMATS.split("system: ").skip(1) {
+            let (system, text) = block.split_once('\n').unwrap_or_default();
+            if let Some(format) = TracepointFormat::parse(text) {
+                formats.insert((system.to_owned(), format.name.clone()), Arc::new(format));
+            }
+        }
+        let symbols = "ffffffff81000000 T _text\nffffffff81001000 T vfs_read\n\
+                       ffffffff81002000 T vfs_write\nffffffff81003000 t local_helper\n\
+                       ffffffff81004000 t local_helper\nffffffffc0001000 t sample_open\t[sample]\n";
+        let program = Binary::synthetic(
+            "/usr/bin/sample",
+            &[
+                ("main", 0x1000, 0x80),
+                ("work", 0x1100, 0x40),
+                ("helper", 0x1200, 0x20),
+                ("twice", 0x1300, 0x10),
+                ("twice", 0x1400, 0x10),
+            ],
+        );
+        let library = Binary::synthetic(
+            "/lib/libsample.so",
+            &[
+                ("sample_alloc", 0x2000, 0x40),
+                ("sample_free", 0x2100, 0x40),
+            ],
+        );
+        Self {
+            kconfig: KconfigTable::parse(KCONFIG),
+            features: Features::all(),
+            btf: Btf::parse(VMLINUX_BTF).ok(),
+            formats,
+            symbols: Arc::new(KernelSymbols::parse(symbols.to_owned())),
+            ..Self::bare()
+        }
+        .with_binary(program)
+        .with_binary(library)
+    }
+
+    /// With another release, and the features that an unpatched kernel of it has.
+    #[must_use]
+    pub fn with_release(mut self, release: &str) -> Self {
+        self.kernel = KernelRelease::parse(release);
+        self.features = Features::of_release(self.kernel.minor());
+        self
+    }
+
+    /// With other features.
+    #[must_use]
+    pub fn with_features(mut self, features: Features) -> Self {
+        self.features = features;
+        self
+    }
+
+    /// Without a feature.
+    #[must_use]
+    pub fn without(mut self, feature: Feature) -> Self {
+        self.features = self.features.without(feature);
+        self
+    }
+
+    /// With another BTF, or none.
+    #[must_use]
+    pub fn with_btf(mut self, btf: Option<Btf>) -> Self {
+        self.btf = btf;
+        self
+    }
+
+    /// With a program or library more.
+    #[must_use]
+    pub fn with_binary(mut self, binary: Binary) -> Self {
+        self.binaries.insert(binary.path.clone(), Arc::new(binary));
+        self
+    }
+
+    /// With the configuration of this text (`CONFIG_X=y` lines).
+    #[must_use]
+    pub fn with_kconfig(mut self, text: &str) -> Self {
+        self.kconfig = KconfigTable::parse(text);
+        self
+    }
+}
+
+impl Target for FixtureTarget {
+    fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    fn kernel(&self) -> &KernelRelease {
+        &self.kernel
+    }
+
+    fn kernel_id(&self) -> u64 {
+        1
+    }
+
+    fn kconfig(&self, name: &str) -> Kconfig {
+        self.kconfig.get(name)
+    }
+
+    fn cpus(&self) -> CpuCount {
+        self.cpus
+    }
+
+    fn has(&self, feature: Feature) -> bool {
+        self.features.has(feature)
+    }
+
+    fn btf(&self) -> Result<Btf, Unavailable> {
+        let path = || "/sys/kernel/btf/vmlinux".to_owned();
+        self.btf
+            .clone()
+            .ok_or_else(|| Unavailable::NoBtf { path: path() })
+    }
+
+    fn module_btf(&self, module: &str) -> Result<Btf, Unavailable> {
+        Err(Unavailable::NoModule {
+            name: module.to_owned(),
+        })
+    }
+
+    fn modules(&self) -> Result<Arc<Vec<String>>, Unavailable> {
+        Ok(Arc::default())
+    }
+
+    fn tracepoints(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
+        Ok(Arc::new(self.formats.keys().cloned().collect()))
+    }
+
+    fn tracepoint_format(
+        &self,
+        system: &str,
+        name: &str,
+    ) -> Result<Arc<TracepointFormat>, Unavailable> {
+        let key = (system.to_owned(), name.to_owned());
+        self.formats
+            .get(&key)
+            .cloned()
+            .ok_or(Unavailable::NoTracepoint {
+                system: key.0,
+                name: key.1,
+            })
+    }
+
+    fn syscalls(&self) -> Arc<SyscallTable> {
+        Arc::new(self.arch.syscall_table())
+    }
+
+    fn symbols(&self) -> Result<Arc<KernelSymbols>, Unavailable> {
+        Ok(self.symbols.clone())
+    }
+
+    fn traceable_functions(&self) -> Result<Arc<Vec<TraceableFunction>>, Unavailable> {
+        let btf = self.btf()?;
+        let mut names: Vec<TraceableFunction> = btf
+            .own_functions()
+            .map(|name| TraceableFunction {
+                name: name.to_owned(),
+                module: None,
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(Arc::new(names))
+    }
+
+    fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError> {
+        let found = if path.contains('/') {
+            self.binaries.get(path)
+        } else {
+            self.binaries.get(&format!("/usr/bin/{path}"))
+        };
+        found.cloned().ok_or_else(|| {
+            if path.contains('/') {
+                BinaryError::NotFound {
+                    path: path.to_owned(),
+                }
+            } else {
+                BinaryError::NotInPath {
+                    name: path.to_owned(),
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::{Step, resolve_path};
+
+    #[test]
+    fn the_standard_fixture_is_whole() {
+        let target = FixtureTarget::standard();
+        let btf = target.btf().unwrap();
+        for line in ROOTS.lines().filter(|line| !line.starts_with('#')) {
+            let (what, name) = line.split_once(' ').unwrap();
+            let found = match what {
+                "type" => btf.find_c_type(name).is_some(),
+                "func" => btf.function(name).unwrap().is_some(),
+                "tracepoint" => btf.tracepoint(name).unwrap().is_some(),
+                "var" => btf.find_var(name).is_some(),
+                "format" => {
+                    let (system, name) = name.split_once(':').unwrap();
+                    target.tracepoint_format(system, name).is_ok()
+                }
+                "option" => target.kconfig(name) != Kconfig::Absent,
+                _ => false,
+            };
+            assert!(found || MAY_LACK.contains(&name), "{line}");
+        }
+        assert!(target.features() == Features::all());
+        assert!(
+            !target
+                .clone()
+                .with_release("5.10.0-1-amd64")
+                .has(Feature::BpfLoop)
+        );
+        assert_eq!(target.binary("sample").unwrap().function("twice").len(), 2);
+        assert!(target.binary("/usr/bin/nope").is_err());
+    }
+
+    /// Not in every kernel's configuration.
+    const MAY_LACK: [&str; 1] = ["current_task"];
+
+    #[test]
+    fn resolves_the_path_to_a_file_name() {
+        let btf = FixtureTarget::standard().btf().unwrap();
+        let file = btf.find_c_type("struct file").unwrap();
+        let path = ["f_path", "dentry", "d_name", "name"].map(Step::Field);
+        let hops = resolve_path(&btf, file, &path).unwrap();
+        assert_eq!(hops.len(), 2);
+        assert_eq!(btf.c_name(hops[1].place.ty), "const unsigned char *");
+    }
+}

@@ -1,0 +1,112 @@
+//! What the compiler may know of a machine: [`Target`], a set of lazy look-ups.
+//!
+//! In: whatever implements the trait. `runtime/src/host` answers from the running
+//! machine, [`fixture`] from committed files, for tests. Out: plain data.
+//!
+//! Invariants:
+//! - The compiler learns nothing of a machine in any other way, so the same script and
+//!   the same target give the same bytes.
+//! - Look-ups take `&self`, cost nothing until called, and give the same answer each time.
+//! - A look-up that cannot be made says why ([`Unavailable`]), in words that a diagnostic
+//!   can show as they are.
+
+pub mod arch;
+pub mod binary;
+pub mod feature;
+pub mod fixture;
+pub mod kconfig;
+pub mod kernel;
+pub mod suggest;
+pub mod symbols;
+pub mod syscalls;
+pub mod tracepoint;
+mod unavailable;
+
+pub use arch::Arch;
+pub use binary::{Binary, BinaryError, BinaryFunction};
+pub use feature::{Feature, Features};
+pub use kconfig::Kconfig;
+pub use kernel::KernelRelease;
+pub use suggest::suggest;
+pub use symbols::{KernelSymbol, KernelSymbols, TraceableFunction};
+pub use syscalls::{Syscall, SyscallArg, SyscallTable};
+pub use tracepoint::{FormatField, TracepointFormat};
+pub use unavailable::{Remedy, Unavailable};
+
+use std::sync::Arc;
+
+use crate::btf::Btf;
+
+/// The number of processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuCount {
+    /// Running now.
+    pub online: u32,
+    /// That may ever run; per-CPU maps have a value for each.
+    pub possible: u32,
+}
+
+/// A machine, as far as the compiler may know it.
+pub trait Target: Send + Sync {
+    /// Processor architecture.
+    fn arch(&self) -> Arch;
+
+    /// The kernel's release.
+    fn kernel(&self) -> &KernelRelease;
+
+    /// A number that tells this kernel build from others (of its build-id), 0 when unknown.
+    fn kernel_id(&self) -> u64;
+
+    /// A configuration option, by its full name (`CONFIG_KPROBES`).
+    fn kconfig(&self, name: &str) -> Kconfig;
+
+    /// The number of processors.
+    fn cpus(&self) -> CpuCount;
+
+    /// Whether the kernel, and our rights on it, give a feature.
+    fn has(&self, feature: Feature) -> bool;
+
+    /// All features at once.
+    fn features(&self) -> Features {
+        Feature::ALL
+            .iter()
+            .copied()
+            .filter(|&feature| self.has(feature))
+            .collect()
+    }
+
+    /// The kernel's own BTF.
+    fn btf(&self) -> Result<Btf, Unavailable>;
+
+    /// A loaded module's BTF, on top of the kernel's.
+    fn module_btf(&self, module: &str) -> Result<Btf, Unavailable>;
+
+    /// Names of the loaded modules, sorted.
+    fn modules(&self) -> Result<Arc<Vec<String>>, Unavailable>;
+
+    /// All tracepoints that tracefs lists, as (system, name), sorted.
+    ///
+    /// For existence and arguments of a kernel tracepoint ask [`Btf::tracepoint`] first:
+    /// some have no entry in tracefs.
+    fn tracepoints(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable>;
+
+    /// The record format of one tracepoint of tracefs.
+    fn tracepoint_format(
+        &self,
+        system: &str,
+        name: &str,
+    ) -> Result<Arc<TracepointFormat>, Unavailable>;
+
+    /// The architecture's system calls. Never fails: the numbers and the common prototypes
+    /// are built in, the kernel's own formats override them where readable.
+    fn syscalls(&self) -> Arc<SyscallTable>;
+
+    /// The kernel's symbols. Slow (tens of milliseconds): for what BTF cannot answer.
+    fn symbols(&self) -> Result<Arc<KernelSymbols>, Unavailable>;
+
+    /// The functions that kprobes and fentry can attach to, sorted. Slow: for wildcards.
+    fn traceable_functions(&self) -> Result<Arc<Vec<TraceableFunction>>, Unavailable>;
+
+    /// A program or library. A name without `/` is sought as a shell would.
+    fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError>;
+}
