@@ -1,1 +1,7 @@
-//! Placeholder until the crate's first module lands.
+//! What the tests are built of: kernels in virtual machines ([`vm`]), jobs that run on this
+//! machine and in a VM alike ([`job`]), Debian's packages ([`debian`]).
+
+pub mod debian;
+pub mod job;
+pub mod paths;
+pub mod vm;
