@@ -49,6 +49,7 @@
 //! lowering sets it, with the site for `MAXACTION`). The kernel executor bounds each by
 //! MAXACTION; the interpreter by MAXACTION_INTERRUPTIBLE or not at all.
 
+pub mod builder;
 pub mod entity;
 mod func;
 mod module;
