@@ -1,11 +1,24 @@
 //! Builtin functions: what the language cannot express itself. One table, a row each,
-//! in one file per family; tapset functions wrap them.
+//! in one file per family; tapset functions wrap them (docs/adding-a-builtin.md).
 //!
 //! Builtins whose names begin with `__` are for tapsets only.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "the functions of all rows have one type"
+)]
+
+mod context;
+mod memory;
+mod output;
+mod registers;
+mod strings;
+mod time;
+mod user;
+
 use crate::hir::Ty;
 use crate::lir::{Place, Value};
-use crate::lower::{Fault, Lower};
+use crate::lower::{Lower, Lowered};
 
 /// A row of the table.
 #[derive(Clone, Copy)]
@@ -20,6 +33,8 @@ pub struct Builtin {
     pub ret: Ty,
     /// Where it can run.
     pub place: Place,
+    /// Whether string arguments may be late: they are only printed.
+    pub late_args: bool,
     /// Whether (and how) a string result may be late, when all its uses allow it.
     pub late: Option<Late>,
     /// The widest string that results, from the arguments' widths (0 for numbers) and the
@@ -28,9 +43,27 @@ pub struct Builtin {
     /// Whether a call whose result is not used can be left out.
     pub pure: bool,
     /// Appends the operations that compute it.
-    pub lower: fn(&mut Lower<'_>, &Call<'_>) -> Result<Option<Value>, Fault>,
+    pub lower: fn(&mut Lower<'_>, &Call<'_>) -> Lowered<Option<Value>>,
     /// One sentence: what it gives, its unit, the minimum kernel.
     pub doc: &'static str,
+}
+
+impl Builtin {
+    /// What most rows have in common: a pure function of both executors whose result is a
+    /// number.
+    const BASE: Builtin = Builtin {
+        name: "",
+        params: &[],
+        optional: 0,
+        ret: Ty::Long,
+        place: Place::Both,
+        late_args: false,
+        late: None,
+        cap: |_, max| max,
+        pure: true,
+        lower: |_, _| Ok(None),
+        doc: "",
+    };
 }
 
 /// The late form of a builtin's string result.
@@ -46,7 +79,9 @@ pub struct Late {
 
 /// A call to be lowered.
 pub struct Call<'a> {
-    /// The arguments' values; strings are not late.
+    /// The row.
+    pub builtin: &'static Builtin,
+    /// The arguments' values; strings are late only if the row allows it.
     pub args: &'a [Value],
     /// The result's width, and whether it is to be late.
     pub cap: (u32, bool),
@@ -60,7 +95,15 @@ pub struct BuiltinId(pub u16);
 
 /// The families' tables, one file each. Rows and families may be added anywhere: ids are
 /// never stored outside of one compilation.
-const FAMILIES: &[&[Builtin]] = &[];
+const FAMILIES: &[&[Builtin]] = &[
+    context::ROWS,
+    memory::ROWS,
+    output::ROWS,
+    registers::ROWS,
+    strings::ROWS,
+    time::ROWS,
+    user::ROWS,
+];
 
 /// The builtin of a name.
 pub fn find(name: &str) -> Option<BuiltinId> {

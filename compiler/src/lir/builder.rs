@@ -335,11 +335,13 @@ impl Builder {
     /// The finished function; blocks that nothing reaches are left out.
     pub fn finish(mut self) -> Function {
         let entry = self.func.entry();
-        self.initial
-            .append(&mut self.func.blocks[entry].insts);
+        self.initial.append(&mut self.func.blocks[entry].insts);
         self.func.blocks[entry].insts = self.initial;
         debug_assert!(
-            self.func.blocks.keys().all(|block| self.blocks[block].sealed),
+            self.func
+                .blocks
+                .keys()
+                .all(|block| self.blocks[block].sealed),
             "{}: a block is not sealed",
             self.func.name
         );

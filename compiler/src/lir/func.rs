@@ -163,7 +163,9 @@ impl Terminator {
                 f(no);
             }
             Terminator::Switch { cases, default, .. } => {
-                cases.iter().for_each(|(_, to)| f(to));
+                for (_, to) in cases {
+                    f(to);
+                }
                 f(default);
             }
             Terminator::Try { ok, catch, .. } => {
@@ -187,7 +189,9 @@ impl Terminator {
                 f(no);
             }
             Terminator::Switch { cases, default, .. } => {
-                cases.iter_mut().for_each(|(_, to)| f(to));
+                for (_, to) in cases {
+                    f(to);
+                }
                 f(default);
             }
             Terminator::Try { ok, catch, .. } => {

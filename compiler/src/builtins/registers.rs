@@ -1,0 +1,175 @@
+//! Registers of what is traced, by position or by name: what `int_arg(n)`, `returnval()` and
+//! `register("rax")` are made of. Which operation it is depends on how the probe is attached.
+
+use super::{Builtin, Call};
+use crate::hir::Ty::{Long, Str};
+use crate::lir::{Context, CtxReg, ErrorKind, Op, Place, Value};
+use crate::lower::{Lower, Lowered};
+
+/// Arguments that x86-64's C convention passes in registers.
+const REGISTER_ARGS: u8 = 6;
+
+/// Most arguments that a trampoline or tracepoint hands over.
+const MOST_ARGS: u8 = 12;
+
+pub(super) const ROWS: &[Builtin] = &[
+    Builtin {
+        name: "__arg",
+        params: &[Long],
+        place: Place::Kernel,
+        pure: false,
+        lower: argument,
+        doc: "argument n (from 0) of the probed function or tracepoint, as 64 bits",
+        ..Builtin::BASE
+    },
+    Builtin {
+        name: "__ret",
+        place: Place::Kernel,
+        lower: returned,
+        doc: "what the probed function returned, as 64 bits",
+        ..Builtin::BASE
+    },
+    Builtin {
+        name: "__ip",
+        place: Place::Kernel,
+        lower: |l, c| register(l, c, CtxReg::Ip),
+        doc: "the instruction pointer",
+        ..Builtin::BASE
+    },
+    Builtin {
+        name: "__sp",
+        place: Place::Kernel,
+        lower: |l, c| register(l, c, CtxReg::Sp),
+        doc: "the stack pointer",
+        ..Builtin::BASE
+    },
+    Builtin {
+        name: "__fp",
+        place: Place::Kernel,
+        lower: |l, c| register(l, c, CtxReg::Fp),
+        doc: "the frame pointer",
+        ..Builtin::BASE
+    },
+    Builtin {
+        name: "register",
+        params: &[Str],
+        place: Place::Kernel,
+        lower: named,
+        doc: "a register by its name (a constant), as 64 bits",
+        ..Builtin::BASE
+    },
+    Builtin {
+        name: "u_register",
+        params: &[Str],
+        place: Place::Kernel,
+        lower: named,
+        doc: "the same",
+        ..Builtin::BASE
+    },
+];
+
+fn argument(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
+    let (count, by_register) = match l.context() {
+        Some(Context::Regs | Context::PerfEvent) => (REGISTER_ARGS, true),
+        Some(Context::Fexit { args }) => (args, false),
+        Some(Context::RawTracepoint | Context::BtfTracepoint | Context::Fentry) => {
+            (MOST_ARGS, false)
+        }
+        Some(Context::None) | None => {
+            return l.fault(call.span, "there are no arguments to read here");
+        }
+    };
+    let op = |n: u8| {
+        if by_register {
+            Op::CtxReg(CtxReg::Arg(n))
+        } else {
+            Op::CtxArg(n)
+        }
+    };
+    if let Some(n) = l.as_const(call.args[0]) {
+        return match u8::try_from(n) {
+            Ok(n) if n < count => Ok(Some(l.int(op(n), call.span))),
+            _ => l.fault(
+                call.span,
+                format!(
+                    "argument {} is not passed in a register",
+                    n.saturating_add(1)
+                ),
+            ),
+        };
+    }
+    let numbers: Vec<i64> = (0..i64::from(count)).collect();
+    let span = call.span;
+    let value = l.select(call.args[0], &numbers, crate::lir::Ty::I64, span, |l, i| {
+        if i < numbers.len() {
+            return Ok(l.int(op(i as u8), span));
+        }
+        let site = l.site(ErrorKind::Script, span);
+        let message = l.const_text(b"no such argument", 16, span);
+        l.effect(Op::ErrSet(message), span);
+        l.raise_site(site, span);
+        Ok(l.const_int(0, span))
+    })?;
+    Ok(Some(value))
+}
+
+fn returned(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
+    let op = match l.context() {
+        Some(Context::Regs) => Op::CtxReg(CtxReg::Ret),
+        Some(Context::Fexit { .. }) => Op::CtxRet,
+        // sys_exit's arguments are the registers and the result.
+        Some(Context::RawTracepoint | Context::BtfTracepoint) => Op::CtxArg(1),
+        Some(Context::Fentry | Context::PerfEvent | Context::None) | None => {
+            return l.fault(
+                call.span,
+                "nothing has returned here: this is no `.return` probe",
+            );
+        }
+    };
+    Ok(Some(l.int(op, call.span)))
+}
+
+fn register(l: &mut Lower<'_>, call: &Call<'_>, reg: CtxReg) -> Lowered<Option<Value>> {
+    match l.context() {
+        Some(Context::Regs | Context::PerfEvent) => Ok(Some(l.int(Op::CtxReg(reg), call.span))),
+        Some(_) | None => l.fault(
+            call.span,
+            "this probe has no registers to read: it is not attached by kprobe, uprobe or sampling",
+        ),
+    }
+}
+
+fn named(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
+    let Some(name) = l.as_const_text(call.args[0]) else {
+        return l.fault(call.span, "the register's name must be a constant");
+    };
+    match dwarf_number(name.as_ref()) {
+        Some(n) => register(l, call, CtxReg::Dwarf(n)),
+        None => l.fault(call.span, format!("there is no register `{name}`")),
+    }
+}
+
+/// DWARF number of an x86-64 register (System V ABI, figure 3.36).
+fn dwarf_number(name: &bstr::BStr) -> Option<u8> {
+    let names: [&[&[u8]]; 17] = [
+        &[b"rax", b"eax"],
+        &[b"rdx", b"edx"],
+        &[b"rcx", b"ecx"],
+        &[b"rbx", b"ebx"],
+        &[b"rsi", b"esi"],
+        &[b"rdi", b"edi"],
+        &[b"rbp", b"ebp"],
+        &[b"rsp", b"esp"],
+        &[b"r8"],
+        &[b"r9"],
+        &[b"r10"],
+        &[b"r11"],
+        &[b"r12"],
+        &[b"r13"],
+        &[b"r14"],
+        &[b"r15"],
+        &[b"rip", b"eip"],
+    ];
+    let found = names.iter().position(|n| n.iter().any(|n| name == *n));
+    found.map(|n| n as u8)
+}

@@ -1,0 +1,192 @@
+//! Functions of user space (`runtime/src/userfn` has them under the names here, without the
+//! `__`). Where only printed or stored, a kernel handler carries the arguments and user
+//! space makes the string later; the characters themselves exist in user-side handlers only.
+
+use super::{Builtin, Call, Late};
+use crate::hir::Ty::{Long, Str};
+use crate::image::width_bytes;
+use crate::lir::{Channel, ErrorKind, Exec, Format, Op, Piece, Place, Ty, UserFn, Value};
+use crate::lower::{Lower, Lowered};
+
+/// A function of numbers that makes a string.
+const fn text(name: &'static str, key: bool, doc: &'static str) -> Builtin {
+    Builtin {
+        name,
+        params: &[Long],
+        ret: Str,
+        place: Place::Both,
+        late: Some(Late {
+            bytes: |args, _| args.iter().map(|cap| argument_bytes(*cap)).sum(),
+            key,
+        }),
+        lower: user,
+        doc,
+        ..Builtin::BASE
+    }
+}
+
+/// A function that makes a number, in user-side handlers.
+const fn number(name: &'static str, doc: &'static str) -> Builtin {
+    Builtin {
+        name,
+        place: Place::User,
+        lower: user,
+        doc,
+        ..Builtin::BASE
+    }
+}
+
+pub(super) const ROWS: &[Builtin] = &[
+    Builtin {
+        cap: |_, _| 24,
+        ..text(
+            "__ctime",
+            true,
+            "UTC date and time of seconds since the epoch: `Wed Jun 30 21:49:08 1993`",
+        )
+    },
+    Builtin {
+        cap: |_, _| 40,
+        ..text(
+            "__tz_ctime",
+            true,
+            "the same in the local time zone, with its name",
+        )
+    },
+    Builtin {
+        cap: |_, _| 15,
+        params: &[],
+        ..text("__tz_name", true, "name of the local time zone")
+    },
+    number("__tz_gmtoff", "seconds west of UTC, as localtime says now"),
+    Builtin {
+        cap: |_, max| max.min(127),
+        ..text(
+            "__symname",
+            false,
+            "name of the kernel function that holds an address",
+        )
+    },
+    Builtin {
+        cap: |_, max| max.min(191),
+        ..text(
+            "__symdata",
+            false,
+            "`name+0xoffset/0xsize [module]` of a kernel address",
+        )
+    },
+    Builtin {
+        cap: |_, max| max.min(63),
+        ..text(
+            "__modname",
+            false,
+            "kernel module that holds an address, `kernel`, or `<unknown>`",
+        )
+    },
+    Builtin {
+        params: &[Long, Long],
+        cap: |_, max| max.min(255),
+        ..text(
+            "__usymname",
+            false,
+            "(address, process id): name of the function in that process",
+        )
+    },
+    Builtin {
+        params: &[Long, Long],
+        cap: |_, max| max.min(255),
+        ..text(
+            "__usymdata",
+            false,
+            "(address, process id): `name+0xoffset/0xsize [file]`",
+        )
+    },
+    Builtin {
+        params: &[Long, Long],
+        cap: |_, max| max.min(255),
+        ..text(
+            "__umodname",
+            false,
+            "(address, process id): file that is mapped there",
+        )
+    },
+    Builtin {
+        cap: |_, _| 31,
+        ..text("__errno_str", true, "name of an errno (positive): `ENOENT`")
+    },
+    Builtin {
+        cap: |_, _| 31,
+        ..text("__syscall_name", true, "name of a system call's number")
+    },
+    Builtin {
+        cap: |_, _| 15,
+        ..text(
+            "__ip_ntop",
+            true,
+            "dotted form of an IPv4 address in network byte order",
+        )
+    },
+    Builtin {
+        params: &[Long, Long],
+        cap: |_, _| 45,
+        ..text(
+            "__ip6_ntop",
+            true,
+            "(first, second eight bytes in memory order): form of an IPv6 address",
+        )
+    },
+    Builtin {
+        cap: |_, _| 15,
+        ..text(
+            "__pid2execname",
+            false,
+            "name of the process with that id; \"\" if there is none",
+        )
+    },
+    Builtin {
+        params: &[Str],
+        late: None,
+        place: Place::User,
+        pure: false,
+        ..text("__env_var", false, "a variable of rtap's own environment")
+    },
+];
+
+/// Bytes of an argument in a late record; `cap` is 0 for numbers.
+fn argument_bytes(cap: u32) -> u32 {
+    match cap {
+        0 => 8,
+        cap => width_bytes(Ty::str(cap)),
+    }
+}
+
+fn user(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
+    let name = call.builtin.name.trim_start_matches('_');
+    let function = UserFn(name.to_owned());
+    let args = call.args.to_vec();
+    if call.cap.1 {
+        let format = l.format(Format {
+            pieces: vec![Piece::Call(function, args.len() as u8)],
+            channel: Channel::Out,
+        });
+        let ty = Ty::Str {
+            cap: call.cap.0,
+            late: true,
+        };
+        return Ok(l.emit(Op::StrLate(format, args), Some(ty), call.span));
+    }
+    if l.exec() == Some(Exec::Kernel) {
+        return l.fault(
+            call.span,
+            format!(
+                "`{name}` is made in user space: a kernel probe can print its result, not compare it or take it apart"
+            ),
+        );
+    }
+    let ty = match call.builtin.ret {
+        Str => Ty::str(call.cap.0),
+        _ => Ty::I64,
+    };
+    let site = l.site(ErrorKind::UserFn, call.span);
+    Ok(l.emit(Op::User(function, args, site), Some(ty), call.span))
+}
