@@ -160,7 +160,9 @@ impl Histogram {
     pub fn buckets(self) -> usize {
         match self {
             Histogram::Log => 128,
-            Histogram::Linear { low, high, width } => ((high - low) / width) as usize + 3,
+            Histogram::Linear { low, high, width } => {
+                ((high as u64).wrapping_sub(low as u64) / width as u64) as usize + 3
+            }
         }
     }
 
@@ -174,11 +176,16 @@ impl Histogram {
             },
             Histogram::Linear { low, high, width } => {
                 if value < low {
-                    0
-                } else if value > high {
-                    self.buckets() - 1
+                    return 0;
+                }
+                // The distance can exceed i64's range, so it is taken unsigned. The last
+                // bucket is a whole one: 109 is in the bucket `100` of (0, 100, 10).
+                let step = (value as u64).wrapping_sub(low as u64) / width as u64;
+                let last = (high as u64).wrapping_sub(low as u64) / width as u64;
+                if step > last {
+                    last as usize + 2
                 } else {
-                    1 + ((value - low) / width) as usize
+                    step as usize + 1
                 }
             }
         }
