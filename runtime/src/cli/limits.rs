@@ -1,0 +1,75 @@
+//! `-D NAME=VALUE`: SystemTap's limits. One table.
+
+use rtap_compiler::lir::Limits;
+
+/// A limit that rtap honours.
+struct Row {
+    name: &'static str,
+    least: u32,
+    most: u32,
+    field: fn(&mut Limits) -> &mut u32,
+}
+
+const ROWS: &[Row] = &[
+    Row { name: "MAXACTION", least: 1, most: 1 << 23, field: |l| &mut l.max_action },
+    Row { name: "MAXACTION_INTERRUPTIBLE", least: 1, most: u32::MAX, field: |l| &mut l.max_action_interruptible },
+    Row { name: "MAXERRORS", least: 0, most: u32::MAX, field: |l| &mut l.max_errors },
+    Row { name: "MAXMAPENTRIES", least: 1, most: 1 << 26, field: |l| &mut l.max_map_entries },
+    Row { name: "MAXNESTING", least: 1, most: 1000, field: |l| &mut l.max_nesting },
+    Row { name: "MAXSKIPPED", least: 0, most: u32::MAX, field: |l| &mut l.max_skipped },
+    Row { name: "MAXSTRINGLEN", least: 8, most: 16384, field: |l| &mut l.max_string_len },
+];
+
+/// Limits of SystemTap's kernel module that mean nothing here: accepted without a word.
+const MEANINGLESS: &[&str] = &[
+    "DEBUG_MEM",
+    "INTERRUPTIBLE",
+    "KRETACTIVE",
+    "MAPHASHBIAS",
+    "MAXBACKTRACE",
+    "MAXTRYLOCK",
+    "MAXUPROBES",
+    "MINSTACKSPACE",
+    "STP_ALIBI",
+    "STP_NO_OVERLOAD",
+    "STP_OVERLOAD_INTERVAL",
+    "STP_OVERLOAD_THRESHOLD",
+    "TRYLOCKDELAY",
+];
+
+/// Applies the `-D` options. Gives the limits and a warning for each name that is unknown;
+/// a value that is no number, or out of range, is an error.
+pub fn parse(defines: &[String]) -> Result<(Limits, Vec<String>), String> {
+    let mut limits = Limits::default();
+    let mut warnings = Vec::new();
+    for define in defines {
+        let (name, value) = define.split_once('=').unwrap_or((define, "1"));
+        let Some(row) = ROWS.iter().find(|row| row.name == name) else {
+            if !MEANINGLESS.contains(&name) {
+                warnings.push(format!("-D {name}: rtap has no such limit; ignored"));
+            }
+            continue;
+        };
+        let number = value.parse::<u64>().map_err(|_| format!("-D {name}={value}: a number is needed"))?;
+        if number < u64::from(row.least) || number > u64::from(row.most) {
+            return Err(format!("-D {name}={value}: must be from {} to {}", row.least, row.most));
+        }
+        *(row.field)(&mut limits) = number as u32;
+    }
+    Ok((limits, warnings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_taken_and_checked() {
+        let (limits, warnings) = parse(&["MAXACTION=7".into(), "STP_NO_OVERLOAD".into()]).expect("fine");
+        assert_eq!(limits.max_action, 7);
+        assert!(warnings.is_empty());
+        assert!(parse(&["MAXACTION=0".into()]).is_err());
+        assert!(parse(&["MAXSTRINGLEN=big".into()]).is_err());
+        assert_eq!(parse(&["NONSENSE=1".into()]).expect("a warning").1.len(), 1);
+    }
+}
