@@ -1,1 +1,5 @@
-//! Placeholder until the crate's first module lands.
+//! The runtime: everything that touches the machine. Host facts, loading, attaching,
+//! user-side handlers, output, command line.
+
+pub mod bpf;
+pub mod host;

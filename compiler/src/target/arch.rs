@@ -94,7 +94,7 @@ impl Arch {
     }
 
     /// The built-in table of system calls.
-    pub(super) fn syscall_table(self) -> SyscallTable {
+    pub fn syscall_table(self) -> SyscallTable {
         match self {
             Self::X86_64 => SyscallTable::parse(x86_64::SYSCALLS),
         }

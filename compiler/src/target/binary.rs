@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use object::Endianness;
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::{Endianness, ReadRef};
 use thiserror::Error;
 
 use super::Arch;
@@ -124,8 +124,9 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// Reads the tables of an ELF file; `path` is for messages.
-    pub fn parse(path: &str, data: &[u8], arch: Arch) -> Result<Self, BinaryError> {
+    /// Reads the tables of an ELF file, all in memory or read piecewise
+    /// (`object::read::ReadCache`); `path` is for messages.
+    pub fn parse<'d>(path: &str, data: impl ReadRef<'d>, arch: Arch) -> Result<Self, BinaryError> {
         let header = check_header(path, data, arch)?;
         parse_tables(header, data)
             .map(|binary| Self {
@@ -211,14 +212,21 @@ fn offset_in(segments: &[(u64, u64, u64)], wanted: u64) -> Option<u64> {
     })
 }
 
+/// Longest first line of a script that is looked at.
+const MAX_SCRIPT_LINE: u64 = 256;
+
 /// Refuses what is not a 64-bit program or library of `arch`, saying what it is instead.
-fn check_header<'d>(path: &str, data: &'d [u8], arch: Arch) -> Result<&'d Header, BinaryError> {
+fn check_header<'d>(
+    path: &str,
+    data: impl ReadRef<'d>,
+    arch: Arch,
+) -> Result<&'d Header, BinaryError> {
     let path = || path.to_owned();
-    if let Some(line) = data.strip_prefix(b"#!") {
+    let bytes = data.len().unwrap_or(0).min(MAX_SCRIPT_LINE);
+    let start = data.read_bytes_at(0, bytes).unwrap_or_default();
+    if let Some(line) = start.strip_prefix(b"#!") {
         let line = line.split(|&b| b == b'\n').next().unwrap_or_default();
-        let line = String::from_utf8_lossy(&line[..line.len().min(256)])
-            .trim()
-            .to_owned();
+        let line = lossy(line);
         let interpreter = line
             .split_whitespace()
             .next()
@@ -229,10 +237,10 @@ fn check_header<'d>(path: &str, data: &'d [u8], arch: Arch) -> Result<&'d Header
             interpreter,
         });
     }
-    if !data.starts_with(&elf::ELFMAG) {
+    if !start.starts_with(&elf::ELFMAG) {
         return Err(BinaryError::NotElf { path: path() });
     }
-    if data.get(4) == Some(&elf::ELFCLASS32.0) {
+    if start.get(4) == Some(&elf::ELFCLASS32.0) {
         return Err(BinaryError::Not64Bit { path: path() });
     }
     let header = Header::parse(data).map_err(|_| BinaryError::NotElf { path: path() })?;
@@ -252,7 +260,7 @@ fn check_header<'d>(path: &str, data: &'d [u8], arch: Arch) -> Result<&'d Header
     Ok(header)
 }
 
-fn parse_tables(header: &Header, data: &[u8]) -> object::Result<Binary> {
+fn parse_tables<'d>(header: &Header, data: impl ReadRef<'d>) -> object::Result<Binary> {
     let endian = header.endian()?;
     let mut binary = Binary {
         position_independent: header.e_type.get(endian) == elf::ET_DYN,

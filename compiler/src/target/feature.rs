@@ -93,7 +93,7 @@ features! {
     /// Time and count per program.
     ProgramStats "program statistics" (5, 8);
     /// A program that interrupts itself is skipped and counted.
-    RecursionGuard "recursion guard of raw tracepoints" (6, 2);
+    RecursionGuard "recursion guard of raw tracepoints" (6, 1);
 
     // Maps.
     /// `BPF_MAP_TYPE_RINGBUF`
@@ -136,8 +136,6 @@ features! {
     KtimeBoot "bpf_ktime_get_boot_ns" (5, 8) helper 125;
     /// `bpf_ktime_get_tai_ns`
     KtimeTai "bpf_ktime_get_tai_ns" (6, 1) helper 208;
-    /// `bpf_ktime_get_coarse_ns`
-    KtimeCoarse "bpf_ktime_get_coarse_ns" (5, 11) helper 160;
     /// `bpf_get_current_task_btf`
     CurrentTaskBtf "bpf_get_current_task_btf" (5, 11) helper 158;
     /// `bpf_task_pt_regs`

@@ -2,7 +2,7 @@
 //!
 //! The table of each architecture is built in, so that `syscall.*` works on kernels
 //! without CONFIG_FTRACE_SYSCALLS and costs no file access. A target may override
-//! arguments with those of the kernel's own formats.
+//! arguments with those of a kernel's own format.
 
 use indexmap::IndexMap;
 

@@ -1,0 +1,20 @@
+//! The kernel's `bpf()` and `perf_event_open()`: maps, programs, links, BTF, events.
+//!
+//! Why not through aya: its loader reads the whole of the kernel's BTF (15-30 ms and
+//! 20 MiB here) where our own index answers in one, its maps want key and value types at
+//! compile time where a script's are known at run time, and it lacks links for many
+//! probes at once. aya-obj still parses and relocates images (`crate::load`).
+//!
+//! Every object here owns its file descriptor: dropped is closed, closed is gone.
+
+pub mod link;
+pub mod map;
+pub mod mapping;
+pub mod perf;
+pub mod prog;
+mod sys;
+
+pub use link::Link;
+pub use map::{Entries, Map, MapSpec, MapType};
+pub use mapping::Mapping;
+pub use prog::{AttachType, Btf, Insn, ProgInfo, ProgSpec, ProgType, Program, enable_stats};

@@ -1,0 +1,137 @@
+//! Finding and reading programs and libraries.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use object::read::ReadCache;
+use rtap_compiler::target::{Arch, Binary, BinaryError};
+
+use super::file::reason;
+
+/// Where shells look when `$PATH` is not set.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where the dynamic loader looks.
+const LIBRARY_PATH: &str = "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib64:/usr/lib64:\
+                            /usr/local/lib:/lib:/usr/lib";
+
+/// Reads a program or library. A name without `/` is sought in `$PATH`, or, when it is
+/// that of a library (`libc.so.6`), where the dynamic loader would.
+pub(super) fn read(path: &str, arch: Arch) -> Result<Binary, BinaryError> {
+    let path = resolve(path)?;
+    let file = open(&path)?;
+    Binary::parse(&path, &ReadCache::new(file), arch)
+}
+
+/// The absolute path of a program or library, see [`read`].
+pub fn resolve(path: &str) -> Result<String, BinaryError> {
+    if path.contains('/') {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+        return Ok(absolute.to_string_lossy().into_owned());
+    }
+    let in_path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned());
+    let found = find(path, &in_path, true).or_else(|| {
+        let is_library = path.starts_with("lib") && path.contains(".so");
+        let configured = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
+        is_library
+            .then(|| find(path, &configured, false).or_else(|| find(path, LIBRARY_PATH, false)))
+            .flatten()
+    });
+    found.ok_or_else(|| BinaryError::NotInPath {
+        name: path.to_owned(),
+    })
+}
+
+fn find(name: &str, directories: &str, executable: bool) -> Option<String> {
+    directories
+        .split(':')
+        .filter(|directory| directory.starts_with('/'))
+        .map(|directory| Path::new(directory).join(name))
+        .find(|path| {
+            fs::metadata(path).is_ok_and(|file| {
+                file.is_file() && (!executable || file.permissions().mode() & 0o111 != 0)
+            })
+        })
+        .map(|path| path.to_string_lossy().into_owned())
+}
+
+fn open(path: &str) -> Result<File, BinaryError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => BinaryError::NotFound {
+            path: path.to_owned(),
+        },
+        io::ErrorKind::PermissionDenied => BinaryError::Permission {
+            path: path.to_owned(),
+        },
+        _ => BinaryError::Io {
+            path: path.to_owned(),
+            reason: reason(&error),
+        },
+    };
+    // Opening a fifo must not wait for its writer.
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_file() {
+        Ok(file)
+    } else {
+        Err(BinaryError::NotElf {
+            path: path.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_this_program() {
+        let path = std::env::current_exe().unwrap();
+        let binary = read(path.to_str().unwrap(), Arch::X86_64).unwrap();
+        assert!(binary.is_program && binary.position_independent);
+        assert!(binary.needed.iter().any(|name| name.starts_with("libc.so")));
+        let [main] = binary.function("main") else {
+            panic!("one main")
+        };
+        assert_eq!(binary.file_offset(main.address), Some(main.offset));
+        assert_eq!(binary.address_of(main.offset), Some(main.address));
+        assert_eq!(
+            binary.function_at(main.address).map(|f| &*f.name),
+            Some("main")
+        );
+    }
+
+    #[test]
+    fn finds_programs_and_libraries() {
+        assert!(resolve("sh").unwrap().ends_with("/sh"));
+        let libc = read("libc.so.6", Arch::X86_64).unwrap();
+        assert!(!libc.function("malloc").is_empty());
+        assert_eq!(libc.soname.as_deref(), Some("libc.so.6"));
+        assert!(libc.build_id.is_some());
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let error = |path: &str| read(path, Arch::X86_64).unwrap_err().to_string();
+        assert_eq!(
+            error("no-such-program-x"),
+            "no program 'no-such-program-x' in $PATH"
+        );
+        assert_eq!(error("/nope/x"), "/nope/x does not exist");
+        assert_eq!(
+            error("/etc/passwd"),
+            "/etc/passwd is not an ELF program or library"
+        );
+        assert_eq!(error("/"), "/ is not an ELF program or library");
+        assert_eq!(
+            error("/dev/zero"),
+            "/dev/zero is not an ELF program or library"
+        );
+        assert_eq!(error(""), "no program '' in $PATH");
+    }
+}

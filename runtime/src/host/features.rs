@@ -1,0 +1,253 @@
+//! Which features the kernel has, each tried when first asked for.
+//!
+//! A try costs some 50 µs: a program of a few instructions, a map of one page, a file's
+//! existence. Without the right to try, the kernel's release decides.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rtap_compiler::btf::Kind;
+use rtap_compiler::target::{Feature, Target};
+
+use super::file::exists;
+use super::rights::Rights;
+use crate::bpf::map::{MapSpec, MapType};
+use crate::bpf::perf::PerfEventSpec;
+use crate::bpf::{AttachType, Insn, Link, ProgSpec, ProgType, Program};
+
+/// Answers so far: two bits sets, asked and had.
+#[derive(Debug, Default)]
+pub(super) struct FeatureProbes {
+    asked: AtomicU64,
+    had: AtomicU64,
+}
+
+impl FeatureProbes {
+    /// Whether the kernel has a feature.
+    pub(super) fn has(&self, feature: Feature, target: &dyn Target) -> bool {
+        let bit = 1 << feature as u32;
+        if self.asked.load(Ordering::Acquire) & bit == 0 {
+            let by_release = feature.info().since <= target.kernel().minor();
+            let has = if Rights::of_self().missing_for_tracing().is_empty() {
+                probe(feature, target).unwrap_or(by_release)
+            } else {
+                by_release
+            };
+            if has {
+                self.had.fetch_or(bit, Ordering::Release);
+            }
+            self.asked.fetch_or(bit, Ordering::Release);
+        }
+        self.had.load(Ordering::Acquire) & bit != 0
+    }
+}
+
+/// The answer of the kernel, `None` when its release has to decide.
+fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
+    use Feature::*;
+    let pmu = |name: &str| exists(&format!("/sys/bus/event_source/devices/{name}"));
+    Some(match feature {
+        Kprobe => pmu("kprobe/type"),
+        Uprobe => pmu("uprobe/type"),
+        UprobeRefCounter => pmu("uprobe/format/ref_ctr_offset"),
+        PerfEvent => pmu("software/type"),
+        PerfHardware => hardware_counters(),
+        KprobeMulti => takes_kprobe_multi(AttachType::TraceKprobeMulti),
+        KprobeSession => takes_kprobe_multi(AttachType::TraceKprobeSession),
+        UprobeMulti => takes_uprobe_multi(AttachType::TraceUprobeMulti),
+        UprobeSession => takes_uprobe_multi(AttachType::TraceUprobeSession),
+        PerfEventLink => takes_perf_links(),
+        RawTracepoint => loads(ProgType::RawTracepoint, &RETURN_0),
+        Netfilter => {
+            let spec = ProgSpec::new("probe", ProgType::Netfilter, &RETURN_1);
+            ProgSpec {
+                attach: AttachType::Netfilter,
+                ..spec
+            }
+            .load_quietly()
+            .is_ok()
+        }
+        BtfTracepoint => {
+            let id = tracepoint_id(target);
+            id.is_some_and(|id| tracing(AttachType::TraceRawTp, id, &RETURN_0).is_ok())
+        }
+        Fentry => attaches_fentry(target),
+        FentryModule => {
+            return target
+                .has(Fentry)
+                .then_some(())
+                .map_or(Some(false), |()| None);
+        }
+        TracingCookie => tracing_helper(target, 174)?,
+        Lsm => std::fs::read_to_string("/sys/kernel/security/lsm")
+            .is_ok_and(|list| list.trim().split(',').any(|name| name == "bpf")),
+        TestRunRawTracepoint => {
+            let spec = ProgSpec::new("probe", ProgType::RawTracepoint, &RETURN_0);
+            spec.load_quietly()
+                .is_ok_and(|program| program.test_run(&[]).is_ok())
+        }
+        RingBuffer => makes_ring_buffer(),
+        // In all kernels that rtap supports, or of no use without another feature.
+        ProgramStats | BatchMapOps | BatchPercpuArray | RecursionGuard | FuncArg => return None,
+        // As libbpf does: bpf_ktime_get_coarse_ns came with the same release.
+        CgroupAccounting => {
+            knows_helper(&ProgSpec::new("probe", ProgType::SocketFilter, &call(160)))
+        }
+        AtomicFetch => loads(ProgType::RawTracepoint, &ATOMIC_FETCH),
+        LoadAcquire => loads(ProgType::RawTracepoint, &LOAD_ACQUIRE),
+        CpuV4 => loads(ProgType::RawTracepoint, &SIGNED_DIVISION),
+        MayGoto => loads(ProgType::RawTracepoint, &MAY_GOTO),
+        NumIterator => target
+            .btf()
+            .ok()?
+            .find(Kind::Func, "bpf_iter_num_new")
+            .is_some(),
+        DPath => tracing_helper(target, feature.info().helper?)?,
+        BpfLoop | ForEachMapElem | LookupPercpuElem | AttachCookie | FuncIp | KtimeBoot
+        | KtimeTai | CurrentTaskBtf | TaskPtRegs | Snprintf | Strncmp | ProbeReadKernel
+        | CopyFromUser | SendSignal | SendSignalThread | ProbeWriteUser | OverrideReturn
+        | BranchSnapshot | TaskStack | TaskStorage => {
+            let insns = call(feature.info().helper?);
+            knows_helper(&ProgSpec::new("probe", ProgType::Kprobe, &insns))
+        }
+    })
+}
+
+/// An instruction: opcode, destination, source, offset, immediate.
+const fn insn(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> Insn {
+    let low = u16::from_le_bytes([code, dst | src << 4]) as u64;
+    low | (offset as u16 as u64) << 16 | (imm as u32 as u64) << 32
+}
+
+const EXIT: Insn = insn(0x95, 0, 0, 0, 0);
+const MOV_R0_0: Insn = insn(0xb7, 0, 0, 0, 0);
+const MOV_R0_1: Insn = insn(0xb7, 0, 0, 0, 1);
+/// `*(u64 *)(r10 - 8) = 0`
+const CLEAR_SLOT: Insn = insn(0x7a, 10, 0, -8, 0);
+
+const RETURN_0: [Insn; 2] = [MOV_R0_0, EXIT];
+const RETURN_1: [Insn; 2] = [MOV_R0_1, EXIT];
+/// `r0 = atomic_fetch_add(r10 - 8, r0)`
+const ATOMIC_FETCH: [Insn; 4] = [MOV_R0_1, CLEAR_SLOT, insn(0xdb, 10, 0, -8, 1), EXIT];
+/// `r0 = load_acquire(r10 - 8)`
+const LOAD_ACQUIRE: [Insn; 3] = [CLEAR_SLOT, insn(0xdb, 0, 10, -8, 0x100), EXIT];
+/// `r0 s/= 2`
+const SIGNED_DIVISION: [Insn; 3] = [MOV_R0_1, insn(0x37, 0, 0, 1, 2), EXIT];
+/// `may_goto +0`
+const MAY_GOTO: [Insn; 3] = [insn(0xe5, 0, 0, 0, 0), MOV_R0_0, EXIT];
+
+/// A call of a helper without arguments: refused, but how shows whether it is known.
+fn call(helper: u32) -> [Insn; 2] {
+    [insn(0x85, 0, 0, 0, helper as i32), EXIT]
+}
+
+fn loads(kind: ProgType, insns: &[Insn]) -> bool {
+    ProgSpec::new("probe", kind, insns).load_quietly().is_ok()
+}
+
+/// Whether the verifier refuses a helper as unknown, or for its missing arguments.
+fn knows_helper(spec: &ProgSpec<'_>) -> bool {
+    match spec.load() {
+        Ok(_) => true,
+        Err(failure) => {
+            !failure.log.is_empty()
+                && !["unknown func", "invalid func", "cannot use helper"]
+                    .iter()
+                    .any(|word| failure.log.contains(word))
+        }
+    }
+}
+
+fn tracing(attach: AttachType, id: u32, insns: &[Insn]) -> io::Result<Program> {
+    let spec = ProgSpec::new("probe", ProgType::Tracing, insns);
+    ProgSpec {
+        attach,
+        attach_btf_id: id,
+        ..spec
+    }
+    .load_quietly()
+}
+
+fn tracepoint_id(target: &dyn Target) -> Option<u32> {
+    let btf = target.btf().ok()?;
+    Some(btf.find(Kind::Typedef, "btf_trace_sched_switch")?.0)
+}
+
+/// Whether BTF tracepoint programs know a helper, `None` without such programs.
+fn tracing_helper(target: &dyn Target, helper: u32) -> Option<bool> {
+    let insns = call(helper);
+    let spec = ProgSpec::new("probe", ProgType::Tracing, &insns);
+    let attach_btf_id = tracepoint_id(target)?;
+    Some(knows_helper(&ProgSpec {
+        attach: AttachType::TraceRawTp,
+        attach_btf_id,
+        ..spec
+    }))
+}
+
+/// Attaches to a function that nobody calls outside the kernel's own tests of fentry.
+fn attaches_fentry(target: &dyn Target) -> bool {
+    let Ok(btf) = target.btf() else { return false };
+    let Some(id) = btf.find(Kind::Func, "bpf_fentry_test1") else {
+        return false;
+    };
+    tracing(AttachType::TraceFentry, id.0, &RETURN_0)
+        .is_ok_and(|program| program.open_raw_tracepoint(None).is_ok())
+}
+
+fn kprobe_program(attach: AttachType) -> io::Result<Program> {
+    let spec = ProgSpec::new("probe", ProgType::Kprobe, &RETURN_0);
+    ProgSpec { attach, ..spec }.load_quietly()
+}
+
+/// Address of an unmapped page: a kernel that knows the request gets as far as reading it.
+const BAD_ADDRESS: u64 = 1;
+
+fn takes_kprobe_multi(attach: AttachType) -> bool {
+    kprobe_program(attach).is_ok_and(|program| {
+        Link::probe_kprobe_multi(&program, attach, BAD_ADDRESS) == Some(libc::EFAULT)
+    })
+}
+
+fn takes_uprobe_multi(attach: AttachType) -> bool {
+    kprobe_program(attach).is_ok_and(|program| {
+        Link::probe_uprobe_multi(&program, attach, BAD_ADDRESS) == Some(libc::EFAULT)
+    })
+}
+
+/// Links to something that is no perf event: known requests complain about that.
+fn takes_perf_links() -> bool {
+    let Ok(program) = kprobe_program(AttachType::Any) else {
+        return false;
+    };
+    let Ok(other) = kprobe_program(AttachType::Any) else {
+        return false;
+    };
+    let refused = Link::perf_event(&program, other.as_fd(), 0).err();
+    refused.and_then(|error| error.raw_os_error()) == Some(libc::EBADF)
+}
+
+fn makes_ring_buffer() -> bool {
+    let page = page_bytes();
+    let spec = MapSpec {
+        name: "probe",
+        kind: MapType::RingBuf,
+        key_size: 0,
+        value_size: 0,
+        max_entries: page,
+        flags: 0,
+        btf: None,
+    };
+    crate::bpf::Map::create(&spec, 1).is_ok()
+}
+
+fn page_bytes() -> u32 {
+    // SAFETY: no memory is involved.
+    u32::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+fn hardware_counters() -> bool {
+    // PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES.
+    PerfEventSpec::counter(0, 0).open(0, None).is_ok()
+}

@@ -1,0 +1,238 @@
+//! The running machine as a [`Target`]. Nothing is read or tried before it is asked for,
+//! and each thing at most once: a script without kernel variables never touches BTF.
+
+mod binaries;
+mod features;
+mod file;
+mod kconfig;
+mod machine;
+mod rights;
+mod tracefs;
+
+#[cfg(test)]
+mod tests;
+
+pub use binaries::resolve as resolve_program;
+pub use machine::online_cpus;
+pub use rights::{Capability, Rights, raise_memlock_limit};
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rtap_compiler::btf::Btf;
+use rtap_compiler::target::kconfig::KconfigTable;
+use rtap_compiler::target::{
+    Arch, Binary, BinaryError, CpuCount, Feature, Kconfig, KernelRelease, KernelSymbols,
+    SyscallTable, Target, TraceableFunction, TracepointFormat, Unavailable,
+};
+
+use features::FeatureProbes;
+use file::{KernelFile, exists, read_text, unavailable};
+
+/// Where the kernel shows its BTF and that of its modules.
+const BTF_DIRECTORY: &str = "/sys/kernel/btf";
+
+/// A fact that is found out at its first use.
+type Fact<T> = OnceLock<Result<T, Unavailable>>;
+
+/// Facts by name, each found out at its first use.
+type Facts<K, V> = Mutex<HashMap<K, V>>;
+
+/// The running machine.
+#[derive(Debug)]
+pub struct LiveTarget {
+    kernel: KernelRelease,
+    arch: Arch,
+    kernel_id: OnceLock<u64>,
+    kconfig: OnceLock<Option<KconfigTable>>,
+    cpus: OnceLock<CpuCount>,
+    features: FeatureProbes,
+    btf: Fact<Btf>,
+    module_btfs: Facts<String, Result<Btf, Unavailable>>,
+    modules: Fact<Arc<Vec<String>>>,
+    tracefs: Fact<&'static str>,
+    tracepoints: Fact<Arc<Vec<(String, String)>>>,
+    formats: Facts<(String, String), Result<Arc<TracepointFormat>, Unavailable>>,
+    syscalls: OnceLock<Arc<SyscallTable>>,
+    symbols: Fact<Arc<KernelSymbols>>,
+    traceable: Fact<Arc<Vec<TraceableFunction>>>,
+    binaries: Facts<String, Result<Arc<Binary>, BinaryError>>,
+}
+
+impl Default for LiveTarget {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LiveTarget {
+    /// The machine; only its name is asked for.
+    pub fn new() -> Self {
+        let (kernel, machine) = machine::uname();
+        Self {
+            kernel,
+            arch: machine::arch(&machine),
+            kernel_id: OnceLock::new(),
+            kconfig: OnceLock::new(),
+            cpus: OnceLock::new(),
+            features: FeatureProbes::default(),
+            btf: OnceLock::new(),
+            module_btfs: Mutex::default(),
+            modules: OnceLock::new(),
+            tracefs: OnceLock::new(),
+            tracepoints: OnceLock::new(),
+            formats: Mutex::default(),
+            syscalls: OnceLock::new(),
+            symbols: OnceLock::new(),
+            traceable: OnceLock::new(),
+            binaries: Mutex::default(),
+        }
+    }
+
+    /// The directory of tracefs, mounted if need be.
+    pub fn tracefs(&self) -> Result<&'static str, Unavailable> {
+        self.tracefs.get_or_init(tracefs::locate).clone()
+    }
+}
+
+/// The fact of that name, found out by `find` if it is not known yet.
+fn remember<K: Hash + Eq + Clone, V: Clone>(
+    facts: &Facts<K, V>,
+    key: &K,
+    find: impl FnOnce() -> V,
+) -> V {
+    if let Some(known) = facts
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(key)
+    {
+        return known.clone();
+    }
+    // Not while locked: finding out may ask for other facts.
+    let found = find();
+    facts
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(key.clone(), found.clone());
+    found
+}
+
+fn read_btf(path: &str, base: Option<Btf>) -> Result<Btf, Unavailable> {
+    let file = KernelFile::open_unchanging(path).map_err(|error| unavailable(path, &error))?;
+    let parsed = match base {
+        None => Btf::parse(file),
+        Some(base) => Btf::parse_split(file, base),
+    };
+    parsed.map_err(|error| Unavailable::BadBtf {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+impl Target for LiveTarget {
+    fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    fn kernel(&self) -> &KernelRelease {
+        &self.kernel
+    }
+
+    fn kernel_id(&self) -> u64 {
+        *self.kernel_id.get_or_init(machine::kernel_id)
+    }
+
+    fn kconfig(&self, name: &str) -> Kconfig {
+        let table = self
+            .kconfig
+            .get_or_init(|| kconfig::read(&self.kernel.text));
+        table
+            .as_ref()
+            .map_or(Kconfig::Unknown, |table| table.get(name))
+    }
+
+    fn cpus(&self) -> CpuCount {
+        *self.cpus.get_or_init(machine::cpus)
+    }
+
+    fn has(&self, feature: Feature) -> bool {
+        self.features.has(feature, self)
+    }
+
+    fn btf(&self) -> Result<Btf, Unavailable> {
+        let read = || {
+            let path = format!("{BTF_DIRECTORY}/vmlinux");
+            if exists(&path) {
+                read_btf(&path, None)
+            } else {
+                Err(Unavailable::NoBtf { path })
+            }
+        };
+        self.btf.get_or_init(read).clone()
+    }
+
+    fn module_btf(&self, module: &str) -> Result<Btf, Unavailable> {
+        remember(&self.module_btfs, &module.to_owned(), || {
+            if !self.modules()?.iter().any(|name| name == module) {
+                return Err(Unavailable::NoModule {
+                    name: module.to_owned(),
+                });
+            }
+            let path = format!("{BTF_DIRECTORY}/{module}");
+            if !exists(&path) {
+                return Err(Unavailable::NoBtf { path });
+            }
+            read_btf(&path, Some(self.btf()?))
+        })
+    }
+
+    fn modules(&self) -> Result<Arc<Vec<String>>, Unavailable> {
+        let read = || {
+            // A kernel without modules has no such file.
+            if !exists("/proc/modules") {
+                return Ok(Arc::default());
+            }
+            Ok(Arc::new(machine::modules(&read_text("/proc/modules")?)))
+        };
+        self.modules.get_or_init(read).clone()
+    }
+
+    fn tracepoints(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
+        let read = || Ok(Arc::new(tracefs::tracepoints(self.tracefs()?)?));
+        self.tracepoints.get_or_init(read).clone()
+    }
+
+    fn tracepoint_format(
+        &self,
+        system: &str,
+        name: &str,
+    ) -> Result<Arc<TracepointFormat>, Unavailable> {
+        let key = (system.to_owned(), name.to_owned());
+        remember(&self.formats, &key, || {
+            tracefs::format(self.tracefs()?, system, name)
+        })
+    }
+
+    fn syscalls(&self) -> Arc<SyscallTable> {
+        self.syscalls
+            .get_or_init(|| Arc::new(self.arch.syscall_table()))
+            .clone()
+    }
+
+    fn symbols(&self) -> Result<Arc<KernelSymbols>, Unavailable> {
+        let read = || Ok(Arc::new(KernelSymbols::parse(read_text("/proc/kallsyms")?)));
+        self.symbols.get_or_init(read).clone()
+    }
+
+    fn traceable_functions(&self) -> Result<Arc<Vec<TraceableFunction>>, Unavailable> {
+        let read = || Ok(Arc::new(tracefs::traceable_functions(self.tracefs()?)?));
+        self.traceable.get_or_init(read).clone()
+    }
+
+    fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError> {
+        remember(&self.binaries, &path.to_owned(), || {
+            binaries::read(path, self.arch).map(Arc::new)
+        })
+    }
+}
