@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use rtap_tests::job::{End, Job, Stream};
+use rtap_tests::paths;
 use rtap_tests::vm::{Image, MATRIX, Vm, agent, kernels, qemu};
 
 /// Boots a kernel of the test matrix and runs a command in it.
@@ -86,7 +87,7 @@ fn main() -> Result<ExitCode> {
 }
 
 fn image(options: &Options) -> Result<Image> {
-    let mut image = Image::base()?;
+    let mut image = Image::base(paths::rtap().as_deref())?;
     for added in &options.add {
         let (host, guest) = added.split_once(':').unwrap_or((added, ""));
         let host = PathBuf::from(host)

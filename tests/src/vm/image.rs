@@ -20,9 +20,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// The base: busybox, the agent and, when they are built, `rtap` and `workload` in
+    /// The base: busybox, the agent, `rtap` if there is one, and `workload` if that is built, in
     /// `/usr/local/bin` (`stap` is a link to `rtap`).
-    pub fn base() -> Result<Self> {
+    pub fn base(rtap: Option<&Path>) -> Result<Self> {
         let mut image = Self {
             archive: Archive::default(),
             added: BTreeSet::new(),
@@ -42,8 +42,8 @@ impl Image {
         archive.file("/etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n");
         image.add(&busybox()?, "/bin/busybox")?;
         image.add(&std::env::current_exe()?, "/agent")?;
-        if let Some(rtap) = paths::rtap() {
-            image.add(&rtap, "/usr/local/bin/rtap")?;
+        if let Some(rtap) = rtap {
+            image.add(rtap, "/usr/local/bin/rtap")?;
             image.archive.symlink("/usr/local/bin/stap", "rtap");
         }
         if let Some(workload) = paths::helper("workload") {

@@ -1,0 +1,13 @@
+//! Kernel tests: scripts run against real workloads, on this machine and on the kernels of the
+//! matrix. The tests are text, `tests/kernel/*.test`; [`case`] tells their form.
+//!
+//! `tests/tests/kernel.rs` is the test target.
+
+pub mod case;
+pub mod expect;
+pub mod report;
+pub mod require;
+pub mod runner;
+
+pub use case::Case;
+pub use report::{Report, Verdict};

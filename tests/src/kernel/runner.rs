@@ -1,0 +1,207 @@
+//! Runs the tests on this machine and in one VM per kernel, two VMs at a time.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::Result;
+
+use super::case::{Case, Program};
+use super::expect::faults;
+use super::report::{Report, Verdict};
+use super::require::{Requirement, lacking};
+use crate::job;
+use crate::paths;
+use crate::vm::{Facts, Image, Vm, facts, kernels};
+
+/// VMs at the same time: each is busy with emulation.
+const VMS: usize = 2;
+
+/// How much longer a test may take in a VM than on this machine.
+const VM_SLOWNESS: u64 = 3;
+
+/// After so many crashes of one kernel its remaining tests fail without being run.
+const MAX_CRASHES: usize = 4;
+
+/// Runs `cases` at `places`: `host`, or versions of the matrix, with this `rtap`.
+pub fn run(cases: &[Case], places: &[String], rtap: &Path) -> Result<Report> {
+    let mut report = Report::default();
+    for place in places {
+        report.column(place);
+    }
+    let report = Mutex::new(report);
+    let record = Recorder(&report);
+    if places.iter().any(|place| place == "host") {
+        // Alone, so that nothing disturbs its timing.
+        on_host(cases, rtap, record);
+    }
+    let queue: Mutex<VecDeque<&String>> =
+        Mutex::new(places.iter().filter(|place| *place != "host").collect());
+    let next = || {
+        queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    };
+    if places.iter().any(|place| place != "host") {
+        let initramfs = image(cases, rtap)?.finish();
+        thread::scope(|scope| {
+            for _ in 0..VMS {
+                scope.spawn(|| {
+                    while let Some(version) = next() {
+                        on_kernel(version, &initramfs, cases, record);
+                    }
+                });
+            }
+        });
+    }
+    Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[derive(Clone, Copy)]
+struct Recorder<'a>(&'a Mutex<Report>);
+
+impl Recorder<'_> {
+    fn add(self, place: &str, case: &Case, verdict: Verdict) {
+        match &verdict {
+            Verdict::Passed | Verdict::Skipped(_) => {}
+            Verdict::Failed(_) => eprintln!("{} on {place}: FAILED", case.name),
+        }
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(place, &case.name, verdict);
+    }
+
+    fn remark(self, remark: String) {
+        eprintln!("{remark}");
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remarks
+            .push(remark);
+    }
+}
+
+/// The base image and the scripts that tests run by path.
+fn image(cases: &[Case], rtap: &Path) -> Result<Image> {
+    let mut image = Image::base(Some(rtap))?;
+    for case in cases {
+        if let Program::File(path) = &case.program {
+            image.add(&paths::workspace().join(path), &format!("/{path}"))?;
+        }
+    }
+    Ok(image)
+}
+
+fn on_host(cases: &[Case], rtap: &Path, record: Recorder<'_>) {
+    let facts = facts::here();
+    let helpers = [Some(rtap.to_path_buf()), paths::helper("workload")];
+    let folders = helpers
+        .iter()
+        .flatten()
+        .filter_map(|path| path.parent())
+        .map(Path::to_path_buf);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap_or(path);
+    for case in cases {
+        let verdict = if let Some(reason) = lacking(&case.requires, &facts, true) {
+            Verdict::Skipped(reason)
+        } else {
+            let mut job = case.job(1);
+            job.env
+                .push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
+            verdict(case, &job::run(&job, &mut |_, _| {}))
+        };
+        record.add("host", case, verdict);
+    }
+}
+
+fn on_kernel(version: &str, initramfs: &[u8], cases: &[Case], record: Recorder<'_>) {
+    let kernel = match kernels::get(version, false) {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            record.remark(format!("KERNEL {version} SKIPPED: {error:#}"));
+            for case in cases {
+                record.add(version, case, Verdict::Skipped(format!("{error:#}")));
+            }
+            return;
+        }
+    };
+    let mut vm: Option<Vm> = None;
+    let mut crashes = 0;
+    for case in cases {
+        // Not worth a boot if the version alone rules the test out.
+        if let Some(reason) = ruled_out(case, version) {
+            record.add(version, case, Verdict::Skipped(reason));
+            continue;
+        }
+        if vm.is_none() && crashes < MAX_CRASHES {
+            match Vm::boot(&kernel, initramfs) {
+                Ok(booted) => {
+                    for failure in &booted.failed_boots {
+                        record.remark(format!(
+                            "kernel {version}: a boot failed and was repeated: {failure}"
+                        ));
+                    }
+                    let seconds = booted.boot_time.as_secs_f64();
+                    record.remark(format!(
+                        "kernel {version} is {}, booted in {seconds:.1} s",
+                        booted.facts.release
+                    ));
+                    vm = Some(booted);
+                }
+                Err(error) => {
+                    crashes = MAX_CRASHES;
+                    record.remark(format!("kernel {version} does not boot: {error:#}"));
+                }
+            }
+        }
+        let Some(running) = &mut vm else {
+            record.add(
+                version,
+                case,
+                Verdict::Failed("the kernel does not boot, or crashed too often".to_owned()),
+            );
+            continue;
+        };
+        let result = if let Some(reason) = lacking(&case.requires, &running.facts, false) {
+            Verdict::Skipped(reason)
+        } else {
+            match running.run(&case.job(VM_SLOWNESS), &mut |_, _| {}) {
+                Ok(outcome) => verdict(case, &outcome),
+                Err((failure, console)) => {
+                    vm = None;
+                    crashes += 1;
+                    Verdict::Failed(format!("{failure}; the console's last lines:\n{console}"))
+                }
+            }
+        };
+        record.add(version, case, result);
+    }
+}
+
+fn ruled_out(case: &Case, version: &str) -> Option<String> {
+    let known = Facts {
+        release: version.to_owned(),
+        features: ["root".to_owned()].into(),
+        uptime_s: 0.0,
+    };
+    let decidable: Vec<Requirement> = case
+        .requires
+        .iter()
+        .filter(|requirement| !matches!(requirement, Requirement::Feature(..)))
+        .cloned()
+        .collect();
+    lacking(&decidable, &known, false)
+}
+
+fn verdict(case: &Case, outcome: &job::Outcome) -> Verdict {
+    let faults = faults(&case.expected, outcome);
+    if faults.is_empty() {
+        Verdict::Passed
+    } else {
+        Verdict::Failed(faults)
+    }
+}
