@@ -50,12 +50,14 @@
 //! MAXACTION; the interpreter by MAXACTION_INTERRUPTIBLE or not at all.
 
 pub mod builder;
+pub mod cfg;
 pub mod entity;
 mod func;
 mod module;
 mod op;
 mod op_info;
 pub mod text;
+pub mod verify;
 
 pub use entity::*;
 pub use func::*;

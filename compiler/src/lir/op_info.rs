@@ -115,6 +115,15 @@ impl Op {
         }
     }
 
+    /// The site the operation names, whether or not it can fail: `stat.count` and `stat.sum`
+    /// cannot.
+    pub fn any_site(&self) -> Option<SiteId> {
+        match self {
+            Op::StatGet(.., site) => Some(*site),
+            _ => self.site(),
+        }
+    }
+
     /// Whether the operation can raise an error.
     pub fn can_fail(&self) -> bool {
         matches!(self, Op::Call(..)) || self.site().is_some()

@@ -45,7 +45,7 @@ mod tests;
 pub use cursor::ParseError;
 pub use parse::parse;
 
-use super::{Function, Module};
+use super::{Function, Module, Op};
 
 /// The text of a whole module.
 pub fn print(module: &Module) -> String {
@@ -61,5 +61,12 @@ pub fn print_with_spans(module: &Module) -> String {
 pub fn print_function(function: &Function) -> String {
     let mut out = String::new();
     print::function(&mut out, function, false);
+    out
+}
+
+/// The text of one operation.
+pub fn print_op_text(op: &Op) -> String {
+    let mut out = String::new();
+    print_op::op(&mut out, op);
     out
 }
