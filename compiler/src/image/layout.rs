@@ -7,13 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::lir::{FormatId, Global, Histogram, StatLayout, Ty};
 
-/// Name of the memory-mappable one-element array map with header and scalars.
-pub const GLOBALS_MAP: &str = "rtap_globals";
-/// Name of the read-only one-element array map with string constants and tables.
-pub const RODATA_MAP: &str = "rtap_rodata";
+/// Name of the data section (a memory-mappable one-element array map) with header and
+/// scalars; the section holds their initial values.
+pub const GLOBALS_MAP: &str = ".data.rtap_globals";
+/// Name of the read-only data section with string constants and tables.
+pub const RODATA_MAP: &str = ".rodata.rtap_rodata";
 /// Name of the ring buffer.
 pub const EVENTS_MAP: &str = "rtap_events";
-/// Name of the array map with scratch frames.
+/// Name of the array map with scratch frames; absent if no handler needs any. The image
+/// says how many frames one CPU has: the loader multiplies `max_entries` by the number of
+/// possible CPUs.
 pub const FRAMES_MAP: &str = "rtap_frames";
 
 /// Offsets in the globals map's header.

@@ -55,6 +55,9 @@ pub struct Program {
     pub symbol: String,
     /// The handler it runs.
     pub handler: HandlerId,
+    /// Which of the handler's points it is attached to (indices into `Handler::points`).
+    /// A handler on trampolines or BTF tracepoints has one program for each attachment.
+    pub points: Vec<u32>,
     /// Index of its counters in the globals header.
     pub counters: u32,
     /// Whether it is only the entry half of a return probe, saving arguments.

@@ -1,0 +1,307 @@
+//! Questions about LIR functions that code generation asks: what is called, how often a value is
+//! used, and for how long a string must be kept.
+
+use std::collections::BTreeSet;
+
+use cranelift_entity::SecondaryMap;
+
+use crate::lir::{Block, BlockCall, Env, Func, Function, Module, Op, Terminator, Value};
+
+/// Calls `f` on every operation of a function, those of `Try` included.
+pub fn for_each_op(function: &Function, mut f: impl FnMut(&Op)) {
+    for block in function.blocks.values() {
+        for inst in &block.insts {
+            f(&inst.op);
+        }
+        if let Terminator::Try { op, .. } = &block.term {
+            f(op);
+        }
+    }
+}
+
+/// Whether the handler body `func`, or anything it calls, asks which point fired.
+pub fn reads_point(module: &Module, func: Func) -> bool {
+    let mut found = false;
+    for called in reachable(module, func) {
+        for_each_op(&module.functions[called], |op| {
+            found |= matches!(op, Op::Env(Env::Point));
+        });
+    }
+    found
+}
+
+/// `func` and everything it calls, directly or not.
+pub fn reachable(module: &Module, func: Func) -> BTreeSet<Func> {
+    let mut seen = BTreeSet::from([func]);
+    let mut todo = vec![func];
+    while let Some(func) = todo.pop() {
+        for_each_op(&module.functions[func], |op| {
+            if let Op::Call(callee, _) = op
+                && seen.insert(*callee)
+            {
+                todo.push(*callee);
+            }
+        });
+    }
+    seen
+}
+
+/// Calls `f` on every value that a terminator itself uses and passes on.
+pub fn for_each_term_use(term: &Terminator, mut f: impl FnMut(Value)) {
+    let mut all = |call: &BlockCall, f: &mut dyn FnMut(Value)| call.args.iter().for_each(|v| f(*v));
+    match term {
+        Terminator::Jump(to) => all(to, &mut f),
+        Terminator::Branch(cond, yes, no) => {
+            f(*cond);
+            all(yes, &mut f);
+            all(no, &mut f);
+        }
+        Terminator::Switch {
+            value,
+            cases,
+            default,
+        } => {
+            f(*value);
+            for (_, to) in cases {
+                all(to, &mut f);
+            }
+            all(default, &mut f);
+        }
+        Terminator::Return(value) => value.iter().for_each(|v| f(*v)),
+        Terminator::Raise { site, arg } => {
+            f(*site);
+            f(*arg);
+        }
+        Terminator::Try { op, ok, catch, .. } => {
+            op.for_each_operand(&mut f);
+            all(ok, &mut f);
+            all(catch, &mut f);
+        }
+        Terminator::IterNext {
+            iter, body, done, ..
+        } => {
+            f(*iter);
+            all(body, &mut f);
+            all(done, &mut f);
+        }
+        Terminator::Unreachable => {}
+    }
+}
+
+/// Positions in a function: every instruction and terminator has one, in block order.
+/// Block parameters are defined at their block's first position.
+#[derive(Debug, Default)]
+pub struct Positions {
+    /// Position of each block's parameters; its instructions follow.
+    pub start: SecondaryMap<Block, u32>,
+    /// Position of each block's terminator.
+    pub end: SecondaryMap<Block, u32>,
+    /// One more than the last position.
+    pub count: u32,
+}
+
+impl Positions {
+    /// Numbers a function.
+    pub fn new(function: &Function) -> Self {
+        let mut positions = Positions::default();
+        let mut next = 0;
+        for (block, data) in function.blocks.iter() {
+            positions.start[block] = next;
+            next += data.insts.len() as u32 + 1;
+            positions.end[block] = next;
+            next += 1;
+        }
+        positions.count = next;
+        positions
+    }
+}
+
+/// What code generation knows of the values before it starts.
+#[derive(Debug, Default)]
+pub struct Uses {
+    /// How many times each value is used.
+    pub count: SecondaryMap<Value, u32>,
+    /// How many of these are the condition of a branch.
+    pub branch: SecondaryMap<Value, u32>,
+    /// First and last position at which a value is live; the hull over all blocks.
+    pub range: SecondaryMap<Value, (u32, u32)>,
+    /// Strings that should be zero-padded: keys, and what is stored in maps.
+    pub padded: SecondaryMap<Value, bool>,
+    /// Strings that are read at variable offsets.
+    pub variable: SecondaryMap<Value, bool>,
+}
+
+impl Uses {
+    /// Analyses a function.
+    pub fn new(function: &Function, positions: &Positions) -> Self {
+        let mut uses = Uses::default();
+        for data in function.blocks.values() {
+            for inst in &data.insts {
+                inst.op.for_each_operand(|v| uses.count[v] += 1);
+            }
+            for_each_term_use(&data.term, |v| uses.count[v] += 1);
+            if let Terminator::Branch(cond, ..) = &data.term {
+                uses.branch[*cond] += 1;
+            }
+        }
+        uses.liveness(function, positions);
+        uses.demands(function);
+        uses
+    }
+
+    /// What the uses of strings ask of their buffers, carried back through block parameters
+    /// and `str.cut`, which may stand for the same buffer.
+    fn demands(&mut self, function: &Function) {
+        for block in function.blocks.values() {
+            for inst in &block.insts {
+                self.demand(&inst.op);
+            }
+            if let Terminator::Try { op, .. } = &block.term {
+                self.demand(op);
+            }
+        }
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for (block, data) in function.blocks.iter() {
+                for inst in &data.insts {
+                    if let (Op::StrCut(from), Some(to)) = (&inst.op, inst.result) {
+                        changed |= self.same_buffer(*from, to);
+                    }
+                }
+                function.for_each_successor(block, |to, supplied| {
+                    let params = &function.blocks[to.block].params;
+                    for (from, param) in to.args.iter().zip(params.iter().skip(supplied)) {
+                        changed |= self.same_buffer(*from, *param);
+                    }
+                });
+            }
+        }
+    }
+
+    /// `to` may be the very buffer of `from`: it must live as long and be as good.
+    fn same_buffer(&mut self, from: Value, to: Value) -> bool {
+        let before = (self.range[from], self.padded[from], self.variable[from]);
+        let (first, last) = self.range[to];
+        if first <= last {
+            self.touch(from, first);
+            self.touch(from, last);
+        }
+        self.padded[from] |= self.padded[to];
+        self.variable[from] |= self.variable[to];
+        before != (self.range[from], self.padded[from], self.variable[from])
+    }
+
+    fn demand(&mut self, op: &Op) {
+        match op {
+            Op::ArrayGet(_, keys)
+            | Op::ArrayHas(_, keys)
+            | Op::ArrayDel(_, keys)
+            | Op::StatGet(_, keys, _, _)
+            | Op::EmitHist(_, keys, _, _)
+            | Op::StatPush(_, keys, _, _)
+            | Op::StatBucket(_, keys, _, _, _)
+            | Op::ArrayAdd(_, keys, _, _)
+            | Op::ArrayFetchAdd(_, keys, _, _) => {
+                for key in keys {
+                    self.padded[*key] = true;
+                }
+            }
+            Op::ArraySet(_, keys, value, _) => {
+                for key in keys {
+                    self.padded[*key] = true;
+                }
+                self.padded[*value] = true;
+            }
+            Op::GlobalSet(_, value) => self.padded[*value] = true,
+            Op::Clear(_, slice) => {
+                for key in slice.iter().flatten() {
+                    self.padded[*key] = true;
+                }
+            }
+            // Whole words are compared, and bytes behind the end must read as 0.
+            Op::StrCmp(a, b) | Op::StrEq(a, b) => {
+                for value in [a, b] {
+                    self.padded[*value] = true;
+                    self.variable[*value] = true;
+                }
+            }
+            Op::StrByte(text, _)
+            | Op::StrSub(text, ..)
+            | Op::StrToInt(text, _)
+            | Op::StrMatch(_, text)
+            | Op::StrQuote(text) => {
+                self.padded[*text] = true;
+                self.variable[*text] = true;
+            }
+            Op::StrFind(a, b) => {
+                for value in [a, b] {
+                    self.padded[*value] = true;
+                    self.variable[*value] = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn liveness(&mut self, function: &Function, positions: &Positions) {
+        let mut live_in: SecondaryMap<Block, BTreeSet<Value>> = SecondaryMap::new();
+        let blocks: Vec<Block> = function.blocks.keys().collect();
+        for value in function.values.keys() {
+            self.range[value] = (u32::MAX, 0);
+        }
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for &block in blocks.iter().rev() {
+                let data = &function.blocks[block];
+                let mut live = BTreeSet::new();
+                function.for_each_successor(block, |to, _| {
+                    let target = &function.blocks[to.block];
+                    // A parameter's buffer is written where its predecessors end.
+                    for &param in &target.params {
+                        self.touch(param, positions.end[block]);
+                    }
+                    for value in &live_in[to.block] {
+                        if !target.params.contains(value) {
+                            live.insert(*value);
+                        }
+                    }
+                });
+                for &value in &live {
+                    self.touch(value, positions.end[block]);
+                }
+                for_each_term_use(&data.term, |v| {
+                    live.insert(v);
+                    self.touch(v, positions.end[block]);
+                });
+                for (index, inst) in data.insts.iter().enumerate().rev() {
+                    let at = positions.start[block] + 1 + index as u32;
+                    if let Some(result) = inst.result {
+                        live.remove(&result);
+                        self.touch(result, at);
+                    }
+                    inst.op.for_each_operand(|v| {
+                        live.insert(v);
+                        self.touch(v, at);
+                    });
+                }
+                for &param in &data.params {
+                    self.touch(param, positions.start[block]);
+                }
+                for &value in &live {
+                    self.touch(value, positions.start[block]);
+                }
+                if live != live_in[block] {
+                    live_in[block] = live;
+                    changed = true;
+                }
+            }
+        }
+    }
+
+    fn touch(&mut self, value: Value, at: u32) {
+        let (first, last) = self.range[value];
+        self.range[value] = (first.min(at), last.max(at));
+    }
+}

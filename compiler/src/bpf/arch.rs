@@ -1,0 +1,45 @@
+//! The one place that knows the processor: where registers are in `struct pt_regs`
+//! (arch/x86/include/asm/ptrace.h), by calling convention and by DWARF number.
+
+use crate::lir::CtxReg;
+
+/// Offsets in `struct pt_regs`.
+mod offset {
+    pub const R15: i32 = 0;
+    pub const R14: i32 = 8;
+    pub const R13: i32 = 16;
+    pub const R12: i32 = 24;
+    pub const BP: i32 = 32;
+    pub const BX: i32 = 40;
+    pub const R11: i32 = 48;
+    pub const R10: i32 = 56;
+    pub const R9: i32 = 64;
+    pub const R8: i32 = 72;
+    pub const AX: i32 = 80;
+    pub const CX: i32 = 88;
+    pub const DX: i32 = 96;
+    pub const SI: i32 = 104;
+    pub const DI: i32 = 112;
+    pub const IP: i32 = 128;
+    pub const SP: i32 = 152;
+}
+
+/// Offset of a register in the context, if it is kept there.
+pub fn register(reg: CtxReg) -> Option<i32> {
+    use offset::*;
+    let of = |regs: &[i32], n: u8| regs.get(usize::from(n)).copied();
+    match reg {
+        CtxReg::Arg(n) => of(&[DI, SI, DX, CX, R8, R9], n),
+        CtxReg::SyscallArg(n) => of(&[DI, SI, DX, R10, R8, R9], n),
+        CtxReg::Ret => Some(AX),
+        CtxReg::Ip => Some(IP),
+        CtxReg::Sp => Some(SP),
+        CtxReg::Fp => Some(BP),
+        CtxReg::Dwarf(n) => of(
+            &[
+                AX, DX, CX, BX, SI, DI, BP, SP, R8, R9, R10, R11, R12, R13, R14, R15, IP,
+            ],
+            n,
+        ),
+    }
+}

@@ -1,0 +1,221 @@
+//! Buffers: where strings, keys and records are while a handler runs.
+//!
+//! If all that are alive at the same time fit, they are on the stack and the handler needs
+//! no scratch frame. Else those that are addressed at variable offsets, and the largest ones,
+//! go to the scratch frame (a map's memory, so that the verifier takes variable offsets there on
+//! every kernel). Buffers whose lifetimes do not overlap share bytes.
+
+use regalloc2::VReg;
+
+/// A place in memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mem {
+    /// At the frame pointer plus (negative) offset.
+    Stack(i32),
+    /// In the scratch frame at this offset.
+    Frame(u32),
+    /// In the constants at this offset.
+    Rodata(u32),
+    /// In the globals map at this offset.
+    Globals(u32),
+    /// At a pointer plus offset.
+    Ptr(VReg, i32),
+}
+
+impl Mem {
+    /// The place `bytes` further on.
+    pub fn at(self, bytes: u32) -> Mem {
+        match self {
+            Mem::Stack(off) => Mem::Stack(off + bytes as i32),
+            Mem::Frame(off) => Mem::Frame(off + bytes),
+            Mem::Rodata(off) => Mem::Rodata(off + bytes),
+            Mem::Globals(off) => Mem::Globals(off + bytes),
+            Mem::Ptr(reg, off) => Mem::Ptr(reg, off + bytes as i32),
+        }
+    }
+}
+
+/// How a buffer is addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// At constant offsets.
+    Fixed,
+    /// At computed offsets too: never on the stack, where old verifiers refuse that.
+    Variable,
+}
+
+/// A request for a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Request {
+    bytes: u32,
+    access: Access,
+    /// First and last position of its life.
+    range: (u32, u32),
+}
+
+/// Bytes at the start of a scratch frame that are not buffers: its busy word.
+pub const FRAME_HEAD_BYTES: u32 = 8;
+
+/// The buffers of one function.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    requests: Vec<Request>,
+    places: Vec<Mem>,
+    next: usize,
+    stack_bytes: u32,
+    frame_bytes: u32,
+    mismatch: bool,
+}
+
+impl Buffers {
+    /// Begins a run of selection.
+    pub fn restart(&mut self) {
+        self.next = 0;
+    }
+
+    /// Whether the scratch frame is needed. Known from the second run on.
+    pub fn needs_frame(&self) -> bool {
+        self.frame_bytes != 0
+    }
+
+    /// Bytes of the scratch frame, its head included; 0 if it is not needed.
+    pub fn frame_bytes(&self) -> u32 {
+        self.frame_bytes
+    }
+
+    /// Bytes of stack.
+    pub fn stack_bytes(&self) -> u32 {
+        self.stack_bytes
+    }
+
+    /// Whether two runs asked for different buffers: a bug.
+    pub fn mismatch(&self) -> bool {
+        self.mismatch
+    }
+
+    /// A buffer of so many bytes (made a multiple of 8), 8-byte aligned.
+    pub fn alloc(&mut self, bytes: u32, access: Access, range: (u32, u32)) -> Mem {
+        let bytes = bytes.next_multiple_of(8).max(8);
+        let request = Request {
+            bytes,
+            access,
+            range,
+        };
+        let index = self.next;
+        self.next += 1;
+        if let Some(place) = self.places.get(index) {
+            self.mismatch |= self.requests[index] != request;
+            return *place;
+        }
+        self.mismatch |= !self.places.is_empty();
+        self.requests.push(request);
+        Mem::Stack(-8)
+    }
+
+    /// Decides where all recorded buffers go, with at most so much stack.
+    pub fn place(&mut self, stack_budget: u32) {
+        let all: Vec<usize> = (0..self.requests.len()).collect();
+        let fixed = |i: &usize| self.requests[*i].access == Access::Fixed;
+        let (offsets, bytes) = self.colour(&all);
+        if bytes <= stack_budget && all.iter().all(fixed) {
+            self.stack_bytes = bytes;
+            self.frame_bytes = 0;
+            self.places = offsets
+                .iter()
+                .zip(&self.requests)
+                .map(|(off, _)| Mem::Stack(*off as i32 - bytes as i32))
+                .collect();
+            return;
+        }
+        // The small fixed ones stay on the stack as long as they fit.
+        let mut stack: Vec<usize> = all.iter().copied().filter(fixed).collect();
+        stack.sort_by_key(|&i| (self.requests[i].bytes, i));
+        let mut keep = Vec::new();
+        for i in stack {
+            keep.push(i);
+            if self.colour(&keep).1 > stack_budget {
+                keep.pop();
+                break;
+            }
+        }
+        let rest: Vec<usize> = all.into_iter().filter(|i| !keep.contains(i)).collect();
+        let (stack_at, stack_bytes) = self.colour(&keep);
+        let (frame_at, frame_bytes) = self.colour(&rest);
+        self.places = vec![Mem::Stack(-8); self.requests.len()];
+        for (at, i) in stack_at.into_iter().zip(&keep) {
+            self.places[*i] = Mem::Stack(at as i32 - stack_bytes as i32);
+        }
+        for (at, i) in frame_at.into_iter().zip(&rest) {
+            self.places[*i] = Mem::Frame(FRAME_HEAD_BYTES + at);
+        }
+        self.stack_bytes = stack_bytes;
+        self.frame_bytes = if rest.is_empty() {
+            0
+        } else {
+            FRAME_HEAD_BYTES + frame_bytes
+        };
+    }
+
+    /// First-fit offsets for some requests, in their order, and the bytes they take in all.
+    fn colour(&self, chosen: &[usize]) -> (Vec<u32>, u32) {
+        let mut placed: Vec<(u32, Request)> = Vec::new();
+        let mut offsets = Vec::with_capacity(chosen.len());
+        let mut total = 0;
+        for &index in chosen {
+            let request = self.requests[index];
+            let mut busy: Vec<(u32, u32)> = placed
+                .iter()
+                .filter(|(_, other)| {
+                    other.range.0 <= request.range.1 && request.range.0 <= other.range.1
+                })
+                .map(|(at, other)| (*at, at + other.bytes))
+                .collect();
+            busy.sort_unstable();
+            let mut at = 0;
+            for (start, end) in busy {
+                if at + request.bytes <= start {
+                    break;
+                }
+                at = at.max(end);
+            }
+            placed.push((at, request));
+            offsets.push(at);
+            total = total.max(at + request.bytes);
+        }
+        (offsets, total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disjoint_lifetimes_share() {
+        let mut buffers = Buffers::default();
+        buffers.alloc(16, Access::Fixed, (0, 3));
+        buffers.alloc(8, Access::Fixed, (3, 4));
+        buffers.alloc(16, Access::Fixed, (4, 9));
+        buffers.place(400);
+        buffers.restart();
+        assert_eq!(buffers.alloc(16, Access::Fixed, (0, 3)), Mem::Stack(-24));
+        assert_eq!(buffers.alloc(8, Access::Fixed, (3, 4)), Mem::Stack(-8));
+        assert_eq!(buffers.alloc(16, Access::Fixed, (4, 9)), Mem::Stack(-24));
+        assert!(!buffers.needs_frame() && !buffers.mismatch());
+    }
+
+    #[test]
+    fn variable_ones_leave_the_stack() {
+        let mut buffers = Buffers::default();
+        buffers.alloc(8, Access::Fixed, (0, 3));
+        buffers.alloc(64, Access::Variable, (0, 3));
+        buffers.place(400);
+        buffers.restart();
+        assert_eq!(buffers.alloc(8, Access::Fixed, (0, 3)), Mem::Stack(-8));
+        assert_eq!(
+            buffers.alloc(64, Access::Variable, (0, 3)),
+            Mem::Frame(FRAME_HEAD_BYTES)
+        );
+        assert_eq!(buffers.frame_bytes(), 72);
+    }
+}

@@ -1,0 +1,82 @@
+//! The kernel helpers that generated code calls. The number is `enum bpf_func_id`'s, the
+//! comment the first kernel that has it.
+
+/// A helper function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum Helper {
+    /// `void *bpf_map_lookup_elem(map, key)`, 3.19.
+    MapLookupElem = 1,
+    /// `long bpf_map_update_elem(map, key, value, flags)`, 3.19.
+    MapUpdateElem = 2,
+    /// `long bpf_map_delete_elem(map, key)`, 3.19.
+    MapDeleteElem = 3,
+    /// `u64 bpf_ktime_get_ns()`, 4.1.
+    KtimeGetNs = 5,
+    /// `u32 bpf_get_prandom_u32()`, 4.1.
+    GetPrandomU32 = 7,
+    /// `u32 bpf_get_smp_processor_id()`, 4.1.
+    GetSmpProcessorId = 8,
+    /// `u64 bpf_get_current_pid_tgid()`, 4.2.
+    GetCurrentPidTgid = 14,
+    /// `u64 bpf_get_current_uid_gid()`, 4.2.
+    GetCurrentUidGid = 15,
+    /// `long bpf_get_current_comm(buf, size)`, 4.2.
+    GetCurrentComm = 16,
+    /// `u64 bpf_get_current_task()`, 4.8.
+    GetCurrentTask = 35,
+    /// `u64 bpf_get_current_cgroup_id()`, 4.18.
+    GetCurrentCgroupId = 80,
+    /// `long bpf_probe_read_user(dst, size, address)`, 5.5.
+    ProbeReadUser = 112,
+    /// `long bpf_probe_read_kernel(dst, size, address)`, 5.5.
+    ProbeReadKernel = 113,
+    /// `long bpf_probe_read_user_str(dst, size, address)`, 5.5.
+    ProbeReadUserStr = 114,
+    /// `long bpf_probe_read_kernel_str(dst, size, address)`, 5.5.
+    ProbeReadKernelStr = 115,
+    /// `u64 bpf_jiffies64()`, 5.6.
+    Jiffies64 = 118,
+    /// `u64 bpf_ktime_get_boot_ns()`, 5.8.
+    KtimeGetBootNs = 125,
+    /// `long bpf_ringbuf_output(map, data, size, flags)`, 5.8.
+    RingbufOutput = 130,
+    /// `void *bpf_ringbuf_reserve(map, size, flags)`, 5.8.
+    RingbufReserve = 131,
+    /// `void bpf_ringbuf_submit(sample, flags)`, 5.8.
+    RingbufSubmit = 132,
+    /// `u64 bpf_get_attach_cookie(ctx)`, 5.15.
+    GetAttachCookie = 174,
+    /// `void *bpf_map_lookup_percpu_elem(map, key, cpu)`, 5.19.
+    MapLookupPercpuElem = 195,
+}
+
+impl Helper {
+    /// Name as in the kernel, without `bpf_`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Helper::MapLookupElem => "map_lookup_elem",
+            Helper::MapUpdateElem => "map_update_elem",
+            Helper::MapDeleteElem => "map_delete_elem",
+            Helper::KtimeGetNs => "ktime_get_ns",
+            Helper::GetPrandomU32 => "get_prandom_u32",
+            Helper::GetSmpProcessorId => "get_smp_processor_id",
+            Helper::GetCurrentPidTgid => "get_current_pid_tgid",
+            Helper::GetCurrentUidGid => "get_current_uid_gid",
+            Helper::GetCurrentComm => "get_current_comm",
+            Helper::GetCurrentTask => "get_current_task",
+            Helper::GetCurrentCgroupId => "get_current_cgroup_id",
+            Helper::ProbeReadUser => "probe_read_user",
+            Helper::ProbeReadKernel => "probe_read_kernel",
+            Helper::ProbeReadUserStr => "probe_read_user_str",
+            Helper::ProbeReadKernelStr => "probe_read_kernel_str",
+            Helper::Jiffies64 => "jiffies64",
+            Helper::KtimeGetBootNs => "ktime_get_boot_ns",
+            Helper::RingbufOutput => "ringbuf_output",
+            Helper::RingbufReserve => "ringbuf_reserve",
+            Helper::RingbufSubmit => "ringbuf_submit",
+            Helper::GetAttachCookie => "get_attach_cookie",
+            Helper::MapLookupPercpuElem => "map_lookup_percpu_elem",
+        }
+    }
+}

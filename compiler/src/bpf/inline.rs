@@ -1,0 +1,257 @@
+//! Calls into handlers' bodies: every function that does not recurse is copied to where
+//! it is called. The verifier follows each call separately anyway; what is copied costs
+//! no call, and its constants and strings are known.
+
+use std::collections::HashMap;
+
+use crate::lir::{
+    Block, BlockCall, BlockData, Func, Function, Inst, Module, Op, Terminator, Value,
+};
+
+/// A body is not grown beyond so many blocks.
+const MAX_BLOCKS: usize = 20_000;
+
+/// The function with all calls copied in, except recursive ones.
+pub fn inline_all(module: &Module, func: Func) -> Function {
+    let mut done = HashMap::new();
+    expand(module, func, &mut Vec::new(), &mut done)
+}
+
+fn expand(
+    module: &Module,
+    func: Func,
+    stack: &mut Vec<Func>,
+    done: &mut HashMap<Func, Function>,
+) -> Function {
+    if let Some(function) = done.get(&func) {
+        return function.clone();
+    }
+    stack.push(func);
+    let mut function = module.functions[func].clone();
+    let mut next = 0;
+    while next < function.blocks.len() && function.blocks.len() < MAX_BLOCKS {
+        let block = Block::from_u32(next as u32);
+        let call = function.blocks[block]
+            .insts
+            .iter()
+            .position(|inst| matches!(&inst.op, Op::Call(callee, _) if !stack.contains(callee)));
+        if let Some(index) = call {
+            let callee = match &function.blocks[block].insts[index].op {
+                Op::Call(callee, _) => expand(module, *callee, stack, done),
+                _ => return function,
+            };
+            inline_inst(&mut function, block, index, &callee);
+            // What followed the call is in a new block, which is looked at in its turn.
+        } else if let Terminator::Try {
+            op: Op::Call(callee, _),
+            ..
+        } = &function.blocks[block].term
+            && !stack.contains(callee)
+        {
+            let callee = expand(module, *callee, stack, done);
+            inline_try(&mut function, block, &callee);
+        }
+        next += 1;
+    }
+    stack.pop();
+    if stack.is_empty() || !calls(&function) {
+        done.insert(func, function.clone());
+    }
+    function
+}
+
+fn calls(function: &Function) -> bool {
+    let mut found = false;
+    super::analysis::for_each_op(function, |op| found |= matches!(op, Op::Call(..)));
+    found
+}
+
+/// Where a copied body returns to.
+struct Leave<'a> {
+    ok: &'a dyn Fn(Option<Value>) -> BlockCall,
+    /// Where its errors go, if not out of the function.
+    catch: Option<&'a BlockCall>,
+}
+
+fn inline_inst(function: &mut Function, block: Block, index: usize, callee: &Function) {
+    let data = &mut function.blocks[block];
+    let mut tail = data.insts.split_off(index);
+    let call = tail.remove(0);
+    let term = std::mem::replace(&mut data.term, Terminator::Unreachable);
+    let term_span = std::mem::replace(&mut data.term_span, call.span);
+    let rest = function.blocks.push(BlockData {
+        params: call.result.into_iter().collect(),
+        insts: tail,
+        term,
+        term_span,
+        loop_head: None,
+    });
+    let takes = call.result.is_some();
+    let Op::Call(_, args) = call.op else {
+        return;
+    };
+    let leave = Leave {
+        ok: &|value| BlockCall {
+            block: rest,
+            args: value.filter(|_| takes).into_iter().collect(),
+        },
+        catch: None,
+    };
+    let entry = copy(function, callee, &leave);
+    function.blocks[block].term = Terminator::Jump(BlockCall { block: entry, args });
+}
+
+fn inline_try(function: &mut Function, block: Block, callee: &Function) {
+    let term = std::mem::replace(&mut function.blocks[block].term, Terminator::Unreachable);
+    let Terminator::Try {
+        op: Op::Call(_, args),
+        result,
+        ok,
+        catch,
+    } = term
+    else {
+        return;
+    };
+    let leave = Leave {
+        ok: &|value| BlockCall {
+            block: ok.block,
+            args: value
+                .filter(|_| result.is_some())
+                .into_iter()
+                .chain(ok.args.iter().copied())
+                .collect(),
+        },
+        catch: Some(&catch),
+    };
+    let entry = copy(function, callee, &leave);
+    function.blocks[block].term = Terminator::Jump(BlockCall { block: entry, args });
+}
+
+/// Copies a body; gives its entry block.
+fn copy(function: &mut Function, callee: &Function, leave: &Leave<'_>) -> Block {
+    let values: HashMap<Value, Value> = callee
+        .values
+        .iter()
+        .map(|(value, data)| (value, function.values.push(*data)))
+        .collect();
+    let blocks: HashMap<Block, Block> = callee
+        .blocks
+        .iter()
+        .map(|(block, data)| {
+            let fresh = function.blocks.push(BlockData {
+                params: data.params.iter().map(|v| values[v]).collect(),
+                insts: Vec::new(),
+                term: Terminator::Unreachable,
+                term_span: data.term_span,
+                loop_head: data.loop_head,
+            });
+            (block, fresh)
+        })
+        .collect();
+    for (block, data) in callee.blocks.iter() {
+        let mut at = blocks[&block];
+        for inst in &data.insts {
+            let mut inst: Inst = inst.clone();
+            inst.op.for_each_operand_mut(|v| *v = values[v]);
+            inst.result = inst.result.map(|v| values[&v]);
+            match leave.catch {
+                // An error that left the callee is caught here.
+                Some(catch) if inst.op.can_fail() => {
+                    at = split_at_try(function, at, inst, catch);
+                }
+                _ => function.blocks[at].insts.push(inst),
+            }
+        }
+        let call = |to: &BlockCall| BlockCall {
+            block: blocks[&to.block],
+            args: to.args.iter().map(|v| values[v]).collect(),
+        };
+        function.blocks[at].term_span = data.term_span;
+        function.blocks[at].term = match &data.term {
+            Terminator::Jump(to) => Terminator::Jump(call(to)),
+            Terminator::Branch(cond, yes, no) => {
+                Terminator::Branch(values[cond], call(yes), call(no))
+            }
+            Terminator::Switch {
+                value,
+                cases,
+                default,
+            } => Terminator::Switch {
+                value: values[value],
+                cases: cases.iter().map(|(n, to)| (*n, call(to))).collect(),
+                default: call(default),
+            },
+            Terminator::Return(value) => Terminator::Jump((leave.ok)(value.map(|v| values[&v]))),
+            Terminator::Raise { site, arg } => {
+                let (site, arg) = (values[site], values[arg]);
+                match leave.catch {
+                    Some(catch) => Terminator::Jump(with_error(catch, site, arg)),
+                    None => Terminator::Raise { site, arg },
+                }
+            }
+            Terminator::Try {
+                op,
+                result,
+                ok,
+                catch,
+            } => {
+                let mut op = op.clone();
+                op.for_each_operand_mut(|v| *v = values[v]);
+                Terminator::Try {
+                    op,
+                    result: *result,
+                    ok: call(ok),
+                    catch: call(catch),
+                }
+            }
+            Terminator::IterNext {
+                iter,
+                body,
+                with_value,
+                done,
+            } => Terminator::IterNext {
+                iter: values[iter],
+                body: call(body),
+                with_value: *with_value,
+                done: call(done),
+            },
+            Terminator::Unreachable => Terminator::Unreachable,
+        };
+    }
+    blocks[&callee.entry()]
+}
+
+/// Ends `at` with a `Try` of an instruction; gives the block to go on in.
+fn split_at_try(function: &mut Function, at: Block, inst: Inst, catch: &BlockCall) -> Block {
+    let term_span = inst.span;
+    let next = function.blocks.push(BlockData {
+        params: inst.result.into_iter().collect(),
+        insts: Vec::new(),
+        term: Terminator::Unreachable,
+        term_span,
+        loop_head: None,
+    });
+    let result = inst.result.map(|value| function.values[value].ty);
+    let data = &mut function.blocks[at];
+    data.term_span = term_span;
+    data.term = Terminator::Try {
+        op: inst.op,
+        result,
+        ok: BlockCall {
+            block: next,
+            args: Vec::new(),
+        },
+        catch: catch.clone(),
+    };
+    next
+}
+
+fn with_error(catch: &BlockCall, site: Value, arg: Value) -> BlockCall {
+    BlockCall {
+        block: catch.block,
+        args: [site, arg]
+            .into_iter()
+            .chain(catch.args.iter().copied())
+            .collect(),
+    }
+}

@@ -1,0 +1,264 @@
+//! Code generation: LIR to an ELF image with eBPF programs.
+//!
+//! In order: [`plan`] (programs, maps, layouts), [`inline`] (calls into the handlers), then for each program
+//! `select` (LIR to machine code over virtual registers, twice: see there), `frame`
+//! (buffers to stack or scratch), `regalloc`, `encode`; at last `image::elf` writes the object.
+
+mod analysis;
+mod arch;
+pub mod disasm;
+pub mod encode;
+mod error;
+mod features;
+mod frame;
+pub mod helpers;
+pub mod inline;
+pub mod insn;
+pub mod plan;
+mod regalloc;
+mod select;
+mod vcode;
+
+pub use error::BpfError;
+pub use features::Features;
+
+use rtap_grammar::source::Span;
+
+use self::analysis::{Positions, Uses};
+use self::encode::Code;
+use self::frame::Buffers;
+use self::insn::{Insn, MapId, Reg};
+use self::plan::Plan;
+use self::select::ProgramCx;
+use crate::image::{Attach, META_VERSION, Meta};
+use crate::lir::{Context, Function, Handler, Module};
+
+/// Stack that buffers may take at most; the rest is for spilled registers.
+const STACK_BUDGET_BYTES: u32 = 400;
+/// The eBPF stack.
+const STACK_BYTES: u32 = 512;
+/// Slots a program can have on any kernel we load on.
+const PROGRAM_SLOTS: usize = 1_000_000;
+
+/// One program's code.
+#[derive(Clone, Debug)]
+pub struct ProgramCode {
+    /// Symbol and section of the entry.
+    pub symbol: String,
+    /// ELF section.
+    pub section: String,
+    /// Instructions.
+    pub insns: Vec<Insn<Reg>>,
+    /// The same, encoded.
+    pub code: Code,
+    /// From which instruction on which script text is executed.
+    pub lines: Vec<(usize, Span)>,
+}
+
+/// Everything that the ELF writer needs.
+#[derive(Debug)]
+pub struct Object {
+    /// Maps and data.
+    pub plan: Plan,
+    /// Programs.
+    pub programs: Vec<ProgramCode>,
+}
+
+impl disasm::Names for Plan {
+    fn map(&self, map: MapId) -> String {
+        self.maps
+            .get(map.0 as usize)
+            .map_or_else(|| format!("map{}", map.0), |map| map.name.clone())
+    }
+
+    fn subprogram(&self, func: u32) -> String {
+        format!("fn{func}")
+    }
+}
+
+impl Object {
+    /// All programs as text.
+    pub fn disassemble(&self) -> String {
+        let mut text = String::new();
+        for program in &self.programs {
+            text += &format!("{} ({}):\n", program.symbol, program.section);
+            text += &disasm::disassemble(&program.insns, &self.plan);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Compiles the kernel handlers of a module to an ELF object. `files` are the source files,
+/// `FileId` being the index: their text goes into the line information and the
+/// metadata.
+pub fn compile(
+    module: &Module,
+    features: &Features,
+    files: &[(String, String)],
+) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
+    let object = generate(module, features)?;
+    let meta = Meta {
+        version: META_VERSION,
+        kernel_release: String::new(),
+        btf_hash: 0,
+        module: module.clone(),
+        programs: object.plan.programs.clone(),
+        layout: object.plan.layout(),
+        files: files.to_vec(),
+    };
+    let elf = crate::image::elf::write(&object, module, &meta).map_err(|what| {
+        vec![BpfError::Internal {
+            span: Span::NONE,
+            what,
+        }]
+    })?;
+    Ok((elf, meta))
+}
+
+/// Generates the code of all kernel handlers.
+pub fn generate(module: &Module, features: &Features) -> Result<Object, Vec<BpfError>> {
+    let mut plan = Plan::new(module, features);
+    let mut programs = Vec::new();
+    let mut errors = Vec::new();
+    for number in 0..plan.programs.len() {
+        let program = plan.programs[number].clone();
+        let handler = &module.handlers[program.handler];
+        let body = inline::inline_all(module, handler.func);
+        let cx = ProgramCx {
+            handler: program.handler,
+            program: number as u32,
+            context: handler.context,
+            point: program.points.first().copied().unwrap_or(0),
+            reentrant: reentrant(handler, features),
+        };
+        match generate_program(module, features, &mut plan, cx, &body) {
+            Ok((insns, lines, code)) => programs.push(ProgramCode {
+                symbol: program.symbol.clone(),
+                section: section(handler, &program.points),
+                insns,
+                code,
+                lines,
+            }),
+            Err(found) => errors.extend(found),
+        }
+    }
+    if plan.frame_bytes != 0 {
+        plan.maps[Plan::FRAMES.0 as usize].value = plan::Shape::Words(plan.frame_bytes / 8);
+    }
+    if errors.is_empty() {
+        Ok(Object { plan, programs })
+    } else {
+        Err(errors)
+    }
+}
+
+type Generated = (Vec<Insn<Reg>>, Vec<(usize, Span)>, Code);
+
+fn generate_program(
+    module: &Module,
+    features: &Features,
+    plan: &mut Plan,
+    cx: ProgramCx,
+    body: &Function,
+) -> Result<Generated, Vec<BpfError>> {
+    let positions = Positions::new(body);
+    let uses = Uses::new(body, &positions);
+    let mut budget = STACK_BUDGET_BYTES;
+    loop {
+        let mut buffers = Buffers::default();
+        let mut run = |buffers: &mut Buffers| {
+            select::handler(module, features, plan, cx, body, &positions, &uses, buffers)
+        };
+        run(&mut buffers)?;
+        buffers.place(budget);
+        let mut code = run(&mut buffers)?;
+        let internal = |what: String| {
+            vec![BpfError::Internal {
+                span: body.span,
+                what,
+            }]
+        };
+        if buffers.mismatch() {
+            return Err(internal("buffers differ between runs".to_owned()));
+        }
+        code.split_critical_edges();
+        code.order_blocks();
+        let done = regalloc::finish(&code).map_err(|error| internal(error.to_string()))?;
+        if done.stack_bytes > STACK_BYTES && budget != 0 {
+            budget = budget.saturating_sub(done.stack_bytes - STACK_BYTES + 32);
+            continue;
+        }
+        let too_large = |what: &str| {
+            vec![BpfError::TooLarge {
+                span: body.span,
+                what: what.to_owned(),
+                remedy: "split the handler, or lower MAXSTRINGLEN with -D".to_owned(),
+            }]
+        };
+        if done.stack_bytes > STACK_BYTES {
+            return Err(too_large("what the handler must remember"));
+        }
+        if done.insns.len() > PROGRAM_SLOTS {
+            return Err(too_large("the handler's code"));
+        }
+        plan.frame_bytes = plan.frame_bytes.max(buffers.frame_bytes());
+        let encoded =
+            encode::encode(&done.insns).map_err(|encode::TooFar| too_large("the handler's code"))?;
+        return Ok((done.insns, done.lines, encoded));
+    }
+}
+
+/// Whether a program can begin again on a CPU where it already runs.
+fn reentrant(handler: &Handler, features: &Features) -> bool {
+    match handler.context {
+        Context::RawTracepoint
+        | Context::BtfTracepoint
+        | Context::Fentry
+        | Context::Fexit { .. } => !features.recursion_guard,
+        // The kernel runs no kprobe or perf event program inside another, on any version;
+        // uprobe programs can be preempted.
+        Context::Regs | Context::PerfEvent => handler.points.iter().any(|point| {
+            matches!(
+                point.attach,
+                Attach::Uprobe { .. } | Attach::Uretprobe { .. }
+            )
+        }),
+        Context::None => true,
+    }
+}
+
+/// The ELF section of a program: its kind and, where loaders want it, its target.
+fn section(handler: &Handler, points: &[u32]) -> String {
+    let attach = points
+        .first()
+        .and_then(|&point| handler.points.get(point as usize))
+        .map(|point| &point.attach);
+    match attach {
+        Some(Attach::RawTracepoint { name }) => format!("raw_tp/{name}"),
+        Some(Attach::BtfTracepoint { name, .. }) => format!("tp_btf/{name}"),
+        Some(Attach::Fentry(function)) => format!("fentry/{}", function.name),
+        Some(Attach::Fexit(function)) => format!("fexit/{}", function.name),
+        Some(Attach::Kprobe { function, .. }) => format!("kprobe/{}", function.name),
+        Some(Attach::Kretprobe { function, .. }) => format!("kretprobe/{}", function.name),
+        Some(Attach::Uprobe { .. }) => "uprobe".to_owned(),
+        Some(Attach::Uretprobe { .. }) => "uretprobe".to_owned(),
+        Some(Attach::Profile { .. } | Attach::PerfEvent { .. }) => "perf_event".to_owned(),
+        Some(
+            Attach::Begin { .. }
+            | Attach::End { .. }
+            | Attach::Error { .. }
+            | Attach::Never
+            | Attach::Timer { .. },
+        )
+        | None => match handler.context {
+            Context::RawTracepoint => "raw_tp".to_owned(),
+            Context::BtfTracepoint => "tp_btf".to_owned(),
+            Context::Fentry => "fentry".to_owned(),
+            Context::Fexit { .. } => "fexit".to_owned(),
+            Context::Regs => "kprobe".to_owned(),
+            Context::PerfEvent => "perf_event".to_owned(),
+            Context::None => "raw_tp".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,476 @@
+//! What is decided before any code: programs, maps, where globals live. Records and
+//! constants are added while code is generated.
+
+use std::collections::HashMap;
+
+use bstr::BString;
+use cranelift_entity::SecondaryMap;
+use indexmap::IndexMap;
+
+use super::Features;
+use super::insn::MapId;
+use crate::image::{
+    ArrayLayout, Attach, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP, GlobalLayout, Layout, MapKind,
+    Program, ProgramCounter, RODATA_MAP, RecordLayout, Slot, StatRecord, ValueLayout, header,
+    width_bytes,
+};
+use crate::lir::{
+    Context, ElementKind, Exec, FormatId, Global, GlobalKind, HandlerId, Init, Module, Ty,
+};
+
+/// Frames of scratch memory for each CPU: as deep as handlers can interrupt each other.
+pub const FRAME_LEVELS: u32 = 4;
+
+/// Kinds of maps that images use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapSort {
+    /// A data section: a one-element array, memory-mappable.
+    Data,
+    /// The same, read-only for programs and frozen.
+    Rodata,
+    /// BPF_MAP_TYPE_HASH
+    Hash,
+    /// BPF_MAP_TYPE_ARRAY
+    Array,
+    /// BPF_MAP_TYPE_PERCPU_HASH
+    PerCpuHash,
+    /// BPF_MAP_TYPE_PERCPU_ARRAY
+    PerCpuArray,
+    /// BPF_MAP_TYPE_LRU_HASH
+    LruHash,
+    /// BPF_MAP_TYPE_LRU_PERCPU_HASH
+    LruPerCpuHash,
+    /// BPF_MAP_TYPE_RINGBUF
+    RingBuf,
+}
+
+impl MapSort {
+    /// `enum bpf_map_type`.
+    pub fn number(self) -> u32 {
+        match self {
+            MapSort::Hash => 1,
+            MapSort::Data | MapSort::Rodata | MapSort::Array => 2,
+            MapSort::PerCpuHash => 5,
+            MapSort::PerCpuArray => 6,
+            MapSort::LruHash => 9,
+            MapSort::LruPerCpuHash => 10,
+            MapSort::RingBuf => 27,
+        }
+    }
+}
+
+/// The type of a key, a value or a data section, for its BTF.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Nothing.
+    None,
+    /// A u32.
+    U32,
+    /// An i64.
+    I64,
+    /// Characters.
+    Str(u32),
+    /// A structure.
+    Struct(Vec<(String, u32, Shape)>, u32),
+    /// Numbers, one after another.
+    Words(u32),
+}
+
+impl Shape {
+    /// The shape of a value in its slot.
+    pub fn of(ty: Ty) -> Shape {
+        match ty {
+            Ty::I64 => Shape::I64,
+            Ty::Str { .. } => Shape::Str(width_bytes(ty)),
+        }
+    }
+
+    /// Bytes.
+    pub fn bytes(&self) -> u32 {
+        match self {
+            Shape::None => 0,
+            Shape::U32 => 4,
+            Shape::I64 => 8,
+            Shape::Str(bytes) | Shape::Struct(_, bytes) => *bytes,
+            Shape::Words(words) => words * 8,
+        }
+    }
+}
+
+/// A map.
+#[derive(Clone, Debug)]
+pub struct MapDef {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub sort: MapSort,
+    /// Its key.
+    pub key: Shape,
+    /// Its value.
+    pub value: Shape,
+    /// Most entries; bytes for a ring buffer.
+    pub max_entries: u32,
+}
+
+/// Where a global is, for the code generator.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In the globals map at this offset.
+    Scalar(Slot),
+    /// In a map of its own, at its only element.
+    Stat(MapId, StatRecord),
+    /// In a hash map.
+    Array(MapId, ArrayLayout),
+}
+
+/// The plan.
+#[derive(Debug)]
+pub struct Plan {
+    /// All maps.
+    pub maps: Vec<MapDef>,
+    /// Where globals are.
+    pub places: SecondaryMap<Global, Option<Place>>,
+    /// Programs of the image; the number of a program is its index.
+    pub programs: Vec<Program>,
+    /// Size of the globals map's value.
+    pub globals_bytes: u32,
+    /// Initial contents of the globals map.
+    pub globals_data: Vec<u8>,
+    /// Named fields of the globals map, for its BTF.
+    pub globals_fields: Vec<(String, u32, Shape)>,
+    /// Read-only data.
+    pub rodata: Vec<u8>,
+    rodata_at: HashMap<Vec<u8>, u32>,
+    records: IndexMap<RecordLayout, u32>,
+    /// Bytes of one scratch frame, 0 if no handler needs any.
+    pub frame_bytes: u32,
+}
+
+impl Plan {
+    /// The globals map.
+    pub const GLOBALS: MapId = MapId(0);
+    /// The read-only data.
+    pub const RODATA: MapId = MapId(1);
+    /// The ring buffer.
+    pub const EVENTS: MapId = MapId(2);
+    /// The scratch frames.
+    pub const FRAMES: MapId = MapId(3);
+
+    /// Plans a module.
+    pub fn new(module: &Module, features: &Features) -> Plan {
+        let programs = programs(module);
+        let map = |name: &str, sort, key, value, max_entries| MapDef {
+            name: name.to_owned(),
+            sort,
+            key,
+            value,
+            max_entries,
+        };
+        let mut plan = Plan {
+            maps: vec![
+                map(GLOBALS_MAP, MapSort::Data, Shape::U32, Shape::None, 1),
+                map(RODATA_MAP, MapSort::Rodata, Shape::U32, Shape::None, 1),
+                map(
+                    EVENTS_MAP,
+                    MapSort::RingBuf,
+                    Shape::None,
+                    Shape::None,
+                    features.events_bytes,
+                ),
+                map(
+                    FRAMES_MAP,
+                    MapSort::Array,
+                    Shape::U32,
+                    Shape::Words(1),
+                    FRAME_LEVELS,
+                ),
+            ],
+            places: SecondaryMap::new(),
+            globals_bytes: header::SIZE + programs.len() as u32 * ProgramCounter::COUNT * 8,
+            programs,
+            globals_data: Vec::new(),
+            globals_fields: Vec::new(),
+            rodata: Vec::new(),
+            rodata_at: HashMap::new(),
+            records: IndexMap::new(),
+            frame_bytes: 0,
+        };
+        plan.header(module);
+        for global in module.globals.keys() {
+            plan.place(module, global);
+        }
+        plan.globals_data.resize(plan.globals_bytes as usize, 0);
+        // Offset 0 of the constants is an empty string and eight zero bytes.
+        plan.rodata = vec![0; 8];
+        plan
+    }
+
+    fn header(&mut self, module: &Module) {
+        for (name, offset) in [
+            ("state", header::STATE),
+            ("self_tgid", header::SELF_TGID),
+            ("target_pid", header::TARGET_PID),
+            ("realtime_offset_ns", header::REALTIME_OFFSET_NS),
+            ("errors", header::ERRORS),
+            ("max_errors", header::MAX_ERRORS),
+            ("skipped", header::SKIPPED),
+        ] {
+            self.globals_fields
+                .push((name.to_owned(), offset, Shape::I64));
+        }
+        let words = self.programs.len() as u32 * ProgramCounter::COUNT;
+        if words != 0 {
+            self.globals_fields
+                .push(("counters".to_owned(), header::SIZE, Shape::Words(words)));
+        }
+        self.globals_data.resize(self.globals_bytes as usize, 0);
+        let at = header::MAX_ERRORS as usize;
+        self.globals_data[at..at + 8]
+            .copy_from_slice(&u64::from(module.limits.max_errors).to_le_bytes());
+    }
+
+    fn place(&mut self, module: &Module, global: Global) {
+        let data = &module.globals[global];
+        let place = match &data.kind {
+            GlobalKind::Scalar { ty, init } => {
+                let slot = Slot {
+                    offset: self.globals_bytes,
+                    ty: *ty,
+                };
+                self.globals_bytes += slot.width();
+                self.globals_data.resize(self.globals_bytes as usize, 0);
+                let bytes = match init {
+                    Init::Int(value) => value.to_le_bytes().to_vec(),
+                    Init::Str(text) => {
+                        let most = slot.width() as usize - 1;
+                        text[..text.len().min(most)].to_vec()
+                    }
+                };
+                let at = slot.offset as usize;
+                self.globals_data[at..at + bytes.len()].copy_from_slice(&bytes);
+                self.globals_fields
+                    .push((data.name.clone(), slot.offset, Shape::of(*ty)));
+                Place::Scalar(slot)
+            }
+            GlobalKind::Stat(layout) => {
+                let record = StatRecord::new(layout.clone());
+                let map = self.map(
+                    &data.name,
+                    MapSort::PerCpuArray,
+                    Shape::U32,
+                    stat_shape(&record),
+                    1,
+                );
+                Place::Stat(map, record)
+            }
+            GlobalKind::Array {
+                keys,
+                value,
+                max_entries,
+                wrap,
+            } => {
+                let mut key_bytes = 0;
+                let keys: Vec<Slot> = keys
+                    .iter()
+                    .map(|&ty| {
+                        let slot = Slot {
+                            offset: key_bytes,
+                            ty,
+                        };
+                        key_bytes += slot.width();
+                        slot
+                    })
+                    .collect();
+                let (sort, kind, value, shape) = match value {
+                    ElementKind::Plain(ty) => {
+                        let slot = Slot { offset: 0, ty: *ty };
+                        let (sort, kind) = if *wrap {
+                            (MapSort::LruHash, MapKind::LruHash)
+                        } else {
+                            (MapSort::Hash, MapKind::Hash)
+                        };
+                        (sort, kind, ValueLayout::Plain(slot), Shape::of(*ty))
+                    }
+                    ElementKind::Stat(layout) => {
+                        let record = StatRecord::new(layout.clone());
+                        let (sort, kind) = if *wrap {
+                            (MapSort::LruPerCpuHash, MapKind::LruPerCpuHash)
+                        } else {
+                            (MapSort::PerCpuHash, MapKind::PerCpuHash)
+                        };
+                        let shape = stat_shape(&record);
+                        (sort, kind, ValueLayout::Stat(record), shape)
+                    }
+                };
+                let key = match keys.as_slice() {
+                    [slot] => Shape::of(slot.ty),
+                    slots => Shape::Struct(
+                        slots
+                            .iter()
+                            .enumerate()
+                            .map(|(n, slot)| (format!("key{n}"), slot.offset, Shape::of(slot.ty)))
+                            .collect(),
+                        key_bytes,
+                    ),
+                };
+                let map = self.map(&data.name, sort, key, shape, *max_entries);
+                Place::Array(
+                    map,
+                    ArrayLayout {
+                        map: self.maps[map.0 as usize].name.clone(),
+                        kind,
+                        max_entries: *max_entries,
+                        keys,
+                        key_bytes,
+                        value,
+                    },
+                )
+            }
+        };
+        self.places[global] = Some(place);
+    }
+
+    fn map(
+        &mut self,
+        name: &str,
+        sort: MapSort,
+        key: Shape,
+        value: Shape,
+        max_entries: u32,
+    ) -> MapId {
+        let mut unique: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        while self.maps.iter().any(|map| map.name == unique) {
+            unique.push('_');
+        }
+        self.maps.push(MapDef {
+            name: unique,
+            sort,
+            key,
+            value,
+            max_entries: max_entries.max(1),
+        });
+        MapId(self.maps.len() as u32 - 1)
+    }
+
+    /// The number of the record layout with these fields.
+    pub fn record(&mut self, format: FormatId, fields: Vec<Field>) -> u32 {
+        let next = self.records.len() as u32 + 1;
+        *self
+            .records
+            .entry(RecordLayout { format, fields })
+            .or_insert(next)
+    }
+
+    /// Where `bytes` stand among the constants, 8-byte aligned.
+    pub fn constant(&mut self, bytes: &[u8]) -> u32 {
+        if let Some(&at) = self.rodata_at.get(bytes) {
+            return at;
+        }
+        let at = self.rodata.len() as u32;
+        self.rodata.extend(bytes);
+        let end = self.rodata.len().next_multiple_of(8);
+        self.rodata.resize(end, 0);
+        self.rodata_at.insert(bytes.to_vec(), at);
+        at
+    }
+
+    /// The layouts for the runtime.
+    pub fn layout(&self) -> Layout {
+        let mut globals = SecondaryMap::new();
+        for (global, place) in self.places.iter() {
+            globals[global] = place.as_ref().map(|place| match place {
+                Place::Scalar(slot) => GlobalLayout::Scalar(*slot),
+                Place::Stat(map, record) => GlobalLayout::Stat {
+                    map: self.maps[map.0 as usize].name.clone(),
+                    record: record.clone(),
+                },
+                Place::Array(_, layout) => GlobalLayout::Array(layout.clone()),
+            });
+        }
+        // Number 0 is never used; any layout may stand there.
+        let unused = RecordLayout {
+            format: FormatId::from_u32(0),
+            fields: Vec::new(),
+        };
+        Layout {
+            globals_bytes: self.globals_bytes,
+            globals,
+            records: std::iter::once(unused)
+                .chain(self.records.keys().cloned())
+                .collect(),
+        }
+    }
+}
+
+/// The type of a statistic's record, with the names of the script's operators.
+fn stat_shape(record: &StatRecord) -> Shape {
+    let mut fields = vec![("count".to_owned(), record.count, Shape::I64)];
+    for (name, at) in [
+        ("sum", record.sum),
+        ("min", record.min),
+        ("max", record.max),
+    ] {
+        if let Some(at) = at {
+            fields.push((name.to_owned(), at, Shape::I64));
+        }
+    }
+    if let Some(at) = record.squares {
+        fields.push(("squares".to_owned(), at, Shape::Words(2)));
+    }
+    for (n, (at, histogram)) in record
+        .histograms
+        .iter()
+        .zip(&record.layout.histograms)
+        .enumerate()
+    {
+        let buckets = histogram.buckets() as u32;
+        fields.push((format!("hist{n}"), *at, Shape::Words(buckets)));
+    }
+    Shape::Struct(fields, record.bytes)
+}
+
+/// One program for each kernel handler; a handler on points whose type is fixed at load
+/// (trampolines, BTF tracepoints) gets one for each different attachment.
+fn programs(module: &Module) -> Vec<Program> {
+    let mut programs = Vec::new();
+    for (id, handler) in module.handlers.iter() {
+        if handler.exec != Exec::Kernel {
+            continue;
+        }
+        let mut groups: IndexMap<&Attach, Vec<u32>> = IndexMap::new();
+        let per_attachment = matches!(
+            handler.context,
+            Context::BtfTracepoint | Context::Fentry | Context::Fexit { .. }
+        ) || super::analysis::reads_point(module, handler.func);
+        for (index, point) in handler.points.iter().enumerate() {
+            groups.entry(&point.attach).or_default().push(index as u32);
+        }
+        let groups: Vec<Vec<u32>> = if per_attachment {
+            groups.into_values().collect()
+        } else {
+            vec![groups.into_values().flatten().collect()]
+        };
+        for (n, points) in groups.into_iter().enumerate() {
+            programs.push(program(id, n, points, programs.len() as u32));
+        }
+    }
+    programs
+}
+
+fn program(handler: HandlerId, n: usize, points: Vec<u32>, counters: u32) -> Program {
+    let symbol = if n == 0 {
+        format!("{handler}")
+    } else {
+        format!("{handler}_{n}")
+    };
+    Program {
+        symbol,
+        handler,
+        points,
+        counters,
+        entry_half: false,
+    }
+}

@@ -1,0 +1,341 @@
+//! Arrays: hash maps with exact keys.
+
+use super::build::Arg;
+use super::text::{Text, TextMem};
+use super::{Cx, Dest, Lowered, Val};
+use crate::bpf::frame::Mem;
+use crate::bpf::helpers::Helper;
+use crate::bpf::insn::{Cond, MapId, Size, Src};
+use crate::bpf::plan::Place;
+use crate::bpf::vcode::BlockId;
+use crate::image::{ArrayLayout, ProgramCounter, ValueLayout, header, width_bytes};
+use crate::lir::{Global, SiteId, Ty, Value};
+
+/// `BPF_ANY`: make or replace.
+const ANY: i64 = 0;
+/// `BPF_NOEXIST`: only make.
+const NOEXIST: i64 = 1;
+/// `-EEXIST`: somebody else made the element in between.
+const EEXIST: i32 = -17;
+/// `-EBUSY`: the handler interrupted an update of the same bucket.
+const EBUSY: i32 = -16;
+
+impl Cx<'_> {
+    pub(super) fn array_place(&mut self, array: Global) -> Lowered<(MapId, ArrayLayout)> {
+        match &self.plan.places[array] {
+            Some(Place::Array(map, layout)) => Ok((*map, layout.clone())),
+            _ => Err(self.internal("array operation on a scalar")),
+        }
+    }
+
+    /// The key in memory: the string itself where it has the right form, else a copy.
+    pub(super) fn key(&mut self, layout: &ArrayLayout, keys: &[Value]) -> Lowered<Mem> {
+        if keys.len() != layout.keys.len() {
+            return Err(self.internal("wrong number of keys"));
+        }
+        if let ([key], [slot]) = (keys, layout.keys.as_slice())
+            && slot.ty.is_str()
+        {
+            let text = self.text(*key);
+            if let Some(mem) = self.text_in_place(text, slot.width()) {
+                return Ok(mem);
+            }
+        }
+        let mem = self.temp(layout.key_bytes);
+        for (key, slot) in keys.iter().zip(&layout.keys) {
+            let at = mem.at(slot.offset);
+            match slot.ty {
+                Ty::I64 => {
+                    let val = self.int(*key);
+                    self.store_val(at, val);
+                }
+                Ty::Str { .. } => {
+                    let text = self.text(*key);
+                    self.copy_text(text, at, slot.width(), true)?;
+                }
+            }
+        }
+        Ok(mem)
+    }
+
+    pub(super) fn lookup(&mut self, map: MapId, key: Mem) -> regalloc2::VReg {
+        self.call(Helper::MapLookupElem, &[Arg::Map(map), Arg::Addr(key)])
+    }
+
+    pub(super) fn array_get(
+        &mut self,
+        array: Global,
+        keys: &[Value],
+        dest: Dest,
+    ) -> Lowered<Val> {
+        let (map, layout) = self.array_place(array)?;
+        let ValueLayout::Plain(slot) = layout.value else {
+            return Err(self.internal("plain operation on a statistic"));
+        };
+        let key = self.key(&layout, keys)?;
+        let found = self.lookup(map, key);
+        match slot.ty {
+            Ty::I64 => {
+                let (done, value) = self.join();
+                let none = self.code.block(self.is_cold());
+                self.in_block(none, |cx| {
+                    let zero = cx.imm(0);
+                    cx.jump(done, vec![zero]);
+                });
+                self.jump_if(Cond::Eq, found, Src::Imm(0), none);
+                let old = self.load(Size::D, Mem::Ptr(found, 0));
+                self.jump(done, vec![old]);
+                self.enter(done);
+                Ok(Val::Reg(value))
+            }
+            Ty::Str { cap, late } => {
+                let text = self.fresh_text(cap, late, dest);
+                let done = self.code.block(self.is_cold());
+                let none = self.code.block(self.is_cold());
+                self.in_block(none, |cx| {
+                    cx.copy_text(Text::EMPTY, text.mem, text.width(), text.padded)?;
+                    cx.jump(done, Vec::new());
+                    Ok(())
+                })?;
+                self.jump_if(Cond::Eq, found, Src::Imm(0), none);
+                let element = Text::Mem(TextMem {
+                    mem: Mem::Ptr(found, 0),
+                    cap,
+                    padded: true,
+                    late,
+                });
+                self.copy_text(element, text.mem, text.width(), text.padded)?;
+                self.jump(done, Vec::new());
+                self.enter(done);
+                Ok(Val::Text(Text::Mem(text)))
+            }
+        }
+    }
+
+    pub(super) fn array_has(&mut self, array: Global, keys: &[Value]) -> Lowered<Val> {
+        let (map, layout) = self.array_place(array)?;
+        let key = self.key(&layout, keys)?;
+        let found = self.lookup(map, key);
+        let flag = self.flag_value(Cond::Ne, true, found, Src::Imm(0));
+        Ok(Val::Reg(flag))
+    }
+
+    pub(super) fn array_set(
+        &mut self,
+        array: Global,
+        keys: &[Value],
+        value: Value,
+        site: SiteId,
+    ) -> Lowered<()> {
+        let (map, layout) = self.array_place(array)?;
+        let ValueLayout::Plain(slot) = layout.value else {
+            return Err(self.internal("plain operation on a statistic"));
+        };
+        let key = self.key(&layout, keys)?;
+        match slot.ty {
+            Ty::I64 => {
+                // An element that is there is stored to in place: no lock, no allocation.
+                let val = self.int(value);
+                let val = match val {
+                    Val::Const(_) => val,
+                    val => Val::Reg(self.val_reg(val)),
+                };
+                let found = self.lookup(map, key);
+                let done = self.code.block(self.is_cold());
+                let initial = self.temp(8);
+                let make = self.code.block(true);
+                let failed = self.update_failed(site, layout.max_entries, done);
+                self.in_block(make, |cx| {
+                    cx.store_val(initial, val);
+                    let result = cx.update(map, key, initial, ANY);
+                    cx.jump_if(Cond::Ne, result, Src::Imm(0), failed.0);
+                    cx.jump(done, Vec::new());
+                    cx.in_block(failed.0, |cx| cx.finish_failed(failed, result));
+                });
+                self.jump_if(Cond::Eq, found, Src::Imm(0), make);
+                self.store_val(Mem::Ptr(found, 0), val);
+                self.jump(done, Vec::new());
+                self.enter(done);
+            }
+            Ty::Str { .. } => {
+                let text = self.text(value);
+                let mem = match self.text_in_place(text, slot.width()) {
+                    Some(mem) => mem,
+                    None => {
+                        let mem = self.temp(slot.width());
+                        self.copy_text(text, mem, slot.width(), true)?;
+                        mem
+                    }
+                };
+                let done = self.code.block(self.is_cold());
+                let failed = self.update_failed(site, layout.max_entries, done);
+                let result = self.update(map, key, mem, ANY);
+                self.jump_if(Cond::Ne, result, Src::Imm(0), failed.0);
+                self.jump(done, Vec::new());
+                self.in_block(failed.0, |cx| cx.finish_failed(failed, result));
+                self.enter(done);
+            }
+        }
+        Ok(())
+    }
+
+    /// `map[key] = value`; the register is 0 on success.
+    pub(super) fn update(
+        &mut self,
+        map: MapId,
+        key: Mem,
+        value: Mem,
+        flags: i64,
+    ) -> regalloc2::VReg {
+        self.call(
+            Helper::MapUpdateElem,
+            &[
+                Arg::Map(map),
+                Arg::Addr(key),
+                Arg::Addr(value),
+                Arg::Imm(flags),
+            ],
+        )
+    }
+
+    /// Blocks for an update that did not work: the first (still empty) is where to go, the second
+    /// raises the error.
+    pub(super) fn update_failed(
+        &mut self,
+        site: SiteId,
+        max_entries: u32,
+        done: BlockId,
+    ) -> (BlockId, BlockId, BlockId) {
+        let overflow = self.fail(site, Val::Const(i64::from(max_entries)));
+        (self.code.block(true), overflow, done)
+    }
+
+    /// Fills in the block: an array that is full is an error; an update that the kernel refused because
+    /// this handler interrupted it is counted as skipped.
+    pub(super) fn finish_failed(
+        &mut self,
+        (_, overflow, done): (BlockId, BlockId, BlockId),
+        result: regalloc2::VReg,
+    ) {
+        self.jump_if(Cond::Ne, result, Src::Imm(EBUSY), overflow);
+        let one = self.imm(1);
+        self.atomic_add(Mem::Globals(header::SKIPPED), one);
+        let at = ProgramCounter::Skipped.offset(self.program.program);
+        self.atomic_add(Mem::Globals(at), one);
+        self.jump(done, Vec::new());
+    }
+
+    /// A pointer to the element, made out of `initial` if it is not there yet. `fresh` is where
+    /// to go when this run made it; without it the caller goes on with the new element.
+    pub(super) fn element(
+        &mut self,
+        map: MapId,
+        key: Mem,
+        initial: &dyn Fn(&mut Self) -> Mem,
+        fresh: Option<BlockId>,
+        site: SiteId,
+        max_entries: u32,
+        done: BlockId,
+    ) -> regalloc2::VReg {
+        let found = self.lookup(map, key);
+        let (have, element) = self.join();
+        let make = self.code.block(true);
+        let failed = self.update_failed(site, max_entries, done);
+        let again = self.code.block(true);
+        self.in_block(make, |cx| {
+            let value = initial(cx);
+            let result = cx.update(map, key, value, NOEXIST);
+            cx.jump_if(Cond::Eq, result, Src::Imm(0), fresh.unwrap_or(again));
+            cx.jump_if(Cond::Eq, result, Src::Imm(EEXIST), again);
+            cx.jump(failed.0, Vec::new());
+            cx.in_block(failed.0, |cx| cx.finish_failed(failed, result));
+        });
+        self.in_block(again, |cx| {
+            let found = cx.lookup(map, key);
+            // Removed again at once by somebody else: their removal came last.
+            cx.jump_if(Cond::Eq, found, Src::Imm(0), fresh.unwrap_or(done));
+            cx.jump(have, vec![found]);
+        });
+        self.jump_if(Cond::Eq, found, Src::Imm(0), make);
+        self.jump(have, vec![found]);
+        self.enter(have);
+        element
+    }
+
+    pub(super) fn array_add(
+        &mut self,
+        array: Global,
+        keys: &[Value],
+        value: Value,
+        site: SiteId,
+        fetch: bool,
+    ) -> Lowered<Option<Val>> {
+        let (map, layout) = self.array_place(array)?;
+        let key = self.key(&layout, keys)?;
+        let val = match self.int(value) {
+            Val::Const(value) => Val::Const(value),
+            val => Val::Reg(self.val_reg(val)),
+        };
+        let (done, old) = if fetch {
+            let (done, old) = self.join();
+            (done, Some(old))
+        } else {
+            (self.code.block(self.is_cold()), None)
+        };
+        let made = self.code.block(true);
+        self.in_block(made, |cx| {
+            let args = if fetch { vec![cx.imm(0)] } else { Vec::new() };
+            cx.jump(done, args);
+        });
+        let initial = self.temp(8);
+        let store = |cx: &mut Self| {
+            cx.store_val(initial, val);
+            initial
+        };
+        let element = self.element(
+            map,
+            key,
+            &store,
+            Some(made),
+            site,
+            layout.max_entries,
+            made,
+        );
+        let amount = self.val_reg(val);
+        let args = if fetch {
+            vec![self.fetch_add(Mem::Ptr(element, 0), amount)]
+        } else {
+            self.atomic_add(Mem::Ptr(element, 0), amount);
+            Vec::new()
+        };
+        self.jump(done, args);
+        self.enter(done);
+        Ok(old.map(Val::Reg))
+    }
+
+    pub(super) fn array_del(&mut self, array: Global, keys: &[Value]) -> Lowered<()> {
+        let (map, layout) = self.array_place(array)?;
+        let key = self.key(&layout, keys)?;
+        self.call_void(Helper::MapDeleteElem, &[Arg::Map(map), Arg::Addr(key)]);
+        Ok(())
+    }
+
+    pub(super) fn clear(&mut self, global: Global, slice: &[Option<Value>]) -> Lowered<()> {
+        match self.plan.places[global].clone() {
+            Some(Place::Scalar(slot)) => {
+                for word in 0..width_bytes(slot.ty) / 8 {
+                    self.store_imm(Mem::Globals(slot.offset + word * 8), 0);
+                }
+                Ok(())
+            }
+            Some(Place::Array(..)) if slice.iter().all(Option::is_some) && !slice.is_empty() => {
+                let keys: Vec<Value> = slice.iter().flatten().copied().collect();
+                self.array_del(global, &keys)
+            }
+            _ => Err(self.unsupported(
+                "emptying an array or statistic",
+                "do it in an end or timer probe, or delete single elements",
+            )),
+        }
+    }
+}

@@ -1,0 +1,572 @@
+//! Emission of single machine instructions: constants, arithmetic, loads, stores, calls,
+//! jumps. Everything else in `select` is written with these.
+
+use regalloc2::{Operand, PRegSet, VReg};
+
+use super::{Cx, Val};
+use crate::bpf::frame::{Access, Mem};
+use crate::bpf::helpers::Helper;
+use crate::bpf::insn::{AluOp, AtomicOp, Cond, Insn, MapId, Reg, Size, Src, Wide};
+use crate::bpf::plan::Plan;
+use crate::bpf::vcode::{BlockId, Edge, TReg, Term, VInst, call_clobbers, preg};
+
+/// A template under construction.
+#[derive(Default)]
+pub(super) struct Template {
+    code: Vec<Insn<TReg>>,
+    operands: Vec<Operand>,
+    clobbers: PRegSet,
+}
+
+impl Template {
+    fn operand(&mut self, operand: Operand) -> TReg {
+        self.operands.push(operand);
+        TReg::Op(self.operands.len() as u8 - 1)
+    }
+
+    /// A register that is read before any result is written.
+    pub fn read(&mut self, reg: VReg) -> TReg {
+        self.operand(Operand::reg_use(reg))
+    }
+
+    /// A register that may be read anywhere in the template.
+    pub fn read_late(&mut self, reg: VReg) -> TReg {
+        self.operand(Operand::reg_use_at_end(reg))
+    }
+
+    /// A value that must be in `phys` when the template begins.
+    pub fn read_fixed(&mut self, reg: VReg, phys: Reg) {
+        self.operand(Operand::reg_fixed_use(reg, preg(phys)));
+    }
+
+    /// A value that is in `phys` at this point already.
+    pub fn write_fixed(&mut self, reg: VReg, phys: Reg) {
+        self.operand(Operand::reg_fixed_def(reg, preg(phys)));
+    }
+
+    /// A result that is written after all `read` registers were read.
+    pub fn write(&mut self, reg: VReg) -> TReg {
+        self.operand(Operand::reg_def(reg))
+    }
+
+    /// A result that may be written while other registers are still to be read.
+    pub fn write_early(&mut self, reg: VReg) -> TReg {
+        self.operand(Operand::reg_def_at_start(reg))
+    }
+
+    /// A result in the register of operand `first` (made by `read`).
+    pub fn write_over(&mut self, reg: VReg, first: TReg) -> TReg {
+        let TReg::Op(index) = first else {
+            return first;
+        };
+        self.operand(Operand::reg_reuse_def(reg, index as usize))
+    }
+
+    /// A result in r0.
+    pub fn write_r0(&mut self, reg: VReg) {
+        self.operand(Operand::reg_fixed_def(reg, preg(Reg::R0)));
+    }
+
+    /// Adds an instruction.
+    pub fn add(&mut self, insn: Insn<TReg>) {
+        self.code.push(insn);
+    }
+
+    /// Adds `dst op= src`, 64 bits.
+    pub fn alu(&mut self, op: AluOp, dst: TReg, src: Src<TReg>) {
+        self.add(Insn::Alu {
+            op,
+            wide: true,
+            dst,
+            src,
+        });
+    }
+}
+
+/// An argument of a helper call.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Arg {
+    /// A register.
+    Reg(VReg),
+    /// A constant.
+    Imm(i64),
+    /// An address.
+    Addr(Mem),
+    /// A map.
+    Map(MapId),
+    /// A register of which only the bits of this mask are taken: a size that the verifier must
+    /// see bounded.
+    Masked(VReg, i32),
+    /// One more than the register (not negative), or than the limit if that is less.
+    Clamped(VReg, i32),
+}
+
+impl From<Val> for Arg {
+    fn from(val: Val) -> Arg {
+        match val {
+            Val::Const(value) => Arg::Imm(value),
+            Val::Reg(reg) => Arg::Reg(reg),
+            Val::Flag(..) | Val::Text(_) => Arg::Imm(0),
+        }
+    }
+}
+
+impl Cx<'_> {
+    /// Adds a template to the current block.
+    pub(super) fn push(&mut self, template: Template) {
+        let inst = VInst {
+            code: template.code,
+            operands: template.operands,
+            clobbers: template.clobbers,
+            span: self.span,
+        };
+        self.code.blocks[self.cur.0 as usize].insts.push(inst);
+    }
+
+    /// A constant in a register.
+    pub(super) fn imm(&mut self, value: i64) -> VReg {
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let dst = t.write(reg);
+        t.add(load_imm(dst, value));
+        self.push(t);
+        reg
+    }
+
+    /// A map's address in a register.
+    fn map_value(&mut self, map: MapId, offset: u32) -> VReg {
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let dst = t.write(reg);
+        t.add(Insn::LoadWide {
+            dst,
+            value: Wide::MapValue(map, offset),
+        });
+        self.push(t);
+        reg
+    }
+
+    /// `a op b`.
+    pub(super) fn alu(&mut self, op: AluOp, a: VReg, b: Src<VReg>) -> VReg {
+        self.alu_sized(op, true, a, b)
+    }
+
+    /// `a op b` on 64 bits, or on 32 bits with the upper half zeroed.
+    pub(super) fn alu_sized(&mut self, op: AluOp, wide: bool, a: VReg, b: Src<VReg>) -> VReg {
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let first = t.read(a);
+        let src = b.map(|b| t.read(b));
+        let dst = t.write_over(reg, first);
+        t.add(Insn::Alu { op, wide, dst, src });
+        self.push(t);
+        reg
+    }
+
+    /// `-a`.
+    pub(super) fn neg(&mut self, a: VReg) -> VReg {
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let first = t.read(a);
+        let dst = t.write_over(reg, first);
+        t.add(Insn::Neg { dst });
+        self.push(t);
+        reg
+    }
+
+    /// The same number, of which the verifier knows nothing any more: what is loaded from
+    /// a BTF-typed context may be a pointer to it, which it lets nobody calculate with.
+    pub(super) fn launder(&mut self, a: VReg) -> VReg {
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let first = t.read(a);
+        let dst = t.write_over(reg, first);
+        t.add(Insn::ToLe { dst, bits: 64 });
+        self.push(t);
+        reg
+    }
+
+    /// Register and offset for `mem`, good until the next call.
+    fn base(&mut self, mem: Mem) -> (Option<VReg>, i16) {
+        let (reg, off) = match mem {
+            Mem::Stack(off) => (None, off),
+            Mem::Frame(off) => match self.frame {
+                Some(frame) => (Some(frame), off as i32),
+                // The recording run: any register will do.
+                None => (None, -8),
+            },
+            Mem::Ptr(reg, off) => (Some(reg), off),
+            Mem::Globals(off) => {
+                if i16::try_from(off).is_err() {
+                    return (Some(self.map_value(Plan::GLOBALS, off)), 0);
+                }
+                let reg = match self.globals {
+                    Some(reg) => reg,
+                    None => self.map_value(Plan::GLOBALS, 0),
+                };
+                self.globals = Some(reg);
+                (Some(reg), off as i32)
+            }
+            Mem::Rodata(off) => return (Some(self.map_value(Plan::RODATA, off)), 0),
+        };
+        if let Ok(off) = i16::try_from(off) {
+            return (reg, off);
+        }
+        let far = reg.map(|reg| self.alu(AluOp::Add, reg, Src::Imm(off)));
+        (far, 0)
+    }
+
+    /// Loads an integer, zero-extended.
+    pub(super) fn load(&mut self, size: Size, mem: Mem) -> VReg {
+        let (base, off) = self.base(mem);
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let base = base.map_or(TReg::Phys(Reg::FP), |base| t.read(base));
+        let dst = t.write(reg);
+        t.add(Insn::Load {
+            size,
+            signed: false,
+            dst,
+            base,
+            off,
+        });
+        self.push(t);
+        reg
+    }
+
+    /// Stores an integer.
+    pub(super) fn store(&mut self, size: Size, mem: Mem, value: Src<VReg>) {
+        let (base, off) = self.base(mem);
+        let mut t = Template::default();
+        let base = base.map_or(TReg::Phys(Reg::FP), |base| t.read(base));
+        let src = value.map(|value| t.read(value));
+        t.add(Insn::Store {
+            size,
+            base,
+            off,
+            src,
+        });
+        self.push(t);
+    }
+
+    /// Stores eight constant bytes.
+    pub(super) fn store_imm(&mut self, mem: Mem, value: i64) {
+        let src = match i32::try_from(value) {
+            Ok(imm) => Src::Imm(imm),
+            Err(_) => Src::Reg(self.imm(value)),
+        };
+        self.store(Size::D, mem, src);
+    }
+
+    /// Stores an integer value in a slot.
+    pub(super) fn store_val(&mut self, mem: Mem, val: Val) {
+        match val {
+            Val::Const(value) => self.store_imm(mem, value),
+            val => {
+                let reg = self.val_reg(val);
+                self.store(Size::D, mem, Src::Reg(reg));
+            }
+        }
+    }
+
+    /// Adds to eight bytes atomically.
+    pub(super) fn atomic_add(&mut self, mem: Mem, value: VReg) {
+        let (base, off) = self.base(mem);
+        let mut t = Template::default();
+        let base = base.map_or(TReg::Phys(Reg::FP), |base| t.read(base));
+        let src = t.read(value);
+        t.add(Insn::Atomic {
+            op: AtomicOp::Add,
+            size: Size::D,
+            base,
+            off,
+            src,
+        });
+        self.push(t);
+    }
+
+    /// An atomic operation that gives the old value (kernel 5.12).
+    pub(super) fn atomic_fetch(&mut self, op: AtomicOp, mem: Mem, value: VReg) -> VReg {
+        let (base, off) = self.base(mem);
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let first = t.read(value);
+        let base = base.map_or(TReg::Phys(Reg::FP), |base| t.read(base));
+        let src = t.write_over(reg, first);
+        t.add(Insn::Atomic {
+            op,
+            size: Size::D,
+            base,
+            off,
+            src,
+        });
+        self.push(t);
+        reg
+    }
+
+    /// Adds to eight bytes that nobody else changes at this moment.
+    pub(super) fn plain_add(&mut self, mem: Mem, value: Src<VReg>) {
+        let old = self.load(Size::D, mem);
+        let new = self.alu(AluOp::Add, old, value);
+        self.store(Size::D, mem, Src::Reg(new));
+    }
+
+    /// The address `mem` in a register.
+    pub(super) fn address(&mut self, mem: Mem) -> VReg {
+        match mem {
+            Mem::Rodata(off) => self.map_value(Plan::RODATA, off),
+            Mem::Globals(off) => self.map_value(Plan::GLOBALS, off),
+            mem => {
+                let (base, off) = self.base(mem);
+                let reg = self.code.vreg();
+                let mut t = Template::default();
+                let base = base.map_or(TReg::Phys(Reg::FP), |base| t.read_late(base));
+                let dst = t.write_early(reg);
+                t.alu(AluOp::Mov, dst, Src::Reg(base));
+                if off != 0 {
+                    t.alu(AluOp::Add, dst, Src::Imm(i32::from(off)));
+                }
+                self.push(t);
+                reg
+            }
+        }
+    }
+
+    /// `mem` plus a variable offset, which is kept below `bound` (a power of two) by a mask
+    /// that the verifier sees.
+    pub(super) fn address_at(&mut self, mem: Mem, offset: VReg, bound: u32) -> VReg {
+        let base = self.address(mem);
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let offset = t.read(offset);
+        let base = t.read_late(base);
+        let dst = t.write_over(reg, offset);
+        t.alu(AluOp::And, dst, Src::Imm(bound as i32 - 1));
+        t.alu(AluOp::Add, dst, Src::Reg(base));
+        self.push(t);
+        reg
+    }
+
+    /// The address of word number `index` of `count` at `mem`. The index is in range already; it
+    /// is bounded again where the verifier sees it.
+    pub(super) fn word_address(&mut self, mem: Mem, index: VReg, count: u32) -> VReg {
+        let base = self.address(mem);
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let index = t.read(index);
+        let base = t.read_late(base);
+        let dst = t.write_over(reg, index);
+        let last = count.saturating_sub(1) as i32;
+        if count.is_power_of_two() {
+            t.alu(AluOp::And, dst, Src::Imm(last));
+        } else {
+            t.add(Insn::JumpIf {
+                cond: Cond::Le,
+                wide: true,
+                left: dst,
+                right: Src::Imm(last),
+                target: 1,
+            });
+            t.alu(AluOp::Mov, dst, Src::Imm(last));
+        }
+        t.alu(AluOp::Lsh, dst, Src::Imm(3));
+        t.alu(AluOp::Add, dst, Src::Reg(base));
+        self.push(t);
+        reg
+    }
+
+    /// Calls a helper; its result is in the register.
+    pub(super) fn call(&mut self, helper: Helper, args: &[Arg]) -> VReg {
+        let reg = self.code.vreg();
+        self.call_into(helper, args, Some(reg));
+        reg
+    }
+
+    /// Calls a helper whose result is of no interest.
+    pub(super) fn call_void(&mut self, helper: Helper, args: &[Arg]) {
+        self.call_into(helper, args, None);
+    }
+
+    fn call_into(&mut self, helper: Helper, args: &[Arg], result: Option<VReg>) {
+        let mut t = Template::default();
+        for (n, arg) in args.iter().enumerate() {
+            let phys = Reg(n as u8 + 1);
+            let dst = TReg::Phys(phys);
+            match *arg {
+                Arg::Reg(reg) => t.read_fixed(reg, phys),
+                Arg::Imm(value) => t.add(load_imm(dst, value)),
+                Arg::Masked(reg, mask) => {
+                    t.read_fixed(reg, phys);
+                    t.alu(AluOp::And, dst, Src::Imm(mask));
+                }
+                Arg::Clamped(reg, limit) => {
+                    t.read_fixed(reg, phys);
+                    t.add(Insn::JumpIf {
+                        cond: Cond::Le,
+                        wide: true,
+                        left: dst,
+                        right: Src::Imm(limit),
+                        target: 1,
+                    });
+                    t.alu(AluOp::Mov, dst, Src::Imm(limit));
+                    t.alu(AluOp::Add, dst, Src::Imm(1));
+                }
+                Arg::Map(map) => t.add(Insn::LoadWide {
+                    dst,
+                    value: Wide::Map(map),
+                }),
+                Arg::Addr(Mem::Rodata(off)) => t.add(Insn::LoadWide {
+                    dst,
+                    value: Wide::MapValue(Plan::RODATA, off),
+                }),
+                Arg::Addr(Mem::Globals(off)) => t.add(Insn::LoadWide {
+                    dst,
+                    value: Wide::MapValue(Plan::GLOBALS, off),
+                }),
+                Arg::Addr(mem) => {
+                    let (base, off) = match mem {
+                        Mem::Stack(off) => (None, off),
+                        Mem::Frame(off) => (self.frame, off as i32),
+                        Mem::Ptr(reg, off) => (Some(reg), off),
+                        Mem::Rodata(_) | Mem::Globals(_) => (None, 0),
+                    };
+                    match base {
+                        None => {
+                            t.alu(AluOp::Mov, dst, Src::Reg(TReg::Phys(Reg::FP)));
+                        }
+                        // Nothing else is to be done with it: let it come in the right
+                        // register.
+                        Some(reg) if off == 0 => {
+                            t.read_fixed(reg, phys);
+                            continue;
+                        }
+                        Some(reg) => {
+                            let base = t.read_late(reg);
+                            t.alu(AluOp::Mov, dst, Src::Reg(base));
+                        }
+                    }
+                    if off != 0 {
+                        t.alu(AluOp::Add, dst, Src::Imm(off));
+                    }
+                }
+            }
+        }
+        t.add(Insn::Call(helper));
+        t.clobbers = call_clobbers(result.is_some());
+        if let Some(reg) = result {
+            t.write_r0(reg);
+        }
+        self.push(t);
+        self.globals = None;
+    }
+
+    /// A buffer for the operation being lowered only.
+    pub(super) fn temp(&mut self, bytes: u32) -> Mem {
+        self.buffers
+            .alloc(bytes, Access::Fixed, (self.pos, self.pos))
+    }
+
+    /// A buffer for the operation being lowered only, addressed at variable offsets.
+    pub(super) fn temp_variable(&mut self, bytes: u32) -> Mem {
+        self.buffers
+            .alloc(bytes, Access::Variable, (self.pos, self.pos))
+    }
+
+    /// Ends the current block.
+    pub(super) fn finish_block(&mut self, term: Term) {
+        let block = &mut self.code.blocks[self.cur.0 as usize];
+        block.term = Some(term);
+        block.term_span = self.span;
+    }
+
+    /// Whether the current block has no end yet.
+    pub(super) fn unterminated(&self) -> bool {
+        self.code.blocks[self.cur.0 as usize].term.is_none()
+    }
+
+    /// Ends the current block with a jump.
+    pub(super) fn jump(&mut self, block: BlockId, args: Vec<VReg>) {
+        self.finish_block(Term::Jump(Edge { block, args }));
+    }
+
+    /// Leaves for `to` if the condition holds; goes on otherwise.
+    pub(super) fn jump_if(&mut self, cond: Cond, left: VReg, right: Src<VReg>, to: BlockId) {
+        let next = self.code.block(self.is_cold());
+        self.finish_block(Term::If {
+            cond,
+            wide: true,
+            left,
+            right,
+            then: Edge {
+                block: to,
+                args: Vec::new(),
+            },
+            els: Edge {
+                block: next,
+                args: Vec::new(),
+            },
+        });
+        self.cur = next;
+    }
+
+    /// Whether the current block is off the usual path.
+    pub(super) fn is_cold(&self) -> bool {
+        self.code.blocks[self.cur.0 as usize].cold
+    }
+
+    /// Adds instructions to another block, then comes back.
+    pub(super) fn in_block<T>(&mut self, block: BlockId, f: impl FnOnce(&mut Self) -> T) -> T {
+        let cur = std::mem::replace(&mut self.cur, block);
+        let globals = self.globals.take();
+        let result = f(self);
+        self.cur = cur;
+        self.globals = globals;
+        result
+    }
+
+    /// A block off the usual path with these contents.
+    pub(super) fn cold(&mut self, f: impl FnOnce(&mut Self)) -> BlockId {
+        let block = self.code.block(true);
+        self.in_block(block, f);
+        block
+    }
+
+    /// A new block that takes one value, and the register that it is in there.
+    pub(super) fn join(&mut self) -> (BlockId, VReg) {
+        let block = self.code.block(self.is_cold());
+        let reg = self.code.vreg();
+        self.code.blocks[block.0 as usize].params.push(reg);
+        (block, reg)
+    }
+
+    /// Goes on in `block`.
+    pub(super) fn enter(&mut self, block: BlockId) {
+        self.cur = block;
+        self.globals = None;
+    }
+}
+
+/// The shortest load of a constant.
+fn load_imm(dst: TReg, value: i64) -> Insn<TReg> {
+    if let Ok(imm) = i32::try_from(value) {
+        Insn::Alu {
+            op: AluOp::Mov,
+            wide: true,
+            dst,
+            src: Src::Imm(imm),
+        }
+    } else if let Ok(imm) = u32::try_from(value) {
+        // 32-bit moves clear the upper half.
+        Insn::Alu {
+            op: AluOp::Mov,
+            wide: false,
+            dst,
+            src: Src::Imm(imm as i32),
+        }
+    } else {
+        Insn::LoadWide {
+            dst,
+            value: Wide::Imm(value),
+        }
+    }
+}

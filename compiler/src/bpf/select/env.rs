@@ -1,0 +1,97 @@
+//! The surroundings: helpers that give numbers, and the program's context.
+
+use super::{Cx, Lowered, Val};
+use crate::bpf::arch;
+use crate::bpf::frame::Mem;
+use crate::bpf::helpers::Helper;
+use crate::bpf::insn::{AluOp, Size, Src};
+use crate::image::header;
+use crate::lir::{Context, Env, Op};
+
+impl Cx<'_> {
+    pub(super) fn env(&mut self, env: Env) -> Lowered<Val> {
+        let helper = match env {
+            Env::PidTgid => match self.pid_tgid {
+                Some(reg) => return Ok(Val::Reg(reg)),
+                None => Helper::GetCurrentPidTgid,
+            },
+            Env::UidGid => Helper::GetCurrentUidGid,
+            Env::Cpu => Helper::GetSmpProcessorId,
+            Env::KtimeNs => Helper::KtimeGetNs,
+            Env::BootNs => Helper::KtimeGetBootNs,
+            Env::RealNs => {
+                let mono = self.call(Helper::KtimeGetNs, &[]);
+                let offset = self.load(Size::D, Mem::Globals(header::REALTIME_OFFSET_NS));
+                return Ok(Val::Reg(self.alu(AluOp::Add, mono, Src::Reg(offset))));
+            }
+            Env::Jiffies => Helper::Jiffies64,
+            Env::CurrentTask => Helper::GetCurrentTask,
+            Env::CgroupId => Helper::GetCurrentCgroupId,
+            Env::Random => Helper::GetPrandomU32,
+            Env::Point => return Ok(Val::Const(i64::from(self.program.point))),
+            Env::TargetPid => {
+                return Ok(Val::Reg(
+                    self.load(Size::D, Mem::Globals(header::TARGET_PID)),
+                ));
+            }
+        };
+        Ok(Val::Reg(self.call(helper, &[])))
+    }
+
+    /// Eight bytes of the context.
+    fn context_word(&mut self, offset: i32) -> Lowered<Val> {
+        let Some(ctx) = self.ctx else {
+            return Err(self.internal("no context"));
+        };
+        let word = self.load(Size::D, Mem::Ptr(ctx, offset));
+        Ok(Val::Reg(match self.program.context {
+            Context::BtfTracepoint | Context::Fentry | Context::Fexit { .. } => self.launder(word),
+            Context::None | Context::RawTracepoint | Context::Regs | Context::PerfEvent => word,
+        }))
+    }
+
+    pub(super) fn context(&mut self, op: &Op) -> Lowered<Val> {
+        let context = self.program.context;
+        match (op, context) {
+            (
+                Op::CtxArg(n),
+                Context::RawTracepoint
+                | Context::BtfTracepoint
+                | Context::Fentry
+                | Context::Fexit { .. },
+            )
+            | (Op::EntryArg(n, _), Context::Fexit { .. }) => self.context_word(i32::from(*n) * 8),
+            (Op::CtxRet, Context::Fexit { args }) => self.context_word(i32::from(args) * 8),
+            (Op::CtxReg(reg), Context::Regs | Context::PerfEvent) => match arch::register(*reg) {
+                Some(offset) => self.context_word(offset),
+                None => Err(self.unsupported(
+                    "an argument that is not passed in a register",
+                    "read it from the stack",
+                )),
+            },
+            (
+                Op::CtxLoad {
+                    offset,
+                    size,
+                    signed,
+                },
+                _,
+            ) => {
+                let Some(ctx) = self.ctx else {
+                    return Err(self.internal("no context"));
+                };
+                let reg = self.load(Size::of_bytes(*size), Mem::Ptr(ctx, *offset as i32));
+                Ok(Val::Reg(if *signed && *size < 8 {
+                    self.extend_reg(reg, size * 8, true)
+                } else {
+                    reg
+                }))
+            }
+            (Op::EntryArg(..), _) => Err(self.unsupported(
+                "a function's argument at its return, without fexit,",
+                "save it in an array in a probe on the function's entry",
+            )),
+            _ => Err(self.internal("context operation in the wrong context")),
+        }
+    }
+}

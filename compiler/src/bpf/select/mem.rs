@@ -1,0 +1,103 @@
+//! Reading traced memory, through the probe_read helpers: a bad address is an error, never a fault.
+
+use super::build::Arg;
+use super::text::{Text, TextMem};
+use super::{Cx, Dest, Lowered, Val};
+use crate::bpf::frame::Access;
+use crate::bpf::helpers::Helper;
+use crate::bpf::insn::{AluOp, Cond, Size, Src};
+use crate::image::width_bytes;
+use crate::lir::{SiteId, Space, Ty, Value};
+
+impl Cx<'_> {
+    pub(super) fn read_int(
+        &mut self,
+        addr: Value,
+        space: Space,
+        size: u8,
+        signed: bool,
+        site: SiteId,
+    ) -> Val {
+        let addr = self.int(addr);
+        let helper = match space {
+            Space::Kernel => Helper::ProbeReadKernel,
+            Space::User => Helper::ProbeReadUser,
+        };
+        let buffer = self.temp(8);
+        // Held in a register: the error's argument may need it afterwards.
+        let addr = match addr {
+            Val::Const(_) => addr,
+            val => Val::Reg(self.val_reg(val)),
+        };
+        let result = self.call(
+            helper,
+            &[Arg::Addr(buffer), Arg::Imm(i64::from(size)), addr.into()],
+        );
+        let fail = self.fail(site, addr);
+        self.jump_if(Cond::Ne, result, Src::Imm(0), fail);
+        let reg = self.load(Size::of_bytes(size), buffer);
+        Val::Reg(if signed && size < 8 {
+            self.extend_reg(reg, size * 8, true)
+        } else {
+            reg
+        })
+    }
+
+    pub(super) fn read_str(
+        &mut self,
+        addr: Value,
+        len: Option<Value>,
+        space: Space,
+        site: SiteId,
+        dest: Dest,
+    ) -> Lowered<Val> {
+        let Some(Ty::Str { cap, late: false }) = dest.ty else {
+            return Err(self.internal("string of no width"));
+        };
+        let addr = match self.int(addr) {
+            Val::Const(value) => Val::Const(value),
+            val => Val::Reg(self.val_reg(val)),
+        };
+        let helper = match space {
+            Space::Kernel => Helper::ProbeReadKernelStr,
+            Space::User => Helper::ProbeReadUserStr,
+        };
+        let width = width_bytes(Ty::str(cap));
+        // A size that is not constant asks for initialised memory on the stack.
+        let access = if len.is_some() {
+            Access::Variable
+        } else {
+            dest.access()
+        };
+        let mem = self.buffers.alloc(width, access, dest.range);
+        let padded = dest.padded;
+        if padded {
+            self.zero(mem, width);
+        } else {
+            self.store_imm(mem.at(width - 8), 0);
+        }
+        let size = match len {
+            None => Arg::Imm(i64::from(cap) + 1),
+            Some(len) => match self.int(len) {
+                Val::Const(len) => Arg::Imm(len.clamp(0, i64::from(cap)) + 1),
+                val => {
+                    let len = self.val_reg(val);
+                    // A negative length is none: clear it by its own sign.
+                    let sign = self.alu(AluOp::Arsh, len, Src::Imm(63));
+                    let some = self.alu(AluOp::Xor, sign, Src::Imm(-1));
+                    let len = self.alu(AluOp::And, len, Src::Reg(some));
+                    Arg::Clamped(len, cap as i32)
+                }
+            },
+        };
+        let result = self.call(helper, &[Arg::Addr(mem), size, addr.into()]);
+        let fail = self.fail(site, addr);
+        self.jump_if(Cond::Slt, result, Src::Imm(0), fail);
+        Ok(Val::Text(Text::Mem(TextMem {
+            mem,
+            cap,
+            padded,
+            late: false,
+        })))
+    }
+}

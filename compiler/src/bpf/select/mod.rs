@@ -1,0 +1,548 @@
+//! Instruction selection: one LIR function to machine code over virtual registers.
+//!
+//! Selection runs twice. The first run records which buffers (strings, keys, records) are asked
+//! for and for how long each must live; `frame` then places them on the stack or in the
+//! scratch frame; the second run makes the same requests in the same order and is given
+//! these places. Nothing else may depend on where a buffer is.
+
+mod array;
+mod build;
+mod control;
+mod emit;
+mod env;
+mod global;
+mod int;
+mod mem;
+mod prologue;
+mod stat;
+mod text;
+
+use cranelift_entity::SecondaryMap;
+use regalloc2::VReg;
+use rtap_grammar::source::Span;
+
+use self::text::Text;
+use super::analysis::{Positions, Uses};
+use super::error::BpfError;
+use super::frame::{Access, Buffers, Mem};
+use super::insn::{Cond, Src};
+use super::plan::Plan;
+use super::vcode::{BlockId, VCode};
+use super::Features;
+use crate::lir::{
+    Block, BlockCall, Context, Function, HandlerId, Inst, Module, Op, SiteId, Terminator, Ty, Value,
+};
+
+/// What a LIR value is in machine code.
+#[derive(Clone, Copy, Debug)]
+enum Val {
+    /// A known integer.
+    Const(i64),
+    /// An integer in a register.
+    Reg(VReg),
+    /// The outcome of a comparison that only branches use.
+    Flag(Cond, VReg, Src<VReg>),
+    /// A string.
+    Text(Text),
+}
+
+/// What program is being made.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramCx {
+    /// The handler.
+    pub handler: HandlerId,
+    /// Number of the program.
+    pub program: u32,
+    /// Its context.
+    pub context: Context,
+    /// The first point it is for.
+    pub point: u32,
+    /// Whether another run of the same program can begin on the same CPU before this one ends.
+    pub reentrant: bool,
+}
+
+/// Selection of one function.
+struct Cx<'a> {
+    module: &'a Module,
+    features: &'a Features,
+    plan: &'a mut Plan,
+    program: ProgramCx,
+    func: &'a Function,
+    uses: &'a Uses,
+    buffers: &'a mut Buffers,
+    code: VCode,
+    /// The block that instructions are added to.
+    cur: BlockId,
+    span: Option<Span>,
+    /// Position of the LIR instruction being lowered.
+    pos: u32,
+    vals: SecondaryMap<Value, Option<Val>>,
+    blocks: SecondaryMap<Block, Option<BlockId>>,
+    preds: SecondaryMap<Block, u32>,
+    /// The program's context pointer.
+    ctx: Option<VReg>,
+    /// The scratch frame, if the program has one.
+    frame: Option<VReg>,
+    /// `pid_tgid` of the current task, read by the prologue.
+    pid_tgid: Option<VReg>,
+    /// A register that holds the globals' address, good until the next call.
+    globals: Option<VReg>,
+    /// Where a failing operation goes, if not out of the function.
+    catch: Option<BlockCall>,
+    /// Error exit of the function: parameters are site and argument.
+    error_exit: Option<BlockId>,
+    /// Normal exit of the function.
+    exit: Option<BlockId>,
+    /// The handler's message buffer, for `error()`.
+    message: Option<Mem>,
+    /// The stack slot that counts rounds of loops.
+    rounds: Option<Mem>,
+    errors: Vec<BpfError>,
+}
+
+/// What becomes of an operation's result.
+#[derive(Clone, Copy, Debug)]
+struct Dest {
+    /// Its type, if there is a result.
+    ty: Option<Ty>,
+    /// First and last position at which it lives.
+    range: (u32, u32),
+    /// Whether a string should be zero-padded to its width: it is used as a key.
+    padded: bool,
+    /// Whether a string is read at variable offsets.
+    variable: bool,
+}
+
+impl Dest {
+    fn access(self) -> Access {
+        if self.variable {
+            Access::Variable
+        } else {
+            Access::Fixed
+        }
+    }
+}
+
+/// Why an operation was not lowered: recorded in `Cx::errors`.
+struct Refused;
+
+type Lowered<T> = Result<T, Refused>;
+
+/// Lowers a handler's body. With an error, the code is meaningless.
+pub fn handler(
+    module: &Module,
+    features: &Features,
+    plan: &mut Plan,
+    program: ProgramCx,
+    func: &Function,
+    positions: &Positions,
+    uses: &Uses,
+    buffers: &mut Buffers,
+) -> Result<VCode, Vec<BpfError>> {
+    buffers.restart();
+    let mut preds: SecondaryMap<Block, u32> = SecondaryMap::new();
+    preds[func.entry()] = 1;
+    for block in func.blocks.keys() {
+        func.for_each_successor(block, |to, _| preds[to.block] += 1);
+        // One operation can fail at several places.
+        if let Terminator::Try { catch, .. } = &func.blocks[block].term {
+            preds[catch.block] += 1;
+        }
+    }
+    let mut cx = Cx {
+        module,
+        features,
+        plan,
+        program,
+        func,
+        uses,
+        buffers,
+        code: VCode::default(),
+        cur: BlockId(0),
+        span: None,
+        pos: 0,
+        vals: SecondaryMap::new(),
+        blocks: SecondaryMap::new(),
+        preds,
+        ctx: None,
+        frame: None,
+        pid_tgid: None,
+        globals: None,
+        catch: None,
+        error_exit: None,
+        exit: None,
+        message: None,
+        rounds: None,
+        errors: Vec::new(),
+    };
+    cx.cur = cx.code.block(false);
+    cx.declare_message();
+    let order = reverse_postorder(func);
+    cx.declare_blocks(&order);
+    cx.prologue();
+    let entry = cx.lir_block(func.entry());
+    cx.jump(entry, Vec::new());
+    for block in order {
+        cx.block(block, positions);
+    }
+    cx.exits();
+    if cx.errors.is_empty() {
+        cx.code.stack_bytes = cx.buffers.stack_bytes();
+        Ok(cx.code)
+    } else {
+        Err(cx.errors)
+    }
+}
+
+/// Blocks so that each stands behind those that dominate it.
+fn reverse_postorder(func: &Function) -> Vec<Block> {
+    let mut seen: SecondaryMap<Block, bool> = SecondaryMap::new();
+    let mut order = Vec::new();
+    let mut todo = vec![(func.entry(), false)];
+    while let Some((block, done)) = todo.pop() {
+        if done {
+            order.push(block);
+            continue;
+        }
+        if std::mem::replace(&mut seen[block], true) {
+            continue;
+        }
+        todo.push((block, true));
+        func.for_each_successor(block, |to, _| {
+            if !seen[to.block] {
+                todo.push((to.block, false));
+            }
+        });
+    }
+    order.reverse();
+    order
+}
+
+impl Cx<'_> {
+    /// Makes the machine blocks. A block with one predecessor takes its parameters'
+    /// values over as they are; the others get registers and buffers for theirs.
+    fn declare_blocks(&mut self, order: &[Block]) {
+        for &block in order {
+            let id = self.code.block(false);
+            self.blocks[block] = Some(id);
+            if self.preds[block] == 1 {
+                continue;
+            }
+            for &param in &self.func.blocks[block].params {
+                let val = match self.func.ty(param) {
+                    Ty::I64 => {
+                        let reg = self.code.vreg();
+                        self.code.blocks[id.0 as usize].params.push(reg);
+                        Val::Reg(reg)
+                    }
+                    ty => Val::Text(self.param_text(param, ty)),
+                };
+                self.vals[param] = Some(val);
+            }
+        }
+    }
+
+    fn lir_block(&self, block: Block) -> BlockId {
+        self.blocks[block].unwrap_or(BlockId(0))
+    }
+
+    fn block(&mut self, block: Block, positions: &Positions) {
+        let data = &self.func.blocks[block];
+        self.cur = self.lir_block(block);
+        self.globals = None;
+        if let Some(site) = data.loop_head {
+            self.pos = positions.start[block];
+            self.span = Some(data.insts.first().map_or(data.term_span, |inst| inst.span));
+            self.count_round(site);
+        }
+        for (index, inst) in data.insts.iter().enumerate() {
+            self.pos = positions.start[block] + 1 + index as u32;
+            self.inst(inst);
+        }
+        self.pos = positions.end[block];
+        self.span = Some(data.term_span);
+        if self.terminator(block, &data.term).is_err() && self.unterminated() {
+            // The program is not used; only its shape must be complete.
+            let zero = self.imm(0);
+            self.finish_block(super::vcode::Term::Exit(zero));
+        }
+    }
+
+    fn inst(&mut self, inst: &Inst) {
+        self.span = Some(inst.span);
+        let ty = inst.result.map(|value| self.func.ty(value));
+        // What nobody reads is not computed; `Flag` values are computed by their branches.
+        if let Some(result) = inst.result
+            && self.uses.count[result] == 0
+            && inst.op.is_removable()
+        {
+            return;
+        }
+        let dest = self.dest(inst.result, ty);
+        let flag = inst
+            .result
+            .is_some_and(|value| self.uses.count[value] == self.uses.branch[value]);
+        let val = match (&inst.op, flag) {
+            (Op::Cmp(op, a, b), true) => Ok(Some(self.compare_flag(*op, *a, *b))),
+            (op, _) => self.op(op, dest),
+        };
+        if let (Ok(Some(val)), Some(result)) = (&val, inst.result) {
+            self.vals[result] = Some(*val);
+        } else if let Some(result) = inst.result {
+            self.vals[result] = Some(match self.func.ty(result) {
+                Ty::I64 => Val::Const(0),
+                _ => Val::Text(Text::EMPTY),
+            });
+        }
+    }
+
+    /// What becomes of `value`, defined here.
+    fn dest(&self, value: Option<Value>, ty: Option<Ty>) -> Dest {
+        let Some(value) = value else {
+            return Dest {
+                ty,
+                range: (self.pos, self.pos),
+                padded: false,
+                variable: false,
+            };
+        };
+        let (first, last) = self.uses.range[value];
+        Dest {
+            ty,
+            range: (first.min(self.pos), last.max(self.pos)),
+            padded: self.uses.padded[value],
+            variable: self.uses.variable[value],
+        }
+    }
+
+    /// Lowers an operation.
+    fn op(&mut self, op: &Op, dest: Dest) -> Lowered<Option<Val>> {
+        let some = |val: Val| Ok(Some(val));
+        match op {
+            Op::Const(value) => some(Val::Const(*value)),
+            Op::Core(core) => some(Val::Const(self.module.core[*core].value)),
+            Op::Bin(op, a, b) => some(self.bin(*op, *a, *b)),
+            Op::Cmp(op, a, b) => some(self.compare(*op, *a, *b)),
+            Op::Extend {
+                value,
+                bits,
+                signed,
+            } => some(self.extend(*value, *bits, *signed)),
+            Op::Div(a, b, site) => some(self.divide(*a, *b, *site, false)),
+            Op::Rem(a, b, site) => some(self.divide(*a, *b, *site, true)),
+
+            Op::StrConst(text) => some(Val::Text(Text::Const(*text))),
+            Op::StrConcat(..)
+            | Op::StrCut(_)
+            | Op::StrCmp(..)
+            | Op::StrEq(..)
+            | Op::StrLen(_)
+            | Op::StrByte(..)
+            | Op::StrSub(..)
+            | Op::StrFind(..)
+            | Op::StrFromByte(_)
+            | Op::StrToInt(..)
+            | Op::StrFormat(..)
+            | Op::StrLate(..)
+            | Op::StrMatch(..)
+            | Op::Matched(..)
+            | Op::MatchedGroups
+            | Op::StrQuote(_)
+            | Op::Comm => self.text_op(op, dest),
+
+            Op::Env(env) => self.env(*env).map(Some),
+            Op::CtxArg(_) | Op::CtxRet | Op::CtxReg(_) | Op::CtxLoad { .. } | Op::EntryArg(..) => {
+                self.context(op).map(Some)
+            }
+
+            Op::MemRead {
+                addr,
+                space,
+                size,
+                signed,
+                site,
+            } => some(self.read_int(*addr, *space, *size, *signed, *site)),
+            Op::MemReadStr { addr, space, site } => {
+                self.read_str(*addr, None, *space, *site, dest).map(Some)
+            }
+            Op::MemReadStrN {
+                addr,
+                len,
+                space,
+                site,
+            } => self
+                .read_str(*addr, Some(*len), *space, *site, dest)
+                .map(Some),
+
+            Op::GlobalGet(global) => self.global_get(*global, dest).map(Some),
+            Op::GlobalSet(global, value) => self.global_set(*global, *value).map(|()| None),
+            Op::GlobalAdd(global, value) => self.global_add(*global, *value).map(|()| None),
+            Op::GlobalFetchAdd(global, value) => self.global_fetch_add(*global, *value).map(Some),
+            Op::ArrayGet(array, keys) => self.array_get(*array, keys, dest).map(Some),
+            Op::ArrayHas(array, keys) => self.array_has(*array, keys).map(Some),
+            Op::ArraySet(array, keys, value, site) => self
+                .array_set(*array, keys, *value, *site)
+                .map(|()| None),
+            Op::ArrayAdd(array, keys, value, site) => self
+                .array_add(*array, keys, *value, *site, false)
+                .map(|_| None),
+            Op::ArrayFetchAdd(array, keys, value, site) => {
+                self.array_add(*array, keys, *value, *site, true)
+            }
+            Op::ArrayDel(array, keys) => self.array_del(*array, keys).map(|()| None),
+            Op::Clear(global, slice) => self.clear(*global, slice).map(|()| None),
+            Op::ArrayHasSlice(..) => Err(self.unsupported(
+                "a membership test with `*`",
+                "keep a separate array for what is asked",
+            )),
+            Op::StatPush(global, keys, value, site) => self
+                .stat_push(*global, keys, *value, *site)
+                .map(|()| None),
+            Op::StatGet(global, keys, field, site) => {
+                self.stat_get(*global, keys, *field, *site).map(Some)
+            }
+            Op::StatBucket(..) => Err(self.unsupported(
+                "reading a histogram's bucket",
+                "read it in an end or timer probe",
+            )),
+            Op::IterBegin { .. } | Op::IterEnd(_) => Err(self.unsupported(
+                "foreach",
+                "collect in the handler and iterate in an end or timer probe",
+            )),
+
+            Op::Emit(format, args) => self.emit(*format, args).map(|()| None),
+            Op::EmitHist(..) => Err(self.unsupported(
+                "printing a histogram",
+                "print it in an end or timer probe",
+            )),
+            Op::RequestExit => {
+                self.request_exit();
+                Ok(None)
+            }
+            Op::ErrSet(text) => self.set_message(*text).map(|()| None),
+            Op::ErrText(..) => Err(self.unsupported(
+                "the message of a caught error",
+                "catch the error without a message",
+            )),
+            Op::Call(..) => Err(self.unsupported(
+                "a recursive function",
+                "write it as a loop, or call it in an end or timer probe",
+            )),
+            Op::User(user, ..) => Err(self.unsupported(
+                &format!("{}()", user.0),
+                "call it in an end or timer probe",
+            )),
+        }
+    }
+
+    fn unsupported(&mut self, what: &str, remedy: &str) -> Refused {
+        self.errors.push(BpfError::Unsupported {
+            span: self.span.unwrap_or(Span::NONE),
+            what: what.to_owned(),
+            remedy: remedy.to_owned(),
+        });
+        Refused
+    }
+
+    fn needs_kernel(&mut self, what: &str, since: &'static str, remedy: &str) -> Refused {
+        self.errors.push(BpfError::NeedsKernel {
+            span: self.span.unwrap_or(Span::NONE),
+            what: what.to_owned(),
+            since,
+            remedy: remedy.to_owned(),
+        });
+        Refused
+    }
+
+    fn too_large(&mut self, what: &str, remedy: &str) -> Refused {
+        self.errors.push(BpfError::TooLarge {
+            span: self.span.unwrap_or(Span::NONE),
+            what: what.to_owned(),
+            remedy: remedy.to_owned(),
+        });
+        Refused
+    }
+
+    fn internal(&mut self, what: &str) -> Refused {
+        self.errors.push(BpfError::Internal {
+            span: self.span.unwrap_or(Span::NONE),
+            what: what.to_owned(),
+        });
+        Refused
+    }
+
+    /// An integer value.
+    fn int(&mut self, value: Value) -> Val {
+        self.vals[value].unwrap_or(Val::Const(0))
+    }
+
+    /// A string value.
+    fn text(&mut self, value: Value) -> Text {
+        match self.vals[value] {
+            Some(Val::Text(text)) => text,
+            _ => Text::EMPTY,
+        }
+    }
+
+    /// An integer in a register.
+    fn reg(&mut self, value: Value) -> VReg {
+        let val = self.int(value);
+        self.val_reg(val)
+    }
+
+    fn val_reg(&mut self, val: Val) -> VReg {
+        match val {
+            Val::Const(value) => self.imm(value),
+            Val::Reg(reg) => reg,
+            Val::Flag(cond, left, right) => self.flag_value(cond, true, left, right),
+            Val::Text(_) => self.imm(0),
+        }
+    }
+
+    /// An integer as a second operand: a constant where it fits.
+    fn src(&mut self, value: Value) -> Src<VReg> {
+        match self.int(value) {
+            Val::Const(value) => match i32::try_from(value) {
+                Ok(imm) => Src::Imm(imm),
+                Err(_) => Src::Reg(self.imm(value)),
+            },
+            val => Src::Reg(self.val_reg(val)),
+        }
+    }
+
+    /// A site's number as an operand of the error exit.
+    fn site(site: SiteId) -> Val {
+        Val::Const(i64::from(site.as_u32()))
+    }
+
+    fn terminator(&mut self, block: Block, term: &Terminator) -> Lowered<()> {
+        match term {
+            Terminator::Jump(to) => {
+                self.edge(to, &[])?;
+            }
+            Terminator::Branch(cond, yes, no) => self.branch(*cond, yes, no)?,
+            Terminator::Switch {
+                value,
+                cases,
+                default,
+            } => self.switch(*value, cases, default)?,
+            Terminator::Return(value) => self.ret(*value)?,
+            Terminator::Raise { site, arg } => self.raise(*site, *arg)?,
+            Terminator::Try {
+                op,
+                result,
+                ok,
+                catch,
+            } => self.try_op(op, *result, ok, catch)?,
+            Terminator::IterNext { .. } => {
+                return Err(self.internal("foreach without its beginning"));
+            }
+            Terminator::Unreachable => {
+                let zero = self.imm(0);
+                self.finish_block(super::vcode::Term::Exit(zero));
+            }
+        }
+        let _ = block;
+        Ok(())
+    }
+}

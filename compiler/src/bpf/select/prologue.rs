@@ -1,0 +1,230 @@
+//! How a program begins and ends: the tests whether it is to run at all, the scratch frame, the
+//! report of an error, `exit()`.
+
+use super::build::Arg;
+use super::text::Text;
+use super::{Cx, Lowered};
+use crate::bpf::analysis::for_each_op;
+use crate::bpf::frame::{Access, Mem};
+use crate::bpf::helpers::Helper;
+use crate::bpf::insn::{AluOp, AtomicOp, Cond, Reg, Size, Src};
+use crate::bpf::plan::{FRAME_LEVELS, Plan};
+use crate::bpf::vcode::{BlockId, Term};
+use crate::image::{ProgramCounter, RECORD_HEAD_BYTES, RecordKind, SessionState, header, width_bytes};
+use crate::lir::{Op, Ty, Value};
+
+/// Bytes of an error record before its text: head, site, argument, length.
+const ERROR_HEAD_BYTES: u32 = RECORD_HEAD_BYTES + 24;
+
+impl Cx<'_> {
+    /// The beginning of a program: nothing happens unless the session is running and the
+    /// current task is not rtap itself.
+    pub(super) fn prologue(&mut self) {
+        let ctx = self.code.vreg();
+        let mut t = super::build::Template::default();
+        t.write_fixed(ctx, Reg::R1);
+        self.push(t);
+        self.ctx = Some(ctx);
+
+        let out = self.code.block(true);
+        let pid_tgid = self.call(Helper::GetCurrentPidTgid, &[]);
+        self.pid_tgid = Some(pid_tgid);
+        let state = self.load(Size::D, Mem::Globals(header::STATE));
+        self.jump_if(Cond::Ne, state, Src::Imm(SessionState::Running as i32), out);
+        let tgid = self.alu(AluOp::Rsh, pid_tgid, Src::Imm(32));
+        let own = self.load(Size::D, Mem::Globals(header::SELF_TGID));
+        self.jump_if(Cond::Eq, tgid, Src::Reg(own), out);
+        self.declare_rounds();
+        if self.buffers.needs_frame() {
+            self.claim_frame(out);
+            self.in_block(out, |cx| {
+                let zero = cx.imm(0);
+                cx.finish_block(Term::Exit(zero));
+            });
+        } else {
+            // Nothing to release: one way out for all.
+            self.code.blocks[out.0 as usize].cold = false;
+            self.exit = Some(out);
+        }
+        if let Some(message) = self.message {
+            self.store_imm(message.at(RECORD_HEAD_BYTES + 16), 0);
+        }
+    }
+
+    /// Takes a scratch frame. Handlers that interrupt one another on a CPU each find the
+    /// first free one of the CPU's few; the busy word at the start of a frame says whether it is
+    /// taken. From 5.12 it is exchanged atomically. Before, handlers that share a CPU run to their end
+    /// before the interrupted one goes on, so that a plain test and store will do.
+    fn claim_frame(&mut self, out: BlockId) {
+        let cpu = self.call(Helper::GetSmpProcessorId, &[]);
+        let first = self.alu(AluOp::Mul, cpu, Src::Imm(FRAME_LEVELS as i32));
+        let (claimed, frame) = self.join();
+        self.code.blocks[claimed.0 as usize].cold = false;
+        let skipped = self.cold(|cx| {
+            let one = cx.imm(1);
+            cx.atomic_add(Mem::Globals(header::SKIPPED), one);
+            let at = ProgramCounter::Skipped.offset(cx.program.program);
+            cx.atomic_add(Mem::Globals(at), one);
+            cx.jump(out, Vec::new());
+        });
+        let key = self.buffers.alloc(8, Access::Fixed, (0, 0));
+        for level in 0..FRAME_LEVELS {
+            let index = self.alu(AluOp::Add, first, Src::Imm(level as i32));
+            self.store(Size::W, key, Src::Reg(index));
+            let found = self.call(
+                Helper::MapLookupElem,
+                &[Arg::Map(Plan::FRAMES), Arg::Addr(key)],
+            );
+            self.jump_if(Cond::Eq, found, Src::Imm(0), skipped);
+            let one = self.imm(1);
+            let busy = if self.features.atomic_fetch {
+                self.atomic_fetch(AtomicOp::Xchg, Mem::Ptr(found, 0), one)
+            } else {
+                let busy = self.load(Size::D, Mem::Ptr(found, 0));
+                let next = self.code.block(true);
+                self.jump_if(Cond::Ne, busy, Src::Imm(0), next);
+                self.store(Size::D, Mem::Ptr(found, 0), Src::Reg(one));
+                self.jump(claimed, vec![found]);
+                self.enter(next);
+                continue;
+            };
+            let next = self.code.block(true);
+            self.jump_if(Cond::Ne, busy, Src::Imm(0), next);
+            self.jump(claimed, vec![found]);
+            self.enter(next);
+        }
+        self.jump(skipped, Vec::new());
+        self.enter(claimed);
+        self.frame = Some(frame);
+    }
+
+    /// The block that leaves the program.
+    pub(super) fn exit_block(&mut self) -> BlockId {
+        match self.exit {
+            Some(exit) => exit,
+            None => {
+                let exit = self.code.block(false);
+                self.exit = Some(exit);
+                exit
+            }
+        }
+    }
+
+    /// Fills in the blocks at which programs end.
+    pub(super) fn exits(&mut self) {
+        if let Some(block) = self.error_exit {
+            self.span = None;
+            self.cur = block;
+            self.globals = None;
+            self.report();
+            let exit = self.exit_block();
+            self.jump(exit, Vec::new());
+        }
+        if let Some(exit) = self.exit {
+            self.cur = exit;
+            self.globals = None;
+            if let Some(frame) = self.frame {
+                self.store(Size::D, Mem::Ptr(frame, 0), Src::Imm(0));
+            }
+            let zero = self.imm(0);
+            self.finish_block(Term::Exit(zero));
+        }
+    }
+
+    /// Reports a run-time error whose site and argument are the current block's
+    /// parameters.
+    fn report(&mut self) {
+        let params = self.code.blocks[self.cur.0 as usize].params.clone();
+        let [site, arg] = params[..] else {
+            return;
+        };
+        let one = self.imm(1);
+        self.atomic_add(Mem::Globals(header::ERRORS), one);
+        let at = ProgramCounter::Errors.offset(self.program.program);
+        self.atomic_add(Mem::Globals(at), one);
+        let errors = self.load(Size::D, Mem::Globals(header::ERRORS));
+        let most = self.load(Size::D, Mem::Globals(header::MAX_ERRORS));
+        let go_on = self.code.block(true);
+        self.jump_if(Cond::Le, errors, Src::Reg(most), go_on);
+        self.leave_running(SessionState::Error, go_on);
+        self.enter(go_on);
+        let head = record_head(RecordKind::Error, self.program.program);
+        if let Some(message) = self.message {
+            self.store_imm(message, head);
+            self.store(Size::D, message.at(8), Src::Reg(site));
+            self.store(Size::D, message.at(16), Src::Reg(arg));
+            let len = self.load(Size::D, message.at(24));
+            let size = self.alu(AluOp::Add, len, Src::Imm(ERROR_HEAD_BYTES as i32 + 7));
+            let size = self.alu(AluOp::And, size, Src::Imm(-8));
+            self.output(message, size, self.message_bound());
+        } else {
+            let record = self.reserve(ERROR_HEAD_BYTES);
+            let done = record.1;
+            let record = Mem::Ptr(record.0, 0);
+            self.store_imm(record, head);
+            self.store(Size::D, record.at(8), Src::Reg(site));
+            self.store(Size::D, record.at(16), Src::Reg(arg));
+            self.store_imm(record.at(24), 0);
+            self.submit(record, done);
+        }
+    }
+
+    /// Sets the session's state if it is `Running`, then goes to `then`.
+    fn leave_running(&mut self, state: SessionState, then: BlockId) {
+        let old = self.load(Size::D, Mem::Globals(header::STATE));
+        self.jump_if(Cond::Ne, old, Src::Imm(SessionState::Running as i32), then);
+        self.store_imm(Mem::Globals(header::STATE), state as i64);
+        self.jump(then, Vec::new());
+    }
+
+    /// `exit()`: the state is set at once, a record wakes the reader up.
+    pub(super) fn request_exit(&mut self) {
+        let go_on = self.code.block(self.is_cold());
+        self.leave_running(SessionState::Stopping, go_on);
+        self.enter(go_on);
+        let (record, done) = self.reserve(RECORD_HEAD_BYTES);
+        let record = Mem::Ptr(record, 0);
+        self.store_imm(record, record_head(RecordKind::Exit, 0));
+        self.submit(record, done);
+    }
+
+    /// Bytes of the message buffer's text, a multiple of 8.
+    fn text_bound(&self) -> u32 {
+        width_bytes(Ty::str(self.module.limits.max_string_len - 1))
+    }
+
+    /// Bytes of the message buffer: a power of two, more than the longest error record.
+    fn message_bound(&self) -> u32 {
+        (ERROR_HEAD_BYTES + self.text_bound() + 1).next_power_of_two()
+    }
+
+    /// Makes the message buffer, an error record under construction, if `error()` is used.
+    pub(super) fn declare_message(&mut self) {
+        let mut used = false;
+        for_each_op(self.func, |op| used |= matches!(op, Op::ErrSet(_)));
+        if used {
+            let bytes = self.message_bound();
+            self.message = Some(
+                self.buffers
+                    .alloc(bytes, Access::Variable, (0, u32::MAX)),
+            );
+        }
+    }
+
+    /// `err.set`.
+    pub(super) fn set_message(&mut self, text: Value) -> Lowered<()> {
+        let text: Text = self.text(text);
+        let Some(message) = self.message else {
+            return Err(self.internal("no message buffer"));
+        };
+        let bound = self.text_bound();
+        let len = self.copy_text_len(text, message.at(ERROR_HEAD_BYTES), bound)?;
+        self.store_val(message.at(24), len);
+        Ok(())
+    }
+}
+
+/// The first eight bytes of a record.
+pub(super) fn record_head(kind: RecordKind, id: u32) -> i64 {
+    kind as i64 | i64::from(id) << 32
+}

@@ -1,0 +1,264 @@
+//! Statistics: per-CPU records that only their own CPU writes.
+
+use regalloc2::VReg;
+
+use super::build::Template;
+use super::{Cx, Lowered, Val};
+use crate::bpf::frame::Mem;
+use crate::bpf::insn::{AluOp, Cond, Insn, MapId, Size, Src};
+use crate::bpf::plan::Place;
+use crate::bpf::vcode::BlockId;
+use crate::image::{StatRecord, ValueLayout};
+use crate::lir::{Global, Histogram, SiteId, StatField, Value};
+
+/// The bucket of `@hist_log` that counts zeroes.
+const LOG_ZERO: i32 = 64;
+
+impl Cx<'_> {
+    pub(super) fn stat_push(
+        &mut self,
+        global: Global,
+        keys: &[Value],
+        value: Value,
+        site: SiteId,
+    ) -> Lowered<()> {
+        let value = match self.int(value) {
+            Val::Const(value) => Val::Const(value),
+            val => Val::Reg(self.val_reg(val)),
+        };
+        let done = self.code.block(self.is_cold());
+        let (record, element) = match self.plan.places[global].clone() {
+            Some(Place::Stat(map, record)) => {
+                let element = self.only_element(map, done);
+                (record, element)
+            }
+            Some(Place::Array(map, layout)) => {
+                let ValueLayout::Stat(record) = layout.value.clone() else {
+                    return Err(self.internal("statistic operation on a plain array"));
+                };
+                let key = self.key(&layout, keys)?;
+                let zeros = self.plan.constant(&vec![0; record.bytes as usize]);
+                let initial = |_: &mut Self| Mem::Rodata(zeros);
+                let element =
+                    self.element(map, key, &initial, None, site, layout.max_entries, done);
+                (record, element)
+            }
+            Some(Place::Scalar(_)) | None => {
+                return Err(self.internal("statistic operation on a scalar"));
+            }
+        };
+        // One writer at a time needs no atomic instructions.
+        let alone = !self.module.globals[global].shared && !self.program.reentrant;
+        self.add_value(&record, Mem::Ptr(element, 0), value, alone);
+        self.jump(done, Vec::new());
+        self.enter(done);
+        Ok(())
+    }
+
+    /// The only element of a per-CPU array.
+    fn only_element(&mut self, map: MapId, none: BlockId) -> VReg {
+        let zero = self.plan_zero_key();
+        let found = self.lookup(map, zero);
+        self.jump_if(Cond::Eq, found, Src::Imm(0), none);
+        found
+    }
+
+    /// Four zero bytes: the key of a one-element array.
+    fn plan_zero_key(&mut self) -> Mem {
+        let key = self.temp(8);
+        self.store_imm(key, 0);
+        key
+    }
+
+    fn add_to(&mut self, mem: Mem, value: Val, alone: bool) {
+        if alone {
+            let value = self.val_src(value);
+            self.plain_add(mem, value);
+        } else {
+            let value = self.val_reg(value);
+            self.atomic_add(mem, value);
+        }
+    }
+
+    fn add_value(&mut self, record: &StatRecord, at: Mem, value: Val, alone: bool) {
+        self.add_to(at.at(record.count), Val::Const(1), alone);
+        if let Some(sum) = record.sum {
+            self.add_to(at.at(sum), value, alone);
+        }
+        if record.min.is_some() || record.max.is_some() {
+            let value = self.val_reg(value);
+            let flip = self.imm(i64::MIN);
+            let biased = self.alu(AluOp::Xor, value, Src::Reg(flip));
+            if let Some(max) = record.max {
+                self.raise_word(at.at(max), biased);
+            }
+            if let Some(min) = record.min {
+                let mirrored = self.alu(AluOp::Xor, biased, Src::Imm(-1));
+                self.raise_word(at.at(min), mirrored);
+            }
+        }
+        if let Some(squares) = record.squares {
+            let value = self.val_reg(value);
+            self.add_square(at.at(squares), value);
+        }
+        for (histogram, first) in record.layout.histograms.iter().zip(&record.histograms) {
+            let bucket = match value {
+                Val::Const(value) => Val::Const(histogram.bucket_of(value) as i64),
+                value => {
+                    let value = self.val_reg(value);
+                    Val::Reg(self.bucket(*histogram, value))
+                }
+            };
+            let buckets = histogram.buckets() as u32;
+            let cell = match bucket {
+                Val::Const(bucket) => at.at(first + bucket as u32 * 8),
+                bucket => {
+                    let bucket = self.val_reg(bucket);
+                    Mem::Ptr(self.word_address(at.at(*first), bucket, buckets), 0)
+                }
+            };
+            self.add_to(cell, Val::Const(1), alone);
+        }
+    }
+
+    /// Raises an unsigned word to `value` if it is less.
+    fn raise_word(&mut self, mem: Mem, value: VReg) {
+        let old = self.load(Size::D, mem);
+        let done = self.code.block(self.is_cold());
+        self.jump_if(Cond::Ge, old, Src::Reg(value), done);
+        self.store(Size::D, mem, Src::Reg(value));
+        self.jump(done, Vec::new());
+        self.enter(done);
+    }
+
+    /// Adds the square of `value` to the unsigned 128-bit number at `mem`.
+    fn add_square(&mut self, mem: Mem, value: VReg) {
+        let sign = self.alu(AluOp::Arsh, value, Src::Imm(63));
+        let abs = self.alu(AluOp::Xor, value, Src::Reg(sign));
+        let abs = self.alu(AluOp::Sub, abs, Src::Reg(sign));
+        let low = self.extend_reg(abs, 32, false);
+        let high = self.alu(AluOp::Rsh, abs, Src::Imm(32));
+        // (high·2³² + low)² = high²·2⁶⁴ + 2·high·low·2³² + low²
+        let low_square = self.alu(AluOp::Mul, low, Src::Reg(low));
+        let cross = self.alu(AluOp::Mul, low, Src::Reg(high));
+        let high_square = self.alu(AluOp::Mul, high, Src::Reg(high));
+        // The cross product is less than 2⁶³·…: high is at most 2³¹, so doubling fits.
+        let cross_low = self.alu(AluOp::Lsh, cross, Src::Imm(33));
+        let cross_high = self.alu(AluOp::Rsh, cross, Src::Imm(31));
+        let square_low = self.alu(AluOp::Add, low_square, Src::Reg(cross_low));
+        let carry = self.flag_value(Cond::Lt, true, square_low, Src::Reg(cross_low));
+        let square_high = self.alu(AluOp::Add, high_square, Src::Reg(cross_high));
+        let square_high = self.alu(AluOp::Add, square_high, Src::Reg(carry));
+        let old = self.load(Size::D, mem);
+        let new = self.alu(AluOp::Add, old, Src::Reg(square_low));
+        self.store(Size::D, mem, Src::Reg(new));
+        let carry = self.flag_value(Cond::Lt, true, new, Src::Reg(square_low));
+        let square_high = self.alu(AluOp::Add, square_high, Src::Reg(carry));
+        self.plain_add(mem.at(8), Src::Reg(square_high));
+    }
+
+    fn bucket(&mut self, histogram: Histogram, value: VReg) -> VReg {
+        match histogram {
+            Histogram::Log => {
+                let bits = self.bit_length(value);
+                let sign = self.alu(AluOp::Arsh, value, Src::Imm(63));
+                let bits = self.alu(AluOp::Xor, bits, Src::Reg(sign));
+                let bits = self.alu(AluOp::Sub, bits, Src::Reg(sign));
+                self.alu(AluOp::Add, bits, Src::Imm(LOG_ZERO))
+            }
+            Histogram::Linear { low, high, width } => {
+                let (done, bucket) = self.join();
+                let under = self.code.block(self.is_cold());
+                self.in_block(under, |cx| {
+                    let zero = cx.imm(0);
+                    cx.jump(done, vec![zero]);
+                });
+                let over = self.code.block(self.is_cold());
+                self.in_block(over, |cx| {
+                    let last = cx.imm(histogram.buckets() as i64 - 1);
+                    cx.jump(done, vec![last]);
+                });
+                let bound = self.val_src(Val::Const(low));
+                self.jump_if(Cond::Slt, value, bound, under);
+                let bound = self.val_src(Val::Const(high));
+                self.jump_if(Cond::Sgt, value, bound, over);
+                let low = self.val_src(Val::Const(low));
+                let above = self.alu(AluOp::Sub, value, low);
+                let width = self.val_src(Val::Const(width));
+                let step = match width {
+                    Src::Imm(1) => above,
+                    Src::Imm(width) if width.count_ones() == 1 => self.alu(
+                        AluOp::Rsh,
+                        above,
+                        Src::Imm(width.trailing_zeros() as i32),
+                    ),
+                    width => self.alu(AluOp::Div, above, width),
+                };
+                let inner = self.alu(AluOp::Add, step, Src::Imm(1));
+                self.jump(done, vec![inner]);
+                self.enter(done);
+                bucket
+            }
+        }
+    }
+
+    /// Number of bits of the absolute value. The verifier is made to forget the result's history:
+    /// it would follow each of the 65 outcomes to the end of the program.
+    fn bit_length(&mut self, value: VReg) -> VReg {
+        let sign = self.alu(AluOp::Arsh, value, Src::Imm(63));
+        let abs = self.alu(AluOp::Xor, value, Src::Reg(sign));
+        let abs = self.alu(AluOp::Sub, abs, Src::Reg(sign));
+        let reg = self.code.vreg();
+        let rest = self.code.vreg();
+        let mut t = Template::default();
+        let first = t.read(abs);
+        let x = t.write_over(rest, first);
+        let bits = t.write_early(reg);
+        t.alu(AluOp::Mov, bits, Src::Imm(0));
+        for step in [32, 16, 8, 4, 2, 1] {
+            // While there is something above the low `step` bits: count and drop them.
+            if step == 32 {
+                t.alu(AluOp::Mov, bits, Src::Reg(x));
+                t.alu(AluOp::Rsh, bits, Src::Imm(32));
+                t.add(Insn::JumpIf {
+                    cond: Cond::Eq,
+                    wide: true,
+                    left: bits,
+                    right: Src::Imm(0),
+                    target: 2,
+                });
+                t.alu(AluOp::Mov, x, Src::Reg(bits));
+                t.alu(AluOp::Mov, bits, Src::Imm(32));
+            } else {
+                t.add(Insn::JumpIf {
+                    cond: Cond::Lt,
+                    wide: true,
+                    left: x,
+                    right: Src::Imm(1 << step),
+                    target: 2,
+                });
+                t.alu(AluOp::Add, bits, Src::Imm(step));
+                t.alu(AluOp::Rsh, x, Src::Imm(step));
+            }
+        }
+        // What is left is 0 or 1.
+        t.alu(AluOp::Add, bits, Src::Reg(x));
+        t.add(Insn::ToLe { dst: bits, bits: 64 });
+        self.push(t);
+        reg
+    }
+
+    pub(super) fn stat_get(
+        &mut self,
+        global: Global,
+        keys: &[Value],
+        field: StatField,
+        site: SiteId,
+    ) -> Lowered<Val> {
+        let _ = (global, keys, field, site);
+        Err(self.unsupported(
+            "reading a statistic",
+            "read it in an end or timer probe",
+        ))
+    }
+}

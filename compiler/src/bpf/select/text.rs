@@ -1,0 +1,429 @@
+//! Strings in memory: what they are, copying them, comparing them.
+//!
+//! Every string buffer is initialised over its whole width as the verifier sees it, so that whole words
+//! may be read from it.
+
+use super::build::Arg;
+use super::{Cx, Dest, Lowered, Val};
+use crate::bpf::frame::{Access, Mem};
+use crate::bpf::helpers::Helper;
+use crate::bpf::insn::{AluOp, Cond, Size, Src};
+use crate::image::width_bytes;
+use crate::lir::{Op, StrId, Ty, Value};
+
+/// Up to so many bytes are copied or cleared by single stores.
+const INLINE_BYTES: u32 = 128;
+
+/// A string value.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Text {
+    /// The empty string; as a late one, a zeroed record.
+    Empty,
+    /// A constant.
+    Const(StrId),
+    /// Bytes in memory.
+    Mem(TextMem),
+}
+
+/// A string in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TextMem {
+    /// Where; at least `width` bytes.
+    pub mem: Mem,
+    /// Most bytes of text.
+    pub cap: u32,
+    /// Whether all bytes after the text are zero, up to the width.
+    pub padded: bool,
+    /// Whether it is a late string's record: copied whole.
+    pub late: bool,
+}
+
+impl TextMem {
+    /// Bytes of its slot.
+    pub fn width(self) -> u32 {
+        width_bytes(Ty::str(self.cap))
+    }
+}
+
+impl Text {
+    /// The empty string.
+    pub const EMPTY: Text = Text::Empty;
+}
+
+/// Eight bytes as they are loaded.
+fn word_of(bytes: &[u8]) -> i64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    i64::from_le_bytes(word)
+}
+
+impl Cx<'_> {
+    /// The bytes of a constant.
+    pub(super) fn const_bytes(&self, text: Text) -> Option<Vec<u8>> {
+        match text {
+            Text::Empty => Some(Vec::new()),
+            Text::Const(id) => Some(self.module.strings[id].to_vec()),
+            Text::Mem(_) => None,
+        }
+    }
+
+    /// A buffer for a string.
+    pub(super) fn fresh_text(&mut self, cap: u32, late: bool, dest: Dest) -> TextMem {
+        let width = width_bytes(Ty::str(cap));
+        TextMem {
+            mem: self.buffers.alloc(width, dest.access(), dest.range),
+            cap,
+            padded: dest.padded || late,
+            late,
+        }
+    }
+
+    /// The buffer of a block parameter.
+    pub(super) fn param_text(&mut self, param: Value, ty: Ty) -> Text {
+        let (cap, late) = match ty {
+            Ty::Str { cap, late } => (cap, late),
+            Ty::I64 => (0, false),
+        };
+        let dest = self.dest(Some(param), Some(ty));
+        let range = self.uses.range[param];
+        Text::Mem(self.fresh_text(cap, late, Dest { range, ..dest }))
+    }
+
+    /// A copy that nobody else changes.
+    pub(super) fn private_copy(&mut self, text: Text, dest: Dest) -> Lowered<Val> {
+        let Text::Mem(from) = text else {
+            return Ok(Val::Text(text));
+        };
+        let to = self.fresh_text(from.cap, from.late, dest);
+        self.copy_text(text, to.mem, to.width(), to.padded)?;
+        Ok(Val::Text(Text::Mem(to)))
+    }
+
+    /// The string's own memory, if it can serve as a padded slot of `width` bytes.
+    pub(super) fn text_in_place(&mut self, text: Text, width: u32) -> Option<Mem> {
+        match text {
+            Text::Mem(text) if text.padded && text.width() == width => Some(text.mem),
+            Text::Mem(_) => None,
+            Text::Empty | Text::Const(_) => {
+                let bytes = self.const_bytes(text)?;
+                let mut slot = vec![0; width as usize];
+                let len = bytes.len().min(width as usize - 1);
+                slot[..len].copy_from_slice(&bytes[..len]);
+                Some(Mem::Rodata(self.plan.constant(&slot)))
+            }
+        }
+    }
+
+    /// Memory with the string and a NUL, to be read by helpers.
+    pub(super) fn text_mem(&mut self, text: Text) -> Mem {
+        match text {
+            Text::Mem(text) => text.mem,
+            Text::Empty | Text::Const(_) => {
+                let mut bytes = self.const_bytes(text).unwrap_or_default();
+                bytes.push(0);
+                Mem::Rodata(self.plan.constant(&bytes))
+            }
+        }
+    }
+
+    /// Zeroes `bytes` (a multiple of 8).
+    pub(super) fn zero(&mut self, mem: Mem, bytes: u32) {
+        if bytes <= INLINE_BYTES {
+            for at in (0..bytes).step_by(8) {
+                self.store_imm(mem.at(at), 0);
+            }
+        } else {
+            let zeros = self.plan.constant(&vec![0; bytes as usize]);
+            self.copy_block(Mem::Rodata(zeros), mem, bytes);
+        }
+    }
+
+    /// Copies bytes (a multiple of 8) that do not overlap.
+    fn copy_block(&mut self, from: Mem, to: Mem, bytes: u32) {
+        if bytes <= INLINE_BYTES {
+            for at in (0..bytes).step_by(8) {
+                let word = self.load(Size::D, from.at(at));
+                self.store(Size::D, to.at(at), Src::Reg(word));
+            }
+        } else {
+            let from = self.address(from);
+            self.call_void(
+                Helper::ProbeReadKernel,
+                &[Arg::Addr(to), Arg::Imm(i64::from(bytes)), Arg::Reg(from)],
+            );
+        }
+    }
+
+    /// Stores a string in a slot of `width` bytes, cut if it is too long. All of the slot is
+    /// written; with `padded`, with zeroes after the text.
+    pub(super) fn copy_text(
+        &mut self,
+        text: Text,
+        to: Mem,
+        width: u32,
+        padded: bool,
+    ) -> Lowered<()> {
+        let Text::Mem(from) = text else {
+            let mut bytes = self.const_bytes(text).unwrap_or_default();
+            bytes.truncate(width as usize - 1);
+            if width <= INLINE_BYTES {
+                bytes.resize(width as usize, 0);
+                for (n, word) in bytes.chunks(8).enumerate() {
+                    self.store_imm(to.at(n as u32 * 8), word_of(word));
+                }
+            } else {
+                bytes.resize(width as usize, 0);
+                let at = self.plan.constant(&bytes);
+                self.copy_block(Mem::Rodata(at), to, width);
+            }
+            return Ok(());
+        };
+        let have = from.width();
+        let whole = from.late || (from.padded && have <= width) || have <= 64 && !padded;
+        if whole {
+            let common = have.min(width);
+            self.copy_block(from.mem, to, common);
+            if have < width {
+                self.zero(to.at(common), width - common);
+            }
+            if have > width && !from.late {
+                self.store(Size::B, to.at(width - 1), Src::Imm(0));
+            }
+            return Ok(());
+        }
+        if padded {
+            self.zero(to, width);
+        } else {
+            self.store_imm(to.at(width - 8), 0);
+        }
+        let size = (from.cap + 1).min(width);
+        let from = self.address(from.mem);
+        self.call_void(
+            Helper::ProbeReadKernelStr,
+            &[Arg::Addr(to), Arg::Imm(i64::from(size)), Arg::Reg(from)],
+        );
+        Ok(())
+    }
+
+    /// Copies a string, NUL included, to memory that has room for `width` bytes; gives its
+    /// length. What follows the NUL is unspecified.
+    pub(super) fn copy_text_len(&mut self, text: Text, to: Mem, width: u32) -> Lowered<Val> {
+        if let Some(mut bytes) = self.const_bytes(text) {
+            bytes.truncate(width as usize - 1);
+            let len = bytes.len();
+            bytes.push(0);
+            let slot = bytes.len().next_multiple_of(8);
+            bytes.resize(slot, 0);
+            let at = self.plan.constant(&bytes);
+            self.copy_block(Mem::Rodata(at), to, slot as u32);
+            return Ok(Val::Const(len as i64));
+        }
+        let Text::Mem(from) = text else {
+            return Err(self.internal("constant string without bytes"));
+        };
+        let size = (from.cap + 1).min(width);
+        let from = self.address(from.mem);
+        let copied = self.call(
+            Helper::ProbeReadKernelStr,
+            &[Arg::Addr(to), Arg::Imm(i64::from(size)), Arg::Reg(from)],
+        );
+        Ok(Val::Reg(self.alu(AluOp::Sub, copied, Src::Imm(1))))
+    }
+
+    pub(super) fn text_op(&mut self, op: &Op, dest: Dest) -> Lowered<Option<Val>> {
+        let cap = match dest.ty {
+            Some(Ty::Str { cap, .. }) => cap,
+            Some(Ty::I64) | None => 0,
+        };
+        match op {
+            Op::Comm => {
+                let text = self.fresh_text(15, false, dest);
+                self.call_void(
+                    Helper::GetCurrentComm,
+                    &[Arg::Addr(text.mem), Arg::Imm(16)],
+                );
+                // The kernel pads with zeroes.
+                let text = TextMem {
+                    padded: true,
+                    ..text
+                };
+                Ok(Some(Val::Text(Text::Mem(text))))
+            }
+            Op::StrCut(value) => {
+                let text = self.text(*value);
+                let fits = match text {
+                    Text::Mem(from) => from.cap <= cap || from.late,
+                    Text::Empty => true,
+                    Text::Const(id) => self.module.strings[id].len() <= cap as usize,
+                };
+                if fits {
+                    return Ok(Some(Val::Text(text)));
+                }
+                let to = self.fresh_text(cap, false, dest);
+                self.copy_cut(text, to)?;
+                Ok(Some(Val::Text(Text::Mem(to))))
+            }
+            Op::StrFromByte(value) => {
+                let byte = self.int(*value);
+                let to = self.fresh_text(cap.max(1), false, dest);
+                let byte = match byte {
+                    Val::Const(value) => Val::Const(value & 0xff),
+                    val => {
+                        let reg = self.val_reg(val);
+                        Val::Reg(self.extend_reg(reg, 8, false))
+                    }
+                };
+                self.store_val(to.mem, byte);
+                if to.width() > 8 {
+                    self.zero(to.mem.at(8), to.width() - 8);
+                }
+                let to = TextMem { padded: true, ..to };
+                Ok(Some(Val::Text(Text::Mem(to))))
+            }
+            Op::StrEq(a, b) => self.text_eq(*a, *b).map(Some),
+            Op::StrLen(value) => {
+                let text = self.text(*value);
+                self.text_len(text).map(Some)
+            }
+            _ => Err(self.unsupported(
+                "this string operation",
+                "do it in an end or timer probe",
+            )),
+        }
+    }
+
+    /// Copies a string to a slot that is too short for it: the text is cut to the slot's cap.
+    pub(super) fn copy_cut(&mut self, text: Text, to: TextMem) -> Lowered<()> {
+        if let Some(mut bytes) = self.const_bytes(text) {
+            bytes.truncate(to.cap as usize);
+            bytes.resize(to.width() as usize, 0);
+            let at = self.plan.constant(&bytes);
+            self.copy_block(Mem::Rodata(at), to.mem, to.width());
+            return Ok(());
+        }
+        let Text::Mem(from) = text else {
+            return Ok(());
+        };
+        if to.padded {
+            self.zero(to.mem, to.width());
+        } else {
+            self.store_imm(to.mem.at(to.width() - 8), 0);
+        }
+        let from = self.address(from.mem);
+        self.call_void(
+            Helper::ProbeReadKernelStr,
+            &[
+                Arg::Addr(to.mem),
+                Arg::Imm(i64::from(to.cap) + 1),
+                Arg::Reg(from),
+            ],
+        );
+        Ok(())
+    }
+
+    /// Length of a string: a copy into nowhere counts it.
+    pub(super) fn text_len(&mut self, text: Text) -> Lowered<Val> {
+        if let Some(bytes) = self.const_bytes(text) {
+            return Ok(Val::Const(bytes.len() as i64));
+        }
+        let Text::Mem(from) = text else {
+            return Ok(Val::Const(0));
+        };
+        let scratch = self
+            .buffers
+            .alloc(from.width(), Access::Fixed, (self.pos, self.pos));
+        let address = self.address(from.mem);
+        let copied = self.call(
+            Helper::ProbeReadKernelStr,
+            &[
+                Arg::Addr(scratch),
+                Arg::Imm(i64::from(from.cap) + 1),
+                Arg::Reg(address),
+            ],
+        );
+        Ok(Val::Reg(self.alu(AluOp::Sub, copied, Src::Imm(1))))
+    }
+
+    /// 1 if two strings are equal.
+    fn text_eq(&mut self, a: Value, b: Value) -> Lowered<Val> {
+        let (a, b) = (self.text(a), self.text(b));
+        match (self.const_bytes(a), self.const_bytes(b)) {
+            (Some(a), Some(b)) => Ok(Val::Const(i64::from(a == b))),
+            (Some(bytes), None) => self.eq_const(b, &bytes),
+            (None, Some(bytes)) => self.eq_const(a, &bytes),
+            (None, None) => self.eq_memory(a, b),
+        }
+    }
+
+    /// Compares with a constant, word by word up to its NUL.
+    fn eq_const(&mut self, text: Text, bytes: &[u8]) -> Lowered<Val> {
+        let Text::Mem(text) = text else {
+            return Ok(Val::Const(0));
+        };
+        if bytes.len() > text.cap as usize {
+            return Ok(Val::Const(0));
+        }
+        let (done, result) = self.join();
+        let differ = self.code.block(self.is_cold());
+        self.in_block(differ, |cx| {
+            let zero = cx.imm(0);
+            cx.jump(done, vec![zero]);
+        });
+        let mut wanted = bytes.to_vec();
+        wanted.push(0);
+        for (n, chunk) in wanted.chunks(8).enumerate() {
+            let mut word = self.load(Size::D, text.mem.at(n as u32 * 8));
+            // What follows the NUL does not count.
+            if chunk.len() < 8 && !text.padded {
+                word = self.alu(
+                    AluOp::Lsh,
+                    word,
+                    Src::Imm(64 - chunk.len() as i32 * 8),
+                );
+                let value = word_of(chunk) << (64 - chunk.len() * 8);
+                let value = self.val_src(Val::Const(value));
+                self.jump_if(Cond::Ne, word, value, differ);
+            } else {
+                let value = self.val_src(Val::Const(word_of(chunk)));
+                self.jump_if(Cond::Ne, word, value, differ);
+            }
+        }
+        let one = self.imm(1);
+        self.jump(done, vec![one]);
+        self.enter(done);
+        Ok(Val::Reg(result))
+    }
+
+    /// Compares two zero-padded strings word by word.
+    fn eq_memory(&mut self, a: Text, b: Text) -> Lowered<Val> {
+        let (Text::Mem(a), Text::Mem(b)) = (a, b) else {
+            return Err(self.internal("constant string in memory"));
+        };
+        let (a, b) = if a.width() <= b.width() { (a, b) } else { (b, a) };
+        if b.width() > INLINE_BYTES {
+            return Err(self.unsupported(
+                "comparing two long strings",
+                "compare a part of them",
+            ));
+        }
+        let (done, result) = self.join();
+        let differ = self.code.block(self.is_cold());
+        self.in_block(differ, |cx| {
+            let zero = cx.imm(0);
+            cx.jump(done, vec![zero]);
+        });
+        for at in (0..b.width()).step_by(8) {
+            let right = self.load(Size::D, b.mem.at(at));
+            if at < a.width() {
+                let left = self.load(Size::D, a.mem.at(at));
+                self.jump_if(Cond::Ne, left, Src::Reg(right), differ);
+            } else {
+                self.jump_if(Cond::Ne, right, Src::Imm(0), differ);
+            }
+        }
+        let one = self.imm(1);
+        self.jump(done, vec![one]);
+        self.enter(done);
+        Ok(Val::Reg(result))
+    }
+}
