@@ -4,6 +4,7 @@
 //! the kernel), `probes` (probe kinds), `resolve`, `infer` (tree to typed `hir`), `lower`,
 //! `passes` (`lir`), `bpf` (code generation), `image` (what the runtime is handed).
 
+pub mod bpf;
 pub mod btf;
 pub mod builtins;
 pub mod hir;

@@ -48,7 +48,7 @@ pub fn reachable(module: &Module, func: Func) -> BTreeSet<Func> {
 
 /// Calls `f` on every value that a terminator itself uses and passes on.
 pub fn for_each_term_use(term: &Terminator, mut f: impl FnMut(Value)) {
-    let mut all = |call: &BlockCall, f: &mut dyn FnMut(Value)| call.args.iter().for_each(|v| f(*v));
+    let all = |call: &BlockCall, f: &mut dyn FnMut(Value)| call.args.iter().for_each(|v| f(*v));
     match term {
         Terminator::Jump(to) => all(to, &mut f),
         Terminator::Branch(cond, yes, no) => {

@@ -69,10 +69,7 @@ fn line(insn: &Insn<Reg>, names: &dyn Names, target: impl Fn(i32) -> i32) -> Str
             dst,
             base,
             off,
-        } => format!(
-            "{dst} = *({} *)({base} {off:+})",
-            size_name(size, signed)
-        ),
+        } => format!("{dst} = *({} *)({base} {off:+})", size_name(size, signed)),
         Insn::Store {
             size,
             base,
@@ -119,7 +116,12 @@ fn line(insn: &Insn<Reg>, names: &dyn Names, target: impl Fn(i32) -> i32) -> Str
                 Cond::Slt => "s<",
                 Cond::Sle => "s<=",
             };
-            format!("if {p}{} {sign} {} goto {}", left.0, source(right, p), target(t))
+            format!(
+                "if {p}{} {sign} {} goto {}",
+                left.0,
+                source(right, p),
+                target(t)
+            )
         }
         Insn::Call(helper) => format!("call {}", helper.name()),
         Insn::CallFn(func) => format!("call {}", names.subprogram(func)),

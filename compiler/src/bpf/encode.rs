@@ -1,7 +1,7 @@
 //! Instructions to bytes (little-endian `struct bpf_insn`), with the places that the ELF
 //! writer must relocate.
 
-use super::insn::{AluOp, AtomicOp, Insn, MapId, Reg, Size, Src, Wide};
+use super::insn::{Insn, MapId, Reg, Src, Wide};
 
 /// What an instruction refers to by symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ pub fn encode(insns: &[Insn<Reg>]) -> Result<Code, TooFar> {
 mod tests {
     use super::*;
     use crate::bpf::helpers::Helper;
-    use crate::bpf::insn::Cond;
+    use crate::bpf::insn::{AluOp, AtomicOp, Cond, Size};
 
     /// Bytes as llvm-mc gives them for the same instructions.
     #[test]
@@ -191,12 +191,12 @@ mod tests {
                 },
                 &[0xbc, 0x32, 0, 0, 0, 0, 0, 0],
             ),
+            (Insn::Neg { dst: r(4) }, &[0x87, 0x04, 0, 0, 0, 0, 0, 0]),
             (
-                Insn::Neg { dst: r(4) },
-                &[0x87, 0x04, 0, 0, 0, 0, 0, 0],
-            ),
-            (
-                Insn::ToLe { dst: r(4), bits: 64 },
+                Insn::ToLe {
+                    dst: r(4),
+                    bits: 64,
+                },
                 &[0xd4, 0x04, 0, 0, 0x40, 0, 0, 0],
             ),
             (

@@ -9,7 +9,6 @@ mod arch;
 pub mod disasm;
 pub mod encode;
 mod error;
-mod features;
 mod frame;
 pub mod helpers;
 pub mod inline;
@@ -20,7 +19,6 @@ mod select;
 mod vcode;
 
 pub use error::BpfError;
-pub use features::Features;
 
 use rtap_grammar::source::Span;
 
@@ -32,6 +30,7 @@ use self::plan::Plan;
 use self::select::ProgramCx;
 use crate::image::{Attach, META_VERSION, Meta};
 use crate::lir::{Context, Function, Handler, Module};
+use crate::target::{Feature, Features};
 
 /// Stack that buffers may take at most; the rest is for spilled registers.
 const STACK_BUDGET_BYTES: u32 = 400;
@@ -94,7 +93,7 @@ impl Object {
 /// metadata.
 pub fn compile(
     module: &Module,
-    features: &Features,
+    features: Features,
     files: &[(String, String)],
 ) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
     let object = generate(module, features)?;
@@ -117,8 +116,8 @@ pub fn compile(
 }
 
 /// Generates the code of all kernel handlers.
-pub fn generate(module: &Module, features: &Features) -> Result<Object, Vec<BpfError>> {
-    let mut plan = Plan::new(module, features);
+pub fn generate(module: &Module, features: Features) -> Result<Object, Vec<BpfError>> {
+    let mut plan = Plan::new(module);
     let mut programs = Vec::new();
     let mut errors = Vec::new();
     for number in 0..plan.programs.len() {
@@ -126,7 +125,6 @@ pub fn generate(module: &Module, features: &Features) -> Result<Object, Vec<BpfE
         let handler = &module.handlers[program.handler];
         let body = inline::inline_all(module, handler.func);
         let cx = ProgramCx {
-            handler: program.handler,
             program: number as u32,
             context: handler.context,
             point: program.points.first().copied().unwrap_or(0),
@@ -157,7 +155,7 @@ type Generated = (Vec<Insn<Reg>>, Vec<(usize, Span)>, Code);
 
 fn generate_program(
     module: &Module,
-    features: &Features,
+    features: Features,
     plan: &mut Plan,
     cx: ProgramCx,
     body: &Function,
@@ -203,19 +201,19 @@ fn generate_program(
             return Err(too_large("the handler's code"));
         }
         plan.frame_bytes = plan.frame_bytes.max(buffers.frame_bytes());
-        let encoded =
-            encode::encode(&done.insns).map_err(|encode::TooFar| too_large("the handler's code"))?;
+        let encoded = encode::encode(&done.insns)
+            .map_err(|encode::TooFar| too_large("the handler's code"))?;
         return Ok((done.insns, done.lines, encoded));
     }
 }
 
 /// Whether a program can begin again on a CPU where it already runs.
-fn reentrant(handler: &Handler, features: &Features) -> bool {
+fn reentrant(handler: &Handler, features: Features) -> bool {
     match handler.context {
         Context::RawTracepoint
         | Context::BtfTracepoint
         | Context::Fentry
-        | Context::Fexit { .. } => !features.recursion_guard,
+        | Context::Fexit { .. } => !features.has(Feature::RecursionGuard),
         // The kernel runs no kprobe or perf event program inside another, on any version;
         // uprobe programs can be preempted.
         Context::Regs | Context::PerfEvent => handler.points.iter().any(|point| {

@@ -3,11 +3,9 @@
 
 use std::collections::HashMap;
 
-use bstr::BString;
 use cranelift_entity::SecondaryMap;
 use indexmap::IndexMap;
 
-use super::Features;
 use super::insn::MapId;
 use crate::image::{
     ArrayLayout, Attach, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP, GlobalLayout, Layout, MapKind,
@@ -20,6 +18,9 @@ use crate::lir::{
 
 /// Frames of scratch memory for each CPU: as deep as handlers can interrupt each other.
 pub const FRAME_LEVELS: u32 = 4;
+
+/// Size of the ring buffer, bytes: a power of two; the loader may change it.
+const EVENTS_BYTES: u32 = 4 << 20;
 
 /// Kinds of maps that images use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +142,7 @@ pub struct Plan {
     /// Read-only data.
     pub rodata: Vec<u8>,
     rodata_at: HashMap<Vec<u8>, u32>,
-    records: IndexMap<RecordLayout, u32>,
+    records: Vec<RecordLayout>,
     /// Bytes of one scratch frame, 0 if no handler needs any.
     pub frame_bytes: u32,
 }
@@ -157,7 +158,7 @@ impl Plan {
     pub const FRAMES: MapId = MapId(3);
 
     /// Plans a module.
-    pub fn new(module: &Module, features: &Features) -> Plan {
+    pub fn new(module: &Module) -> Plan {
         let programs = programs(module);
         let map = |name: &str, sort, key, value, max_entries| MapDef {
             name: name.to_owned(),
@@ -175,7 +176,7 @@ impl Plan {
                     MapSort::RingBuf,
                     Shape::None,
                     Shape::None,
-                    features.events_bytes,
+                    EVENTS_BYTES,
                 ),
                 map(
                     FRAMES_MAP,
@@ -192,7 +193,7 @@ impl Plan {
             globals_fields: Vec::new(),
             rodata: Vec::new(),
             rodata_at: HashMap::new(),
-            records: IndexMap::new(),
+            records: Vec::new(),
             frame_bytes: 0,
         };
         plan.header(module);
@@ -357,11 +358,13 @@ impl Plan {
 
     /// The number of the record layout with these fields.
     pub fn record(&mut self, format: FormatId, fields: Vec<Field>) -> u32 {
-        let next = self.records.len() as u32 + 1;
-        *self
-            .records
-            .entry(RecordLayout { format, fields })
-            .or_insert(next)
+        let layout = RecordLayout { format, fields };
+        let known = self.records.iter().position(|record| *record == layout);
+        let index = known.unwrap_or_else(|| {
+            self.records.push(layout);
+            self.records.len() - 1
+        });
+        index as u32 + 1
     }
 
     /// Where `bytes` stand among the constants, 8-byte aligned.
@@ -399,7 +402,7 @@ impl Plan {
             globals_bytes: self.globals_bytes,
             globals,
             records: std::iter::once(unused)
-                .chain(self.records.keys().cloned())
+                .chain(self.records.iter().cloned())
                 .collect(),
         }
     }

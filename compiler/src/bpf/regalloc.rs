@@ -232,8 +232,7 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
                             }));
                         }
                     } else {
-                        let next = (index + 1..code.blocks.len())
-                            .find(|&b| redirect[b] == b);
+                        let next = (index + 1..code.blocks.len()).find(|&b| redirect[b] == b);
                         emit_term(
                             block.term.as_ref(),
                             &reg,

@@ -12,6 +12,7 @@
 //! are laid out. Both are shared with the runtime and with the LIR interpreter.
 
 pub mod attach;
+pub mod elf;
 pub mod layout;
 
 pub use attach::*;

@@ -62,12 +62,7 @@ impl Cx<'_> {
         self.call(Helper::MapLookupElem, &[Arg::Map(map), Arg::Addr(key)])
     }
 
-    pub(super) fn array_get(
-        &mut self,
-        array: Global,
-        keys: &[Value],
-        dest: Dest,
-    ) -> Lowered<Val> {
+    pub(super) fn array_get(&mut self, array: Global, keys: &[Value], dest: Dest) -> Lowered<Val> {
         let (map, layout) = self.array_place(array)?;
         let ValueLayout::Plain(slot) = layout.value else {
             return Err(self.internal("plain operation on a statistic"));
@@ -292,15 +287,7 @@ impl Cx<'_> {
             cx.store_val(initial, val);
             initial
         };
-        let element = self.element(
-            map,
-            key,
-            &store,
-            Some(made),
-            site,
-            layout.max_entries,
-            made,
-        );
+        let element = self.element(map, key, &store, Some(made), site, layout.max_entries, made);
         let amount = self.val_reg(val);
         let args = if fetch {
             vec![self.fetch_add(Mem::Ptr(element, 0), amount)]

@@ -11,7 +11,7 @@ use super::prologue::record_head;
 use super::{Cx, Lowered};
 use crate::bpf::frame::Mem;
 use crate::bpf::helpers::Helper;
-use crate::bpf::insn::{AluOp, Cond, Size, Src};
+use crate::bpf::insn::{AluOp, Cond, Src};
 use crate::bpf::plan::Plan;
 use crate::bpf::vcode::BlockId;
 use crate::image::{Field, ProgramCounter, RECORD_HEAD_BYTES, RecordKind, width_bytes};
@@ -190,5 +190,4 @@ impl Cx<'_> {
             cx.jump(done, Vec::new());
         })
     }
-
 }

@@ -7,6 +7,7 @@ use crate::bpf::insn::{AtomicOp, Size};
 use crate::bpf::plan::Place;
 use crate::image::Slot;
 use crate::lir::{Global, Ty, Value};
+use crate::target::Feature;
 
 impl Cx<'_> {
     fn scalar(&mut self, global: Global) -> Lowered<Slot> {
@@ -67,7 +68,7 @@ impl Cx<'_> {
 
     /// Adds and gives the old value, as atomically as the kernel can.
     pub(super) fn fetch_add(&mut self, mem: Mem, value: regalloc2::VReg) -> regalloc2::VReg {
-        if self.features.atomic_fetch {
+        if self.features.has(Feature::AtomicFetch) {
             return self.atomic_fetch(AtomicOp::FetchAdd, mem, value);
         }
         let old = self.load(Size::D, mem);

@@ -28,10 +28,10 @@ use super::frame::{Access, Buffers, Mem};
 use super::insn::{Cond, Src};
 use super::plan::Plan;
 use super::vcode::{BlockId, VCode};
-use super::Features;
 use crate::lir::{
-    Block, BlockCall, Context, Function, HandlerId, Inst, Module, Op, SiteId, Terminator, Ty, Value,
+    Block, BlockCall, Context, Function, Inst, Module, Op, SiteId, Terminator, Ty, Value,
 };
+use crate::target::Features;
 
 /// What a LIR value is in machine code.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +49,6 @@ enum Val {
 /// What program is being made.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgramCx {
-    /// The handler.
-    pub handler: HandlerId,
     /// Number of the program.
     pub program: u32,
     /// Its context.
@@ -64,7 +62,7 @@ pub struct ProgramCx {
 /// Selection of one function.
 struct Cx<'a> {
     module: &'a Module,
-    features: &'a Features,
+    features: Features,
     plan: &'a mut Plan,
     program: ProgramCx,
     func: &'a Function,
@@ -97,6 +95,8 @@ struct Cx<'a> {
     message: Option<Mem>,
     /// The stack slot that counts rounds of loops.
     rounds: Option<Mem>,
+    /// Constant strings.
+    literals: Vec<Vec<u8>>,
     errors: Vec<BpfError>,
 }
 
@@ -131,7 +131,7 @@ type Lowered<T> = Result<T, Refused>;
 /// Lowers a handler's body. With an error, the code is meaningless.
 pub fn handler(
     module: &Module,
-    features: &Features,
+    features: Features,
     plan: &mut Plan,
     program: ProgramCx,
     func: &Function,
@@ -173,6 +173,7 @@ pub fn handler(
         exit: None,
         message: None,
         rounds: None,
+        literals: Vec::new(),
         errors: Vec::new(),
     };
     cx.cur = cx.code.block(false);
@@ -249,7 +250,10 @@ impl Cx<'_> {
     fn block(&mut self, block: Block, positions: &Positions) {
         let data = &self.func.blocks[block];
         self.cur = self.lir_block(block);
-        self.globals = None;
+        // Nothing comes between the prologue and the entry block if nobody jumps back to it.
+        if block != self.func.entry() || self.preds[block] != 1 {
+            self.globals = None;
+        }
         if let Some(site) = data.loop_head {
             self.pos = positions.start[block];
             self.span = Some(data.insts.first().map_or(data.term_span, |inst| inst.span));
@@ -331,7 +335,11 @@ impl Cx<'_> {
             Op::Div(a, b, site) => some(self.divide(*a, *b, *site, false)),
             Op::Rem(a, b, site) => some(self.divide(*a, *b, *site, true)),
 
-            Op::StrConst(text) => some(Val::Text(Text::Const(*text))),
+            Op::StrConst(text) => {
+                let module = self.module;
+                some(Val::Text(self.literal(&module.strings[*text])))
+            }
+            Op::PointText(what, number) => self.point_text(*what, *number).map(Some),
             Op::StrConcat(..)
             | Op::StrCut(_)
             | Op::StrCmp(..)
@@ -380,9 +388,9 @@ impl Cx<'_> {
             Op::GlobalFetchAdd(global, value) => self.global_fetch_add(*global, *value).map(Some),
             Op::ArrayGet(array, keys) => self.array_get(*array, keys, dest).map(Some),
             Op::ArrayHas(array, keys) => self.array_has(*array, keys).map(Some),
-            Op::ArraySet(array, keys, value, site) => self
-                .array_set(*array, keys, *value, *site)
-                .map(|()| None),
+            Op::ArraySet(array, keys, value, site) => {
+                self.array_set(*array, keys, *value, *site).map(|()| None)
+            }
             Op::ArrayAdd(array, keys, value, site) => self
                 .array_add(*array, keys, *value, *site, false)
                 .map(|_| None),
@@ -395,9 +403,9 @@ impl Cx<'_> {
                 "a membership test with `*`",
                 "keep a separate array for what is asked",
             )),
-            Op::StatPush(global, keys, value, site) => self
-                .stat_push(*global, keys, *value, *site)
-                .map(|()| None),
+            Op::StatPush(global, keys, value, site) => {
+                self.stat_push(*global, keys, *value, *site).map(|()| None)
+            }
             Op::StatGet(global, keys, field, site) => {
                 self.stat_get(*global, keys, *field, *site).map(Some)
             }
@@ -411,10 +419,9 @@ impl Cx<'_> {
             )),
 
             Op::Emit(format, args) => self.emit(*format, args).map(|()| None),
-            Op::EmitHist(..) => Err(self.unsupported(
-                "printing a histogram",
-                "print it in an end or timer probe",
-            )),
+            Op::EmitHist(..) => {
+                Err(self.unsupported("printing a histogram", "print it in an end or timer probe"))
+            }
             Op::RequestExit => {
                 self.request_exit();
                 Ok(None)
@@ -428,10 +435,9 @@ impl Cx<'_> {
                 "a recursive function",
                 "write it as a loop, or call it in an end or timer probe",
             )),
-            Op::User(user, ..) => Err(self.unsupported(
-                &format!("{}()", user.0),
-                "call it in an end or timer probe",
-            )),
+            Op::User(user, ..) => {
+                Err(self.unsupported(&format!("{}()", user.0), "call it in an end or timer probe"))
+            }
         }
     }
 
@@ -449,15 +455,6 @@ impl Cx<'_> {
             span: self.span.unwrap_or(Span::NONE),
             what: what.to_owned(),
             since,
-            remedy: remedy.to_owned(),
-        });
-        Refused
-    }
-
-    fn too_large(&mut self, what: &str, remedy: &str) -> Refused {
-        self.errors.push(BpfError::TooLarge {
-            span: self.span.unwrap_or(Span::NONE),
-            what: what.to_owned(),
             remedy: remedy.to_owned(),
         });
         Refused
@@ -496,17 +493,6 @@ impl Cx<'_> {
             Val::Reg(reg) => reg,
             Val::Flag(cond, left, right) => self.flag_value(cond, true, left, right),
             Val::Text(_) => self.imm(0),
-        }
-    }
-
-    /// An integer as a second operand: a constant where it fits.
-    fn src(&mut self, value: Value) -> Src<VReg> {
-        match self.int(value) {
-            Val::Const(value) => match i32::try_from(value) {
-                Ok(imm) => Src::Imm(imm),
-                Err(_) => Src::Reg(self.imm(value)),
-            },
-            val => Src::Reg(self.val_reg(val)),
         }
     }
 

@@ -10,8 +10,11 @@ use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, AtomicOp, Cond, Reg, Size, Src};
 use crate::bpf::plan::{FRAME_LEVELS, Plan};
 use crate::bpf::vcode::{BlockId, Term};
-use crate::image::{ProgramCounter, RECORD_HEAD_BYTES, RecordKind, SessionState, header, width_bytes};
+use crate::image::{
+    ProgramCounter, RECORD_HEAD_BYTES, RecordKind, SessionState, header, width_bytes,
+};
 use crate::lir::{Op, Ty, Value};
+use crate::target::Feature;
 
 /// Bytes of an error record before its text: head, site, argument, length.
 const ERROR_HEAD_BYTES: u32 = RECORD_HEAD_BYTES + 24;
@@ -35,8 +38,10 @@ impl Cx<'_> {
         let own = self.load(Size::D, Mem::Globals(header::SELF_TGID));
         self.jump_if(Cond::Eq, tgid, Src::Reg(own), out);
         self.declare_rounds();
+        // Asked for in any case: both runs of selection must ask for the same.
+        let key = self.buffers.alloc(8, Access::Fixed, (0, 0));
         if self.buffers.needs_frame() {
-            self.claim_frame(out);
+            self.claim_frame(key, out);
             self.in_block(out, |cx| {
                 let zero = cx.imm(0);
                 cx.finish_block(Term::Exit(zero));
@@ -55,7 +60,7 @@ impl Cx<'_> {
     /// first free one of the CPU's few; the busy word at the start of a frame says whether it is
     /// taken. From 5.12 it is exchanged atomically. Before, handlers that share a CPU run to their end
     /// before the interrupted one goes on, so that a plain test and store will do.
-    fn claim_frame(&mut self, out: BlockId) {
+    fn claim_frame(&mut self, key: Mem, out: BlockId) {
         let cpu = self.call(Helper::GetSmpProcessorId, &[]);
         let first = self.alu(AluOp::Mul, cpu, Src::Imm(FRAME_LEVELS as i32));
         let (claimed, frame) = self.join();
@@ -67,7 +72,6 @@ impl Cx<'_> {
             cx.atomic_add(Mem::Globals(at), one);
             cx.jump(out, Vec::new());
         });
-        let key = self.buffers.alloc(8, Access::Fixed, (0, 0));
         for level in 0..FRAME_LEVELS {
             let index = self.alu(AluOp::Add, first, Src::Imm(level as i32));
             self.store(Size::W, key, Src::Reg(index));
@@ -77,7 +81,7 @@ impl Cx<'_> {
             );
             self.jump_if(Cond::Eq, found, Src::Imm(0), skipped);
             let one = self.imm(1);
-            let busy = if self.features.atomic_fetch {
+            let busy = if self.features.has(Feature::AtomicFetch) {
                 self.atomic_fetch(AtomicOp::Xchg, Mem::Ptr(found, 0), one)
             } else {
                 let busy = self.load(Size::D, Mem::Ptr(found, 0));
@@ -204,10 +208,7 @@ impl Cx<'_> {
         for_each_op(self.func, |op| used |= matches!(op, Op::ErrSet(_)));
         if used {
             let bytes = self.message_bound();
-            self.message = Some(
-                self.buffers
-                    .alloc(bytes, Access::Variable, (0, u32::MAX)),
-            );
+            self.message = Some(self.buffers.alloc(bytes, Access::Variable, (0, u32::MAX)));
         }
     }
 

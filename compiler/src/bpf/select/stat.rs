@@ -10,6 +10,7 @@ use crate::bpf::plan::Place;
 use crate::bpf::vcode::BlockId;
 use crate::image::{StatRecord, ValueLayout};
 use crate::lir::{Global, Histogram, SiteId, StatField, Value};
+use crate::target::Feature;
 
 /// The bucket of `@hist_log` that counts zeroes.
 const LOG_ZERO: i32 = 64;
@@ -187,11 +188,9 @@ impl Cx<'_> {
                 let width = self.val_src(Val::Const(width));
                 let step = match width {
                     Src::Imm(1) => above,
-                    Src::Imm(width) if width.count_ones() == 1 => self.alu(
-                        AluOp::Rsh,
-                        above,
-                        Src::Imm(width.trailing_zeros() as i32),
-                    ),
+                    Src::Imm(width) if width.count_ones() == 1 => {
+                        self.alu(AluOp::Rsh, above, Src::Imm(width.trailing_zeros() as i32))
+                    }
                     width => self.alu(AluOp::Div, above, width),
                 };
                 let inner = self.alu(AluOp::Add, step, Src::Imm(1));
@@ -243,7 +242,10 @@ impl Cx<'_> {
         }
         // What is left is 0 or 1.
         t.alu(AluOp::Add, bits, Src::Reg(x));
-        t.add(Insn::ToLe { dst: bits, bits: 64 });
+        t.add(Insn::ToLe {
+            dst: bits,
+            bits: 64,
+        });
         self.push(t);
         reg
     }
@@ -255,10 +257,14 @@ impl Cx<'_> {
         field: StatField,
         site: SiteId,
     ) -> Lowered<Val> {
+        if !self.features.has(Feature::LookupPercpuElem) {
+            return Err(self.needs_kernel(
+                "reading a statistic",
+                "5.19",
+                "read it in an end or timer probe",
+            ));
+        }
         let _ = (global, keys, field, site);
-        Err(self.unsupported(
-            "reading a statistic",
-            "read it in an end or timer probe",
-        ))
+        Err(self.unsupported("reading a statistic", "read it in an end or timer probe"))
     }
 }

@@ -9,7 +9,7 @@ use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, Size, Src};
 use crate::image::width_bytes;
-use crate::lir::{Op, StrId, Ty, Value};
+use crate::lir::{Op, PointText, Ty, Value};
 
 /// Up to so many bytes are copied or cleared by single stores.
 const INLINE_BYTES: u32 = 128;
@@ -19,8 +19,8 @@ const INLINE_BYTES: u32 = 128;
 pub(super) enum Text {
     /// The empty string; as a late one, a zeroed record.
     Empty,
-    /// A constant.
-    Const(StrId),
+    /// A constant: its number in `Cx::literals`.
+    Const(u32),
     /// Bytes in memory.
     Mem(TextMem),
 }
@@ -58,11 +58,37 @@ fn word_of(bytes: &[u8]) -> i64 {
 }
 
 impl Cx<'_> {
+    /// A constant string.
+    pub(super) fn literal(&mut self, bytes: &[u8]) -> Text {
+        let known = self.literals.iter().position(|known| known == bytes);
+        Text::Const(known.unwrap_or_else(|| {
+            self.literals.push(bytes.to_vec());
+            self.literals.len() - 1
+        }) as u32)
+    }
+
+    /// `pp()` and the like, for a point that is known when compiling.
+    pub(super) fn point_text(&mut self, what: PointText, number: Value) -> Lowered<Val> {
+        let Val::Const(number) = self.int(number) else {
+            return Err(self.unsupported(
+                "the text of a point that is only known when it fires",
+                "give each point a handler of its own",
+            ));
+        };
+        let text = self.module.point(number).map(|point| match what {
+            PointText::Full => point.text.clone(),
+            PointText::Function => point.function.clone(),
+            PointText::Module => point.module.clone(),
+        });
+        let text = text.unwrap_or_default();
+        Ok(Val::Text(self.literal(text.as_bytes())))
+    }
+
     /// The bytes of a constant.
     pub(super) fn const_bytes(&self, text: Text) -> Option<Vec<u8>> {
         match text {
             Text::Empty => Some(Vec::new()),
-            Text::Const(id) => Some(self.module.strings[id].to_vec()),
+            Text::Const(id) => self.literals.get(id as usize).cloned(),
             Text::Mem(_) => None,
         }
     }
@@ -110,18 +136,6 @@ impl Cx<'_> {
                 let len = bytes.len().min(width as usize - 1);
                 slot[..len].copy_from_slice(&bytes[..len]);
                 Some(Mem::Rodata(self.plan.constant(&slot)))
-            }
-        }
-    }
-
-    /// Memory with the string and a NUL, to be read by helpers.
-    pub(super) fn text_mem(&mut self, text: Text) -> Mem {
-        match text {
-            Text::Mem(text) => text.mem,
-            Text::Empty | Text::Const(_) => {
-                let mut bytes = self.const_bytes(text).unwrap_or_default();
-                bytes.push(0);
-                Mem::Rodata(self.plan.constant(&bytes))
             }
         }
     }
@@ -238,10 +252,7 @@ impl Cx<'_> {
         match op {
             Op::Comm => {
                 let text = self.fresh_text(15, false, dest);
-                self.call_void(
-                    Helper::GetCurrentComm,
-                    &[Arg::Addr(text.mem), Arg::Imm(16)],
-                );
+                self.call_void(Helper::GetCurrentComm, &[Arg::Addr(text.mem), Arg::Imm(16)]);
                 // The kernel pads with zeroes.
                 let text = TextMem {
                     padded: true,
@@ -254,7 +265,9 @@ impl Cx<'_> {
                 let fits = match text {
                     Text::Mem(from) => from.cap <= cap || from.late,
                     Text::Empty => true,
-                    Text::Const(id) => self.module.strings[id].len() <= cap as usize,
+                    Text::Const(_) => self
+                        .const_bytes(text)
+                        .is_some_and(|bytes| bytes.len() <= cap as usize),
                 };
                 if fits {
                     return Ok(Some(Val::Text(text)));
@@ -285,10 +298,7 @@ impl Cx<'_> {
                 let text = self.text(*value);
                 self.text_len(text).map(Some)
             }
-            _ => Err(self.unsupported(
-                "this string operation",
-                "do it in an end or timer probe",
-            )),
+            _ => Err(self.unsupported("this string operation", "do it in an end or timer probe")),
         }
     }
 
@@ -375,11 +385,7 @@ impl Cx<'_> {
             let mut word = self.load(Size::D, text.mem.at(n as u32 * 8));
             // What follows the NUL does not count.
             if chunk.len() < 8 && !text.padded {
-                word = self.alu(
-                    AluOp::Lsh,
-                    word,
-                    Src::Imm(64 - chunk.len() as i32 * 8),
-                );
+                word = self.alu(AluOp::Lsh, word, Src::Imm(64 - chunk.len() as i32 * 8));
                 let value = word_of(chunk) << (64 - chunk.len() * 8);
                 let value = self.val_src(Val::Const(value));
                 self.jump_if(Cond::Ne, word, value, differ);
@@ -399,12 +405,13 @@ impl Cx<'_> {
         let (Text::Mem(a), Text::Mem(b)) = (a, b) else {
             return Err(self.internal("constant string in memory"));
         };
-        let (a, b) = if a.width() <= b.width() { (a, b) } else { (b, a) };
+        let (a, b) = if a.width() <= b.width() {
+            (a, b)
+        } else {
+            (b, a)
+        };
         if b.width() > INLINE_BYTES {
-            return Err(self.unsupported(
-                "comparing two long strings",
-                "compare a part of them",
-            ));
+            return Err(self.unsupported("comparing two long strings", "compare a part of them"));
         }
         let (done, result) = self.join();
         let differ = self.code.block(self.is_cold());

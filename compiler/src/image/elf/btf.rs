@@ -1,0 +1,181 @@
+//! The image's `.BTF`: types of maps (so that `bpftool map dump` names the fields), of the data
+//! sections, and of the programs.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::bpf::ProgramCode;
+use crate::bpf::insn::MapId;
+use crate::bpf::plan::{MapDef, MapSort, Plan, Shape};
+use crate::btf::{BtfBuilder, Kind, Linkage, TypeId};
+
+/// `.BTF` under construction.
+pub struct Written {
+    /// Types and strings.
+    pub builder: BtfBuilder,
+    /// The function type of each program.
+    pub functions: Vec<TypeId>,
+}
+
+/// `BTF_INT_SIGNED`
+const SIGNED: u8 = 1;
+/// `BTF_INT_CHAR`
+const CHAR: u8 = 2;
+
+/// Basic types.
+struct Basic {
+    int: TypeId,
+    u32: TypeId,
+    i64: TypeId,
+    char: TypeId,
+}
+
+struct Types {
+    builder: BtfBuilder,
+    basic: Basic,
+    arrays: HashMap<(TypeId, u32), TypeId>,
+}
+
+/// Writes all types; the line information adds its strings later.
+pub fn write(plan: &Plan, programs: &[ProgramCode], used: &BTreeSet<MapId>) -> Written {
+    let mut builder = BtfBuilder::new();
+    let basic = Basic {
+        int: builder.int("int", 4, 32, SIGNED),
+        u32: builder.int("unsigned int", 4, 32, 0),
+        i64: builder.int("long", 8, 64, SIGNED),
+        char: builder.int("char", 1, 8, CHAR),
+    };
+    let mut types = Types {
+        builder,
+        basic,
+        arrays: HashMap::new(),
+    };
+    let mut maps = Vec::new();
+    let mut maps_bytes = 0;
+    for &map in used {
+        let def = &plan.maps[map.0 as usize];
+        match def.sort {
+            MapSort::Data => types.data_section(def, &plan.globals_fields, plan.globals_bytes),
+            MapSort::Rodata => {
+                let bytes = plan.rodata.len() as u32;
+                types.data_section(
+                    def,
+                    &[("constants".to_owned(), 0, Shape::Str(bytes))],
+                    bytes,
+                );
+            }
+            _ => {
+                let ty = types.map(def);
+                let var = types.builder.var(&def.name, ty, Linkage::Global);
+                let bytes = map_struct_bytes(def);
+                maps.push((var, maps_bytes, bytes));
+                maps_bytes += bytes;
+            }
+        }
+    }
+    if !maps.is_empty() {
+        types.builder.data_section(".maps", maps_bytes, &maps);
+    }
+    let context = types.builder.ptr(TypeId(0));
+    let int = types.basic.int;
+    let functions = programs
+        .iter()
+        .map(|program| {
+            let proto = types.builder.func_proto(int, &[("ctx", context)]);
+            types.builder.func(&program.symbol, proto, Linkage::Global)
+        })
+        .collect();
+    Written {
+        builder: types.builder,
+        functions,
+    }
+}
+
+/// Bytes of a map's declaration in `.maps`: one pointer for each member.
+pub fn map_struct_bytes(def: &MapDef) -> u32 {
+    match (&def.key, &def.value) {
+        (Shape::None, _) => 16,
+        _ => 32,
+    }
+}
+
+impl Types {
+    fn array(&mut self, of: TypeId, len: u32) -> TypeId {
+        if let Some(&known) = self.arrays.get(&(of, len)) {
+            return known;
+        }
+        let id = self.builder.array(of, self.basic.u32, len);
+        self.arrays.insert((of, len), id);
+        id
+    }
+
+    /// The type of a shape; `name` is for structures.
+    fn shape(&mut self, shape: &Shape, name: &str) -> TypeId {
+        match shape {
+            Shape::None => TypeId(0),
+            Shape::U32 => self.basic.u32,
+            Shape::I64 => self.basic.i64,
+            Shape::Str(bytes) => self.array(self.basic.char, *bytes),
+            Shape::Words(words) => self.array(self.basic.i64, *words),
+            Shape::Struct(fields, bytes) => {
+                let members: Vec<(String, TypeId, u32)> = fields
+                    .iter()
+                    .map(|(field, at, shape)| (identifier(field), self.shape(shape, field), *at))
+                    .collect();
+                let members: Vec<(&str, TypeId, u32, u8)> = members
+                    .iter()
+                    .map(|(name, ty, at)| (name.as_str(), *ty, at * 8, 0))
+                    .collect();
+                self.builder
+                    .composite(Kind::Struct, &identifier(name), *bytes, &members)
+            }
+        }
+    }
+
+    /// `int (*)[n]`: how BTF-defined maps spell a number.
+    fn number(&mut self, n: u32) -> TypeId {
+        let array = self.array(self.basic.int, n);
+        self.builder.ptr(array)
+    }
+
+    fn map(&mut self, def: &MapDef) -> TypeId {
+        let mut members = vec![
+            ("type", self.number(def.sort.number()), 0, 0),
+            ("max_entries", self.number(def.max_entries), 64, 0),
+        ];
+        if def.key != Shape::None {
+            let key = self.shape(&def.key, &format!("{}_key", def.name));
+            let key = self.builder.ptr(key);
+            let value = self.shape(&def.value, &format!("{}_value", def.name));
+            let value = self.builder.ptr(value);
+            members.push(("key", key, 128, 0));
+            members.push(("value", value, 192, 0));
+        }
+        self.builder
+            .composite(Kind::Struct, "", map_struct_bytes(def), &members)
+    }
+
+    fn data_section(&mut self, def: &MapDef, fields: &[(String, u32, Shape)], bytes: u32) {
+        let mut vars = Vec::new();
+        for (name, at, shape) in fields {
+            let ty = self.shape(shape, name);
+            // Static, so that loaders look for no symbol of that name.
+            let var = self.builder.var(&identifier(name), ty, Linkage::Static);
+            vars.push((var, *at, shape.bytes()));
+        }
+        if bytes != 0 {
+            self.builder.data_section(&def.name, bytes, &vars);
+        }
+    }
+}
+
+/// A name that the kernel takes.
+fn identifier(name: &str) -> String {
+    let mut name: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    if name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
+        name.insert(0, '_');
+    }
+    name
+}
