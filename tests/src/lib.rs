@@ -1,8 +1,9 @@
-//! What the tests are built of: kernels in virtual machines ([`vm`]), jobs that run on this
-//! machine and in a VM alike ([`job`]), Debian's packages ([`debian`]), and
+//! What the tests are built of: golden files ([`golden`]), kernels in virtual machines ([`vm`]), jobs that
+//! run on this machine and in a VM alike ([`job`]), Debian's packages ([`debian`]), and
 //! the kernel tests ([`kernel`]).
 
 pub mod debian;
+pub mod golden;
 pub mod job;
 pub mod kernel;
 pub mod paths;
