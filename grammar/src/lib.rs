@@ -8,4 +8,11 @@
 
 pub mod ast;
 pub mod diag;
+pub mod lexer;
+mod parser;
+pub mod preprocess;
+pub mod print;
 pub mod source;
+
+pub use parser::{Parsed, parse};
+pub use preprocess::{MacroLibrary, PreprocessorFacts, StaticFacts, add_macros};

@@ -6,6 +6,8 @@
 //! file was added); a file is at most [`MAX_FILE_BYTES`] long. Offsets are bytes, lines and columns count
 //! from 1.
 
+use crate::preprocess::Expansion;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -141,6 +143,8 @@ impl SourceFile {
 #[derive(Debug, Default)]
 pub struct Files {
     files: Vec<SourceFile>,
+    /// Uses of macros, for diagnostics about what they brought in.
+    expansions: BTreeMap<Span, Vec<(String, Span)>>,
 }
 
 impl Files {
@@ -262,6 +266,21 @@ impl Files {
     /// The line and column where a span starts.
     pub fn location(&self, span: Span) -> LineCol {
         self.line_col(span.file, span.start)
+    }
+
+    /// Remembers uses of macros.
+    pub(crate) fn note_expansions(&mut self, expansions: &[Expansion]) {
+        for e in expansions {
+            self.expansions
+                .entry(e.used)
+                .or_default()
+                .push((e.name.clone(), e.defined));
+        }
+    }
+
+    /// The macros, names and places of definition, that brought in what has this place.
+    pub(crate) fn expansions(&self, span: Span) -> &[(String, Span)] {
+        self.expansions.get(&span).map_or(&[], Vec::as_slice)
     }
 
     /// `name:line:column` of a span's start, as run-time errors show it.

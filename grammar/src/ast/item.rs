@@ -1,6 +1,6 @@
 //! What stands at the top level of a file: probes, aliases, functions, globals.
 
-use super::{Block, Embedded, Expr, Ident, Literal};
+use super::{Block, Embedded, Expr, Ident, Literal, LiteralValue};
 use crate::source::{FileId, Span};
 
 /// One parsed file.
@@ -88,6 +88,19 @@ pub struct ProbePoint {
     pub span: Span,
 }
 
+impl ProbePoint {
+    /// Whether part of it could not be understood.
+    pub fn is_error(&self) -> bool {
+        self.components.iter().any(|c| match c {
+            Component::Name { arg, .. } => {
+                arg.as_ref().is_some_and(|a| a.value == LiteralValue::Error)
+            }
+            Component::Braces { points, .. } => points.iter().any(ProbePoint::is_error),
+            Component::Error(_) => true,
+        })
+    }
+}
+
 /// What follows from a probe point that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sufficiency {
@@ -117,6 +130,8 @@ pub enum Component {
         /// The whole.
         span: Span,
     },
+    /// Text that could not be understood; already reported.
+    Error(Span),
 }
 
 impl Component {
@@ -126,7 +141,7 @@ impl Component {
             Component::Name { name, arg } => {
                 arg.as_ref().map_or(name.span, |a| name.span.to(a.span))
             }
-            Component::Braces { span, .. } => *span,
+            Component::Braces { span, .. } | Component::Error(span) => *span,
         }
     }
 }

@@ -74,6 +74,8 @@ pub enum LiteralValue {
     Number(i64),
     /// A string of any bytes.
     String(bstr::BString),
+    /// Text that could not be understood; already reported.
+    Error,
 }
 
 /// `%{ ... %}`: embedded code.

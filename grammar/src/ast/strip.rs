@@ -78,6 +78,7 @@ fn point(p: &mut ProbePoint) {
                 none(span);
                 points.iter_mut().for_each(point);
             }
+            Component::Error(span) => none(span),
         }
     }
 }

@@ -58,8 +58,33 @@ codes! {
     BAD_CHARACTER "E0104" "character that means nothing here";
     BAD_NUMBER "E0105" "number that is none";
     ARGUMENT_OUT_OF_RANGE "E0106" "script argument that was not given";
+    UNKNOWN_MACRO "E0107" "@word that is neither a macro nor an operator";
+    BAD_MACRO_DEFINITION "E0108" "malformed macro definition";
+    BAD_MACRO_ARGUMENTS "E0109" "macro used with the wrong arguments";
+    RECURSIVE_MACRO "E0110" "macro that uses itself";
+    MACRO_REDEFINED "E0111" "macro defined twice";
+    EXPANSION_TOO_LARGE "E0112" "macros that make too much text";
+    BAD_CONDITION "E0113" "malformed preprocessor condition";
+    UNBALANCED_CONDITIONAL "E0114" "preprocessor conditional without beginning or end";
+    NOT_A_MACRO "E0115" "something else than macros in a macro library";
     // E02xx parsing (rtap-grammar)
     UNEXPECTED_TOKEN "E0201" "syntax error";
+    UNCLOSED_BRACKET "E0202" "bracket without an end";
+    UNOPENED_BRACKET "E0203" "closing bracket that closes nothing";
+    NESTED_TOO_DEEPLY "E0204" "nesting too deep";
+    BAD_CONTEXT_VARIABLE "E0205" "malformed context variable";
+    NOT_ASSIGNABLE "E0206" "change of what cannot be changed";
+    BAD_OPERATOR_ARGUMENTS "E0207" "@operator with the wrong arguments";
+    MISPLACED_HISTOGRAM "E0208" "histogram where none can be";
+    MISPLACED_STATEMENT "E0209" "statement where it means nothing";
+    MISPLACED_WILDCARD "E0210" "'*' as a key where only values can be";
+    BAD_FOREACH "E0211" "malformed foreach";
+    BAD_ALIAS "E0212" "malformed probe alias";
+    BAD_PROBE_POINT "E0213" "malformed probe point";
+    BAD_FUNCTION "E0214" "malformed function definition";
+    BAD_GLOBAL "E0215" "malformed global declaration";
+    EMBEDDED_NEEDS_GURU "E0216" "embedded code without guru mode";
+    TOO_MANY_ERRORS "E0217" "too many syntax errors";
     // E03xx names and tapsets (rtap-compiler)
     // E04xx types (rtap-compiler)
     // E05xx probe points (rtap-compiler)
@@ -68,6 +93,7 @@ codes! {
     // E08xx target binaries (rtap)
     // E09xx command line and host (rtap)
     // Wxxxx warnings
+    MACRO_HIDES_OPERATOR "W0101" "macro named like an operator";
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ pub fn render(diagnostic: &Diagnostic, files: &Files, style: Style) -> String {
             cs::Label::new(style, l.span.file, excerpt.locate(l.span))
                 .with_message(printable(&l.text))
         }))
+        .with_notes_iter(expansions(diagnostic, files))
         .with_notes_iter(diagnostic.notes.iter().map(|n| printable(n)))
         .with_notes_iter(
             diagnostic
@@ -66,6 +67,20 @@ pub fn render(diagnostic: &Diagnostic, files: &Files, style: Style) -> String {
         )
         .to_lowercase(),
     }
+}
+
+/// Which macros brought in what the labels point at.
+fn expansions(diagnostic: &Diagnostic, files: &Files) -> Vec<String> {
+    let primary = diagnostic.labels.iter().filter(|l| l.primary);
+    primary
+        .flat_map(|l| files.expansions(l.span))
+        .map(|(name, defined)| {
+            format!(
+                "in the text of macro '@{name}', defined at {}",
+                files.describe(*defined)
+            )
+        })
+        .collect()
 }
 
 fn colored(

@@ -1,0 +1,322 @@
+//! Checks of a parsed file that need to know where a node stands.
+//!
+//! In: a file's tree. Out: diagnostics. The tree stays as it is.
+
+use crate::ast::*;
+use crate::diag::{Diagnostic, Diagnostics, codes};
+use crate::source::Span;
+
+/// What is wrong with the arguments of an `@` operator.
+pub(super) fn at_args(op: AtOp, args: &[Expr], span: Span) -> Option<Diagnostic> {
+    if args.iter().any(Expr::is_error) {
+        return None;
+    }
+    let (min, max) = (op.min_args(), op.max_args());
+    if !(min..=max).contains(&args.len()) {
+        let takes = if min == max {
+            format!("{min}")
+        } else {
+            format!("{min} to {max}")
+        };
+        let plural = if (min, max) == (1, 1) { "" } else { "s" };
+        let title = format!("'@{}' takes {takes} argument{plural}", op.name());
+        let d = Diagnostic::error(codes::BAD_OPERATOR_ARGUMENTS, title);
+        return Some(d.label(span, format!("{} given", args.len())));
+    }
+    for (arg, kind) in args.iter().zip(op.arg_kinds()) {
+        let (fits, wanted) = match kind {
+            ArgKind::Expr => (true, ""),
+            ArgKind::String => (matches!(arg.kind, ExprKind::String(_)), "a string literal"),
+            ArgKind::Name => (matches!(arg.kind, ExprKind::Name(_)), "a variable's name"),
+            ArgKind::Number => (is_number(arg), "a number literal"),
+        };
+        if !fits {
+            let title = format!("'@{}' needs {wanted} here", op.name());
+            let d = Diagnostic::error(codes::BAD_OPERATOR_ARGUMENTS, title);
+            return Some(d.label(arg.span, format!("expected {wanted}")));
+        }
+    }
+    None
+}
+
+/// A number literal, perhaps with a sign.
+fn is_number(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Number(_) => true,
+        ExprKind::Unary {
+            op: UnaryOp::Neg,
+            operand,
+        } => matches!(operand.kind, ExprKind::Number(_)),
+        _ => false,
+    }
+}
+
+/// Checks a file. `embedded` tells whether it may hold embedded code.
+pub(super) fn check(file: &File, embedded: bool, diagnostics: &mut Diagnostics) {
+    let mut cx = Cx {
+        diagnostics,
+        embedded,
+        in_function: false,
+        in_loop: false,
+        mute: false,
+    };
+    for item in &file.items {
+        cx.item(item);
+    }
+}
+
+struct Cx<'d> {
+    diagnostics: &'d mut Diagnostics,
+    embedded: bool,
+    in_function: bool,
+    in_loop: bool,
+    /// The item's head could not be understood, so it is not known what its body may hold.
+    mute: bool,
+}
+
+impl Cx<'_> {
+    fn report(&mut self, diagnostic: Diagnostic) {
+        if !self.mute {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    fn item(&mut self, item: &Item) {
+        match item {
+            Item::Probe(p) => self.points(&p.points, [Some(&p.body), None]),
+            Item::Alias(a) => self.points(&a.points, [a.prologue.as_ref(), a.epilogue.as_ref()]),
+            Item::Function(f) => match &f.body {
+                FunctionBody::Block(body) => {
+                    self.in_function = true;
+                    self.block(body);
+                    self.in_function = false;
+                }
+                FunctionBody::Embedded(code) => self.code(code),
+            },
+            Item::Embedded(code) => self.code(code),
+            Item::Global(_) | Item::Error(_) => {}
+        }
+    }
+
+    fn points(&mut self, points: &[ProbePoint], bodies: [Option<&Block>; 2]) {
+        for condition in points.iter().filter_map(|p| p.condition.as_ref()) {
+            self.expr(condition);
+        }
+        self.mute = points.iter().any(ProbePoint::is_error);
+        bodies.into_iter().flatten().for_each(|b| self.block(b));
+        self.mute = false;
+    }
+
+    fn code(&mut self, code: &Embedded) {
+        if !self.embedded {
+            let d = Diagnostic::error(codes::EMBEDDED_NEEDS_GURU, "embedded code needs guru mode")
+                .label(code.span, "embedded here")
+                .note("it runs in the kernel as it stands, without the script language's checks")
+                .help("start rtap with -g if you trust the script");
+            self.report(d);
+        }
+    }
+
+    fn block(&mut self, block: &Block) {
+        for stmt in &block.stmts {
+            self.stmt(stmt);
+        }
+    }
+
+    fn misplaced(&mut self, span: Span, what: &str, why: &str) {
+        let d = Diagnostic::error(codes::MISPLACED_STATEMENT, format!("'{what}' {why}"))
+            .label(span, "here");
+        let d = if what == "return" {
+            d.help("to end a probe handler, write 'next'")
+        } else {
+            d
+        };
+        self.report(d);
+    }
+
+    fn body_of_loop(&mut self, body: &Stmt) {
+        let outer = std::mem::replace(&mut self.in_loop, true);
+        self.stmt(body);
+        self.in_loop = outer;
+    }
+
+    fn stmt(&mut self, stmt: &Stmt) {
+        match &stmt.kind {
+            StmtKind::Null | StmtKind::Next | StmtKind::Error => {}
+            StmtKind::Break if !self.in_loop => {
+                self.misplaced(stmt.span, "break", "outside a loop");
+            }
+            StmtKind::Continue if !self.in_loop => {
+                self.misplaced(stmt.span, "continue", "outside a loop");
+            }
+            StmtKind::Break | StmtKind::Continue => {}
+            StmtKind::Block(block) => self.block(block),
+            StmtKind::If {
+                cond,
+                then,
+                otherwise,
+            } => {
+                self.expr(cond);
+                self.stmt(then);
+                if let Some(otherwise) = otherwise {
+                    self.stmt(otherwise);
+                }
+            }
+            StmtKind::While { cond, body } => {
+                self.expr(cond);
+                self.body_of_loop(body);
+            }
+            StmtKind::For {
+                init,
+                cond,
+                step,
+                body,
+            } => {
+                [init, cond, step]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|e| self.expr(e));
+                self.body_of_loop(body);
+            }
+            StmtKind::Foreach(f) => {
+                self.indexable(&f.array);
+                self.keys(&f.slice, true);
+                f.limit.iter().for_each(|e| self.expr(e));
+                self.body_of_loop(&f.body);
+            }
+            StmtKind::Return(value) => {
+                if !self.in_function {
+                    self.misplaced(stmt.span, "return", "outside a function");
+                }
+                if let Some(e) = value {
+                    self.expr(e);
+                }
+            }
+            StmtKind::Delete(e) => self.delete(e),
+            StmtKind::Try { body, handler, .. } => {
+                self.block(body);
+                self.block(handler);
+            }
+            StmtKind::Expr(e) => self.expr(e),
+        }
+    }
+
+    fn delete(&mut self, e: &Expr) {
+        match &e.kind {
+            ExprKind::Index {
+                array: Indexable::Array(_),
+                keys,
+            } => self.keys(keys, true),
+            ExprKind::Name(_) | ExprKind::Error => {}
+            _ => {
+                let d = Diagnostic::error(codes::NOT_ASSIGNABLE, "this cannot be deleted").label(
+                    e.span,
+                    "expected a global variable, an array or elements of one",
+                );
+                self.report(d);
+            }
+        }
+    }
+
+    fn keys(&mut self, keys: &[Key], wildcards: bool) {
+        for key in keys {
+            match key {
+                Key::Expr(e) => self.expr(e),
+                Key::Any(_) if wildcards => {}
+                Key::Any(star) => {
+                    let d = Diagnostic::error(
+                        codes::MISPLACED_WILDCARD,
+                        "'*' as a key where one element is meant",
+                    )
+                    .label(*star, "expected a value")
+                    .note("slices are for 'foreach', 'delete' and 'in'");
+                    self.report(d);
+                }
+            }
+        }
+    }
+
+    fn indexable(&mut self, array: &Indexable) {
+        if let Indexable::Hist(e) = array {
+            self.hist(e);
+        }
+    }
+
+    /// A histogram in a place where it may be.
+    fn hist(&mut self, e: &Expr) {
+        match &e.kind {
+            ExprKind::At { args, .. } => args.iter().for_each(|a| self.expr(a)),
+            _ => self.expr(e),
+        }
+    }
+
+    fn expr(&mut self, e: &Expr) {
+        match &e.kind {
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::Name(_)
+            | ExprKind::ContextVar(_)
+            | ExprKind::Error => {}
+            ExprKind::Embedded(code) => self.code(code),
+            ExprKind::Index { array, keys } => {
+                self.indexable(array);
+                self.keys(keys, false);
+            }
+            ExprKind::In { keys, array } => {
+                self.indexable(array);
+                self.keys(keys, true);
+            }
+            ExprKind::Call { name, args } => {
+                let prints = matches!(name.as_str(), "print" | "println");
+                for arg in args {
+                    if prints {
+                        self.hist(arg);
+                    } else {
+                        self.expr(arg);
+                    }
+                }
+            }
+            ExprKind::Member { base: e, .. }
+            | ExprKind::AddressOf(e)
+            | ExprKind::Pretty { base: e, .. }
+            | ExprKind::Unary { operand: e, .. }
+            | ExprKind::IncDec { operand: e, .. }
+            | ExprKind::Regex { expr: e, .. } => self.expr(e),
+            ExprKind::Subscript { base: a, index: b }
+            | ExprKind::Binary { lhs: a, rhs: b, .. }
+            | ExprKind::Assign {
+                target: a,
+                value: b,
+                ..
+            } => {
+                self.expr(a);
+                self.expr(b);
+            }
+            ExprKind::Ternary {
+                cond,
+                then,
+                otherwise,
+            } => {
+                self.expr(cond);
+                self.expr(then);
+                self.expr(otherwise);
+            }
+            ExprKind::At { op, args } => {
+                if op.is_hist() {
+                    let title = format!("'@{}' is no value", op.name());
+                    let d = Diagnostic::error(codes::MISPLACED_HISTOGRAM, title)
+                        .label(e.span, "a histogram")
+                        .note("a histogram can be printed, indexed and iterated, nothing else")
+                        .help(format!(
+                            "write 'print(@{}(…))', '@{0}(…)[i]' or 'foreach (i in @{0}(…))'",
+                            op.name()
+                        ));
+                    self.report(d);
+                }
+                for arg in args {
+                    self.expr(arg);
+                }
+            }
+        }
+    }
+}
