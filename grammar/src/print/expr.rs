@@ -129,7 +129,7 @@ impl Printer {
                 if prefix {
                     self.parens(operand);
                 } else {
-                    self.expr(operand, Precedence::Unary)
+                    self.expr(operand, Precedence::Unary);
                 }
             }
             ExprKind::IncDec {

@@ -46,9 +46,9 @@ impl Printer {
                 self.body(then);
                 if let Some(otherwise) = otherwise {
                     if matches!(then.kind, StmtKind::Block(_)) {
-                        self.put(" ")
+                        self.put(" ");
                     } else {
-                        self.line()
+                        self.line();
                     }
                     self.put("else");
                     if matches!(otherwise.kind, StmtKind::If { .. }) {
