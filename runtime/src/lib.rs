@@ -3,3 +3,4 @@
 
 pub mod bpf;
 pub mod host;
+pub mod load;

@@ -1,0 +1,95 @@
+//! Why an image was not loaded.
+
+use std::io;
+
+use rtap_compiler::btf::PathError;
+use rtap_compiler::target::Unavailable;
+use thiserror::Error;
+
+use super::verifier::Verdict;
+
+/// Why an image was not loaded. `Display` is a title for a diagnostic.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// Not an object of eBPF programs.
+    #[error("not an rtap image: {0}")]
+    NotAnImage(&'static str),
+    /// Parts of it contradict each other.
+    #[error("the image is damaged: {0}")]
+    Damaged(String),
+    /// A map could not be created or filled.
+    #[error("cannot create map '{name}': {error}")]
+    Map {
+        /// The map.
+        name: String,
+        /// The system's word.
+        error: io::Error,
+    },
+    /// The kernel refused a program.
+    #[error("the kernel refused program '{program}': {verdict}")]
+    Refused {
+        /// Its symbol.
+        program: String,
+        /// Why, and where in the script.
+        verdict: Box<Verdict>,
+    },
+    /// A field access that the running kernel's types do not allow.
+    #[error("this kernel has no '{access}' for '{ty}': {reason}")]
+    NoSuchField {
+        /// The type as compiled.
+        ty: String,
+        /// The fields.
+        access: String,
+        /// What is different.
+        reason: String,
+    },
+    /// The image needs the kernel's types.
+    #[error("the image must be adapted to this kernel, but {0}")]
+    NoTypes(#[from] Unavailable),
+}
+
+impl LoadError {
+    pub(super) fn map(name: &str, error: io::Error) -> Self {
+        Self::Map {
+            name: name.to_owned(),
+            error,
+        }
+    }
+
+    pub(super) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged(what.into())
+    }
+
+    /// What to do about it, for a diagnostic's `help:`.
+    pub fn help(&self) -> Option<String> {
+        let errno = match self {
+            Self::Map { error, .. } => error.raw_os_error(),
+            Self::Refused { verdict, .. } => verdict.errno,
+            Self::NotAnImage(_) => {
+                return Some("build one with 'rtap build SCRIPT -o FILE'".into());
+            }
+            Self::NoTypes(reason) => return reason.help().map(str::to_owned),
+            Self::Damaged(_) | Self::NoSuchField { .. } => {
+                return Some("build the image again on this machine".into());
+            }
+        };
+        match errno {
+            Some(libc::EPERM) => Some("run as root, or with CAP_BPF and CAP_PERFMON".into()),
+            Some(libc::ENOMEM) => Some("make the arrays smaller: '[n]' or -DMAXMAPENTRIES".into()),
+            Some(libc::E2BIG) => Some("make the probe smaller, or lower -DMAXACTION".into()),
+            _ => None,
+        }
+    }
+}
+
+impl From<PathError> for LoadError {
+    fn from(error: PathError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl From<rtap_compiler::btf::BtfError> for LoadError {
+    fn from(error: rtap_compiler::btf::BtfError) -> Self {
+        Self::Damaged(format!("its BTF: {error}"))
+    }
+}
