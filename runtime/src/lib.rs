@@ -4,3 +4,5 @@
 pub mod bpf;
 pub mod host;
 pub mod load;
+pub mod userfn;
+pub mod values;

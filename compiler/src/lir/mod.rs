@@ -14,10 +14,11 @@
 //! * [`Ty::Str`]`{cap, late}`: an immutable byte string of at most `cap` bytes, none of
 //!   them NUL. Values are never modified: `str.concat` makes a new one. A *late* string
 //!   is one whose characters only user space can make (or makes cheaper): what it holds
-//!   is a record `(format, arguments)`, made by `str.late` and rendered wherever user
-//!   space reads it. Late strings may be stored, passed, returned, emitted and used as
-//!   keys; no other string operation accepts one. The interpreter renders
-//!   `str.late` at once, so there a late string is just a string.
+//!   is a record `(format, arguments)`, made by `str.late` and rendered when it is
+//!   printed. Late strings may be stored, passed, returned, emitted and used as
+//!   keys; no other string operation accepts one, except that `str.cut` to a string that is
+//!   not late renders it (user-side code only). Both executors hold the record: a key that a
+//!   `foreach` took out of an array finds its element again.
 //!
 //! LIR is abstract about memory: there are no pointers to globals, no buffers, no stack.
 //! A result longer than its `cap` is cut silently to `cap` bytes (SystemTap's rule).

@@ -1,0 +1,150 @@
+//! Kernel symbols out of /proc/kallsyms, read on the first question.
+//!
+//! Symbols of programs that come and go (BPF) are not looked for again. Addresses that
+//! the kernel hides (kptr_restrict) read as zeros: then nothing is found.
+
+use std::fs;
+
+/// Where the kernel lists its symbols.
+const FILE: &str = "/proc/kallsyms";
+
+/// The furthest an address may lie behind the last symbol and still count as in it.
+const LAST_SYMBOL_BYTES: u64 = 1 << 20;
+
+/// The kernel's symbols by address.
+#[derive(Debug, Default)]
+pub(super) struct Kallsyms {
+    text: String,
+    symbols: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    address: u64,
+    /// Where its name begins in `text`, and how long it is.
+    name: u32,
+    name_len: u16,
+    /// The same of its module; empty for vmlinux.
+    module_len: u16,
+}
+
+/// The symbol that holds an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found<'a> {
+    pub name: &'a str,
+    pub offset: u64,
+    pub size: u64,
+    /// `kernel` for vmlinux.
+    pub module: &'a str,
+}
+
+impl Kallsyms {
+    /// Reads the running kernel's symbols; none when that is not allowed.
+    pub fn read() -> Kallsyms {
+        Kallsyms::parse(fs::read_to_string(FILE).unwrap_or_default())
+    }
+
+    /// Lines `address type name [module]`.
+    fn parse(text: String) -> Kallsyms {
+        let mut symbols = Vec::with_capacity(text.len() / 40);
+        let mut at = 0;
+        for line in text.split_inclusive('\n') {
+            let start = at;
+            at += line.len();
+            let mut words = line.split_ascii_whitespace();
+            let (Some(address), Some(_), Some(name)) = (words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            let Ok(address) = u64::from_str_radix(address, 16) else {
+                continue;
+            };
+            // Per-CPU symbols have small numbers, hidden ones are zero.
+            if address < 1 << 32 {
+                continue;
+            }
+            let offset = name.as_ptr() as usize - line.as_ptr() as usize;
+            let module = words.next().unwrap_or_default();
+            symbols.push(Entry {
+                address,
+                name: (start + offset) as u32,
+                name_len: name.len().min(usize::from(u16::MAX)) as u16,
+                module_len: module.len().min(usize::from(u16::MAX)) as u16,
+            });
+        }
+        symbols.sort_by_key(|s| s.address);
+        Kallsyms { text, symbols }
+    }
+
+    /// The symbol that holds `address`. Of several at one address, the first listed.
+    pub fn find(&self, address: u64) -> Option<Found<'_>> {
+        let after = self.symbols.partition_point(|s| s.address <= address);
+        let last = self.symbols.get(after.checked_sub(1)?)?;
+        let first = self.symbols.partition_point(|s| s.address < last.address);
+        let entry = self.symbols.get(first)?;
+        let size = match self.symbols.get(after) {
+            Some(next) => next.address - entry.address,
+            None => LAST_SYMBOL_BYTES,
+        };
+        let offset = address - entry.address;
+        if offset >= size {
+            return None;
+        }
+        let start = entry.name as usize;
+        let end = start + usize::from(entry.name_len);
+        let name = self.text.get(start..end)?;
+        let module = match entry.module_len {
+            0 => "kernel",
+            length => {
+                let rest = self.text.get(end..)?;
+                let skipped = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+                rest.get(skipped..skipped + usize::from(length))?
+                    .trim_matches(['[', ']'])
+            }
+        };
+        Some(Found {
+            name,
+            offset,
+            size,
+            module,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+0000000000000000 A fixed_percpu_data
+ffffffff81000000 T _stext
+ffffffff81000000 T _text
+ffffffff81000100 t helper
+ffffffffc0001000 t mod_fn\t[mod]
+garbage
+";
+
+    #[test]
+    fn addresses_to_symbols() {
+        let symbols = Kallsyms::parse(TEXT.to_owned());
+        let find = |address| symbols.find(address);
+        assert_eq!(
+            find(0xffff_ffff_8100_0010),
+            Some(Found {
+                name: "_stext",
+                offset: 0x10,
+                size: 0x100,
+                module: "kernel"
+            })
+        );
+        assert_eq!(find(0xffff_ffff_8100_0100).unwrap().name, "helper");
+        let module = find(0xffff_ffff_c000_1004).unwrap();
+        assert_eq!(
+            (module.name, module.module, module.offset),
+            ("mod_fn", "mod", 4)
+        );
+        assert_eq!(find(0xffff_ffff_80ff_ffff), None);
+        assert_eq!(find(u64::MAX), None);
+        assert_eq!(find(0), None);
+    }
+}

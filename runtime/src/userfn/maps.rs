@@ -1,0 +1,200 @@
+//! Symbols of user programs: which file a process has mapped where, and that file's
+//! symbol table.
+//!
+//! Files are opened through /proc/PID/root, so that containers' files are found. A process's
+//! maps are kept for a moment, and kept on when it is gone by then.
+
+use std::collections::HashMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
+
+/// How long a process's maps are believed.
+const FRESH: Duration = Duration::from_millis(200);
+
+/// Processes whose maps are kept at most; one more and all are forgotten.
+const KEPT: usize = 256;
+
+/// What is known of processes and the files they run.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    processes: HashMap<i64, Process>,
+    files: HashMap<String, Symbols>,
+}
+
+#[derive(Debug)]
+struct Process {
+    read: Instant,
+    mappings: Vec<Mapping>,
+}
+
+/// A mapped file.
+#[derive(Debug, PartialEq, Eq)]
+struct Mapping {
+    start: u64,
+    end: u64,
+    file_offset: u64,
+    path: String,
+}
+
+/// The symbol table of a file.
+#[derive(Debug, Default)]
+struct Symbols {
+    /// Loaded segments: file offset, size, address.
+    segments: Vec<(u64, u64, u64)>,
+    /// Functions: address, size, name; sorted.
+    functions: Vec<(u64, u64, String)>,
+}
+
+/// What is known of a user address.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found<'a> {
+    /// The mapped file.
+    pub path: String,
+    /// Function, offset in it, its size.
+    pub function: Option<(&'a str, u64, u64)>,
+    /// Offset in the mapped file, when the function is not known.
+    pub offset: u64,
+    /// Bytes mapped.
+    pub size: u64,
+}
+
+impl Processes {
+    /// What `address` is in process `pid`.
+    pub fn find(&mut self, pid: i64, address: u64) -> Option<Found<'_>> {
+        self.refresh(pid);
+        let process = self.processes.get(&pid)?;
+        let mapping = process
+            .mappings
+            .iter()
+            .find(|m| (m.start..m.end).contains(&address))?;
+        let path = mapping.path.clone();
+        let offset = address - mapping.start + mapping.file_offset;
+        let size = mapping.end - mapping.start;
+        let key = format!("/proc/{pid}/root{path}");
+        let symbols = self
+            .files
+            .entry(path.clone())
+            .or_insert_with(|| Symbols::read(&key).unwrap_or_default());
+        Some(Found {
+            path,
+            function: symbols.find(offset),
+            offset,
+            size,
+        })
+    }
+
+    /// Reads the process's maps unless they are fresh.
+    fn refresh(&mut self, pid: i64) {
+        if self
+            .processes
+            .get(&pid)
+            .is_some_and(|p| p.read.elapsed() < FRESH)
+        {
+            return;
+        }
+        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/maps")) else {
+            return;
+        };
+        if self.processes.len() >= KEPT {
+            self.processes.clear();
+        }
+        self.processes.insert(
+            pid,
+            Process {
+                read: Instant::now(),
+                mappings: text.lines().filter_map(mapping).collect(),
+            },
+        );
+    }
+}
+
+/// A line of maps that names a file: `start-end perms offset dev inode path`.
+fn mapping(line: &str) -> Option<Mapping> {
+    let mut words = line.splitn(6, ' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let _permissions = words.next()?;
+    let file_offset = words.next()?;
+    let path = words.nth(2)?.trim_start();
+    if !path.starts_with('/') {
+        return None;
+    }
+    Some(Mapping {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        file_offset: u64::from_str_radix(file_offset, 16).ok()?,
+        path: path.trim_end_matches(" (deleted)").to_owned(),
+    })
+}
+
+impl Symbols {
+    fn read(path: &str) -> Option<Symbols> {
+        let data = fs::read(path).ok()?;
+        let file = object::File::parse(&*data).ok()?;
+        let segments = file
+            .segments()
+            .map(|s| {
+                let (offset, size) = s.file_range();
+                (offset, size, s.address())
+            })
+            .collect();
+        let mut functions: Vec<_> = file
+            .symbols()
+            .chain(file.dynamic_symbols())
+            .filter(|s| s.kind() == SymbolKind::Text && s.is_definition())
+            .filter_map(|s| Some((s.address(), s.size(), s.name().ok()?.to_owned())))
+            .collect();
+        functions.sort();
+        functions.dedup_by_key(|f| f.0);
+        Some(Symbols {
+            segments,
+            functions,
+        })
+    }
+
+    /// The function at an offset of the file.
+    fn find(&self, offset: u64) -> Option<(&str, u64, u64)> {
+        let (from, _, base) = self
+            .segments
+            .iter()
+            .find(|(from, size, _)| offset.checked_sub(*from).is_some_and(|at| at < *size))?;
+        let address = (offset - from).wrapping_add(*base);
+        let after = self.functions.partition_point(|f| f.0 <= address);
+        let (start, size, name) = self.functions.get(after.checked_sub(1)?)?;
+        (address - start < (*size).max(1)).then_some((name, address - start, *size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_maps() {
+        assert_eq!(
+            mapping("7f00-8000 r-xp 00001000 08:01 123     /usr/lib/a b.so"),
+            Some(Mapping {
+                start: 0x7f00,
+                end: 0x8000,
+                file_offset: 0x1000,
+                path: "/usr/lib/a b.so".to_owned(),
+            })
+        );
+        assert_eq!(mapping("7f00-8000 rw-p 00000000 00:00 0      [heap]"), None);
+        assert_eq!(mapping("7f00-8000 rw-p 00000000 00:00 0"), None);
+        assert_eq!(mapping("nonsense"), None);
+    }
+
+    #[test]
+    fn a_function_of_this_program() {
+        fn here() {}
+        let address = here as fn() as usize as u64;
+        let mut processes = Processes::default();
+        let found = processes
+            .find(i64::from(std::process::id()), address)
+            .expect("this program is mapped");
+        let (name, offset, _) = found.function.expect("tests are not stripped");
+        assert!(name.contains("here") || offset == 0, "{name}+{offset:#x}");
+    }
+}

@@ -1,0 +1,220 @@
+//! Names of numbers: errors, system calls, addresses of the Internet.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::{Kind::*, UserFnRow, text};
+
+pub(super) const ROWS: &[UserFnRow] = &[
+    UserFnRow {
+        name: "errno_str",
+        params: &[Int],
+        result: Str,
+        call: |_, args| {
+            let n = args[0].int();
+            match usize::try_from(n).ok().and_then(|n| ERRNO.get(n)) {
+                Some(name) if !name.is_empty() => text(name),
+                _ => text(format!("E#{n}")),
+            }
+        },
+        doc: "name of an error number: ENOENT for 2, E#3333 for one without a name (function::errno_str)",
+    },
+    UserFnRow {
+        name: "ip_ntop",
+        params: &[Int],
+        result: Str,
+        call: |_, args| {
+            // Network byte order: the first byte in memory is the first shown.
+            let bytes = (args[0].int() as u32).to_le_bytes();
+            text(Ipv4Addr::from(bytes).to_string())
+        },
+        doc: "dotted form of an IPv4 address in network byte order",
+    },
+    UserFnRow {
+        name: "ip6_ntop",
+        params: &[Int, Int],
+        result: Str,
+        call: |_, args| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&args[0].int().to_le_bytes());
+            bytes[8..].copy_from_slice(&args[1].int().to_le_bytes());
+            text(Ipv6Addr::from(bytes).to_string())
+        },
+        doc: "form of an IPv6 address out of its first and second eight bytes in memory order",
+    },
+];
+
+/// Names by number, as in the kernel's asm-generic/errno-base.h and errno.h.
+const ERRNO: [&str; 134] = [
+    "",
+    "EPERM",
+    "ENOENT",
+    "ESRCH",
+    "EINTR",
+    "EIO",
+    "ENXIO",
+    "E2BIG",
+    "ENOEXEC",
+    "EBADF",
+    "ECHILD",
+    "EAGAIN",
+    "ENOMEM",
+    "EACCES",
+    "EFAULT",
+    "ENOTBLK",
+    "EBUSY",
+    "EEXIST",
+    "EXDEV",
+    "ENODEV",
+    "ENOTDIR",
+    "EISDIR",
+    "EINVAL",
+    "ENFILE",
+    "EMFILE",
+    "ENOTTY",
+    "ETXTBSY",
+    "EFBIG",
+    "ENOSPC",
+    "ESPIPE",
+    "EROFS",
+    "EMLINK",
+    "EPIPE",
+    "EDOM",
+    "ERANGE",
+    "EDEADLK",
+    "ENAMETOOLONG",
+    "ENOLCK",
+    "ENOSYS",
+    "ENOTEMPTY",
+    "ELOOP",
+    "",
+    "ENOMSG",
+    "EIDRM",
+    "ECHRNG",
+    "EL2NSYNC",
+    "EL3HLT",
+    "EL3RST",
+    "ELNRNG",
+    "EUNATCH",
+    "ENOCSI",
+    "EL2HLT",
+    "EBADE",
+    "EBADR",
+    "EXFULL",
+    "ENOANO",
+    "EBADRQC",
+    "EBADSLT",
+    "",
+    "EBFONT",
+    "ENOSTR",
+    "ENODATA",
+    "ETIME",
+    "ENOSR",
+    "ENONET",
+    "ENOPKG",
+    "EREMOTE",
+    "ENOLINK",
+    "EADV",
+    "ESRMNT",
+    "ECOMM",
+    "EPROTO",
+    "EMULTIHOP",
+    "EDOTDOT",
+    "EBADMSG",
+    "EOVERFLOW",
+    "ENOTUNIQ",
+    "EBADFD",
+    "EREMCHG",
+    "ELIBACC",
+    "ELIBBAD",
+    "ELIBSCN",
+    "ELIBMAX",
+    "ELIBEXEC",
+    "EILSEQ",
+    "ERESTART",
+    "ESTRPIPE",
+    "EUSERS",
+    "ENOTSOCK",
+    "EDESTADDRREQ",
+    "EMSGSIZE",
+    "EPROTOTYPE",
+    "ENOPROTOOPT",
+    "EPROTONOSUPPORT",
+    "ESOCKTNOSUPPORT",
+    "EOPNOTSUPP",
+    "EPFNOSUPPORT",
+    "EAFNOSUPPORT",
+    "EADDRINUSE",
+    "EADDRNOTAVAIL",
+    "ENETDOWN",
+    "ENETUNREACH",
+    "ENETRESET",
+    "ECONNABORTED",
+    "ECONNRESET",
+    "ENOBUFS",
+    "EISCONN",
+    "ENOTCONN",
+    "ESHUTDOWN",
+    "ETOOMANYREFS",
+    "ETIMEDOUT",
+    "ECONNREFUSED",
+    "EHOSTDOWN",
+    "EHOSTUNREACH",
+    "EALREADY",
+    "EINPROGRESS",
+    "ESTALE",
+    "EUCLEAN",
+    "ENOTNAM",
+    "ENAVAIL",
+    "EISNAM",
+    "EREMOTEIO",
+    "EDQUOT",
+    "ENOMEDIUM",
+    "EMEDIUMTYPE",
+    "ECANCELED",
+    "ENOKEY",
+    "EKEYEXPIRED",
+    "EKEYREVOKED",
+    "EKEYREJECTED",
+    "EOWNERDEAD",
+    "ENOTRECOVERABLE",
+    "ERFKILL",
+    "EHWPOISON",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Host, find};
+    use crate::values::Value;
+
+    fn call(name: &str, args: &[i64]) -> String {
+        let args: Vec<Value> = args.iter().map(|n| Value::Int(*n)).collect();
+        let row = find(name).unwrap();
+        row.call(&mut Host::default(), &args)
+            .unwrap()
+            .text()
+            .to_string()
+    }
+
+    #[test]
+    fn errors() {
+        assert_eq!(call("errno_str", &[2]), "ENOENT");
+        assert_eq!(call("errno_str", &[133]), "EHWPOISON");
+        assert_eq!(call("errno_str", &[134]), "E#134");
+        assert_eq!(call("errno_str", &[41]), "E#41");
+        assert_eq!(i32::from(libc::ENOTRECOVERABLE == 131), 1);
+        assert_eq!(
+            call("errno_str", &[i64::from(libc::ENOTRECOVERABLE)]),
+            "ENOTRECOVERABLE"
+        );
+        assert_eq!(
+            call("errno_str", &[i64::from(libc::ECONNREFUSED)]),
+            "ECONNREFUSED"
+        );
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(call("ip_ntop", &[0x0100_007f]), "127.0.0.1");
+        assert_eq!(call("ip6_ntop", &[0, 1 << 56]), "::1");
+    }
+}

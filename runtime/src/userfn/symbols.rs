@@ -1,0 +1,98 @@
+//! Addresses to names.
+
+use super::{Host, Kind::*, UserFnRow, kallsyms::Kallsyms, text};
+
+pub(super) const ROWS: &[UserFnRow] = &[
+    UserFnRow {
+        name: "symname",
+        params: &[Int],
+        result: Str,
+        call: |host, args| {
+            let address = args[0].int() as u64;
+            match kernel(host).find(address) {
+                Some(found) => text(found.name),
+                None => text(format!("{address:#x}")),
+            }
+        },
+        doc: "kernel symbol that holds the address, else the address in hex (function::symname)",
+    },
+    UserFnRow {
+        name: "symdata",
+        params: &[Int],
+        result: Str,
+        call: |host, args| {
+            let address = args[0].int() as u64;
+            match kernel(host).find(address) {
+                Some(found) => text(format!(
+                    "{}+{:#x}/{:#x} [{}]",
+                    found.name, found.offset, found.size, found.module
+                )),
+                None => text(format!("{address:#x}")),
+            }
+        },
+        doc: "symbol+offset/size [module] of a kernel address, else the address in hex (function::symdata)",
+    },
+    UserFnRow {
+        name: "modname",
+        params: &[Int],
+        result: Str,
+        call: |host, args| match kernel(host).find(args[0].int() as u64) {
+            Some(found) => text(found.module),
+            None => text("<unknown>"),
+        },
+        doc: "kernel module that holds the address, or `kernel`, or `<unknown>` (function::modname)",
+    },
+    UserFnRow {
+        name: "usymname",
+        params: &[Int, Int],
+        result: Str,
+        call: |host, args| {
+            let address = args[0].int() as u64;
+            let found = host.users.find(args[1].int(), address);
+            match found.and_then(|f| f.function) {
+                Some((name, ..)) => text(name),
+                None => text(format!("{address:#x}")),
+            }
+        },
+        doc: "(address, pid): function of that process that holds the address, else the address in hex",
+    },
+    UserFnRow {
+        name: "usymdata",
+        params: &[Int, Int],
+        result: Str,
+        call: |host, args| {
+            let address = args[0].int() as u64;
+            let Some(found) = host.users.find(args[1].int(), address) else {
+                return text(format!("{address:#x}"));
+            };
+            match found.function {
+                Some((name, offset, size)) => {
+                    text(format!("{name}+{offset:#x}/{size:#x} [{}]", found.path))
+                }
+                None => text(format!(
+                    "{address:#x} [{}+{:#x}/{:#x}]",
+                    found.path, found.offset, found.size
+                )),
+            }
+        },
+        doc: "(address, pid): function+offset/size [file] of a user address, else it in hex with the file",
+    },
+    UserFnRow {
+        name: "umodname",
+        params: &[Int, Int],
+        result: Str,
+        call: |host, args| {
+            let address = args[0].int() as u64;
+            match host.users.find(args[1].int(), address) {
+                Some(found) => text(found.path.rsplit('/').next().unwrap_or_default()),
+                None => Err(format!("no file is mapped at {address:#x}")),
+            }
+        },
+        doc: "(address, pid): short name of the file that is mapped there (function::umodname)",
+    },
+];
+
+/// The kernel's symbols, read on first use.
+fn kernel(host: &mut Host) -> &Kallsyms {
+    host.kernel.get_or_insert_with(Kallsyms::read)
+}
