@@ -76,21 +76,28 @@ impl Suite {
         versions
     }
 
-    /// Downloads the newest version of a package and unpacks it into `into`.
-    pub fn unpack(&self, package: &str, into: &Path) -> Result<()> {
-        let version = self.versions(package).into_iter().next();
-        let version = version.with_context(|| format!("{} has no package {package}", self.name))?;
-        let downloads = self.dir.join("debs");
+    /// Downloads the newest version of packages and unpacks them into `into`.
+    pub fn unpack(&self, packages: &[&str], into: &Path) -> Result<()> {
+        let mut wanted = Vec::new();
+        for package in packages {
+            let version = self.versions(package).into_iter().next();
+            let version =
+                version.with_context(|| format!("{} has no package {package}", self.name))?;
+            wanted.push(format!("{package}={version}"));
+        }
+        let downloads = self.dir.join(format!("debs.{}", std::process::id()));
         let _ = fs::remove_dir_all(&downloads);
         fs::create_dir_all(&downloads)?;
-        let wanted = format!("{package}={version}");
+        let mut args = vec!["download"];
+        args.extend(wanted.iter().map(String::as_str));
         let output = self
-            .apt("apt-get", &["download", &wanted])
+            .apt("apt-get", &args)
             .current_dir(&downloads)
             .output()?;
         ensure!(
             output.status.success(),
-            "download of {wanted}: {}",
+            "download of {}: {}",
+            packages.join(" "),
             last_error(&output.stderr)
         );
         for entry in fs::read_dir(&downloads)? {
@@ -190,22 +197,37 @@ pub fn install(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// `/usr/share/systemtap` of Debian's newest `systemtap-doc` (example scripts and man pages),
-/// downloaded once into the cache. Only for reading: nothing of it may enter the repository.
-pub fn systemtap_doc() -> Result<PathBuf> {
-    let dir = crate::paths::cache().join("systemtap-doc");
-    let found = dir.join("usr/share/systemtap");
-    if !found.is_dir() {
-        let tmp = crate::paths::cache().join(format!("tmp/systemtap-doc.{}", std::process::id()));
+/// A package of Debian's `sid` unpacked in the cache, with all that it needs if `whole`:
+/// downloaded once, not installed.
+pub fn newest(package: &str, whole: bool) -> Result<PathBuf> {
+    let cache = crate::paths::cache();
+    let dir = cache.join(package);
+    if !dir.is_dir() {
+        eprintln!("fetching {package} from Debian sid");
+        let tmp = cache.join(format!("tmp/{package}.{}", std::process::id()));
         fs::create_dir_all(&tmp)?;
-        Suite::open("sid", &crate::paths::cache().join("apt"))?.unpack("systemtap-doc", &tmp)?;
+        let suite = Suite::open("sid", &cache.join("apt"))?;
+        let packages = if whole {
+            suite.closure(package)?
+        } else {
+            vec![package.to_owned()]
+        };
+        suite.unpack(
+            &packages.iter().map(String::as_str).collect::<Vec<_>>(),
+            &tmp,
+        )?;
         // Another process may have been quicker; its copy is as good.
         if fs::rename(&tmp, &dir).is_err() {
             fs::remove_dir_all(&tmp)?;
         }
     }
-    ensure!(found.is_dir(), "systemtap-doc has no usr/share/systemtap");
-    Ok(found)
+    Ok(dir)
+}
+
+/// `/usr/share/systemtap` of Debian's newest `systemtap-doc`: example scripts. Only for reading:
+/// nothing of it may enter the repository.
+pub fn systemtap_doc() -> Result<PathBuf> {
+    Ok(newest("systemtap-doc", false)?.join("usr/share/systemtap"))
 }
 
 /// A version as its numbers, for comparing: `5.10.262-1` is newer than `5.10.223-1`.

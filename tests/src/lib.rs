@@ -1,7 +1,8 @@
 //! What the tests are built of: golden files ([`golden`]), kernels in virtual machines ([`vm`]), jobs that
-//! run on this machine and in a VM alike ([`job`]), Debian's packages ([`debian`]), and
-//! the kernel tests ([`kernel`]).
+//! run on this machine and in a VM alike ([`job`]), Debian's packages ([`debian`]), the kernel
+//! tests ([`kernel`]) and the benches ([`bench`]).
 
+pub mod bench;
 pub mod debian;
 pub mod golden;
 pub mod job;

@@ -95,7 +95,7 @@ fn fetch(dir: &Path, wanted: &Wanted) -> Result<Kernel> {
         let _ = fs::remove_dir_all(&unpacked);
         fs::create_dir_all(&unpacked)?;
         match suite
-            .unpack(&package, &unpacked)
+            .unpack(&[&package], &unpacked)
             .and_then(|()| take_image(&unpacked, dir))
         {
             Ok(()) => {
