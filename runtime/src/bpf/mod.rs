@@ -12,9 +12,11 @@ pub mod map;
 pub mod mapping;
 pub mod perf;
 pub mod prog;
+pub mod ring;
 mod sys;
 
 pub use link::Link;
 pub use map::{Entries, Map, MapSpec, MapType};
 pub use mapping::Mapping;
+pub use ring::RingReader;
 pub use prog::{AttachType, Btf, Insn, ProgInfo, ProgSpec, ProgType, Program, enable_stats};

@@ -1,0 +1,86 @@
+//! SIGINT, SIGTERM, SIGHUP and SIGQUIT end the session. The first is remembered for loops (also
+//! endless ones of user-side handlers) to look at, and wakes `poll`; the fourth in a row
+//! ends rtap at once.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+static CAUGHT: AtomicU32 = AtomicU32::new(0);
+static WAKE: AtomicI32 = AtomicI32::new(-1);
+
+/// Signals that end a session.
+const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
+/// So many are answered by leaving on the spot: the user is impatient or rtap is stuck.
+const IMPATIENT: u32 = 4;
+
+/// The handlers, while this exists.
+#[derive(Debug)]
+pub struct Signals {
+    wake: OwnedFd,
+}
+
+impl Signals {
+    /// Installs the handlers.
+    pub fn catch() -> io::Result<Signals> {
+        // SAFETY: no addresses are passed.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a new descriptor that nobody else owns.
+        let wake = unsafe { OwnedFd::from_raw_fd(fd) };
+        WAKE.store(fd, Ordering::SeqCst);
+        for signal in ENDING {
+            set_handler(signal, on_signal as *const () as usize);
+        }
+        Ok(Signals { wake })
+    }
+
+    /// Whether one of the signals has come.
+    pub fn caught() -> bool {
+        CAUGHT.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for signal in ENDING {
+            set_handler(signal, libc::SIG_DFL);
+        }
+        WAKE.store(-1, Ordering::SeqCst);
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.wake.as_raw_fd()
+    }
+}
+
+fn set_handler(signal: i32, handler: usize) {
+    // SAFETY: a zeroed sigaction is valid (empty mask, no flags); the handler only does what
+    // is allowed in one.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler;
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+    }
+}
+
+extern "C" fn on_signal(signal: i32) {
+    if CAUGHT.fetch_add(1, Ordering::Relaxed) + 1 >= IMPATIENT {
+        // SAFETY: _exit may be called in a signal handler.
+        unsafe { libc::_exit(128 + signal) };
+    }
+    let one: u64 = 1;
+    // SAFETY: write may be called in a signal handler; it is given eight bytes.
+    unsafe { libc::write(WAKE.load(Ordering::SeqCst), (&raw const one).cast(), 8) };
+}
