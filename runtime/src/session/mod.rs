@@ -1,0 +1,359 @@
+//! The run of a script: `begin` handlers, timers, draining, the end.
+//!
+//! Order: the target process is started but held; probes are attached while the state is
+//! `Starting`, in which kernel handlers do nothing; `begin` handlers run; the state becomes
+//! `Running` and the target is let go. After the end (a call of `exit()`, a signal, `-T`, the
+//! target's end, too many errors, a closed output) probes are detached, what is in the ring
+//! buffer is drained, `end` handlers run (`error` handlers after too many errors), the globals
+//! that nobody read are shown, and what was lost or skipped is told.
+//!
+//! A user-side handler only ever runs when everything that was recorded before has been
+//! printed.
+
+mod control;
+pub mod errors;
+mod queue;
+pub mod signals;
+mod target;
+mod timers;
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+pub use control::Control;
+pub use signals::Signals;
+pub use target::{Ended, TargetError, TargetProcess};
+pub use timers::{clock_ns, now_ns};
+
+use rtap_compiler::image::{Attach, Meta, ProgramCounter, SessionState, header};
+use rtap_compiler::lir::{Exec, HandlerId, SiteId};
+
+use crate::bpf::RingReader;
+use crate::output::{Sink, SinkError};
+use queue::{Queue, Records};
+use timers::Timer;
+
+/// Runs user-side handlers; the LIR interpreter, seen from the session.
+pub trait Executor {
+    /// Runs a handler for one of its points. What it prints goes to the sink.
+    fn run(&mut self, handler: HandlerId, point: u32, sink: &mut Sink) -> Result<(), Failure>;
+
+    /// Decodes a record of the ring buffer; output goes to the end of `out`.
+    fn decode(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<crate::output::Event, crate::values::BadRecord>;
+
+    /// Shows the globals that were written and never read.
+    fn show_globals(&mut self, sink: &mut Sink);
+}
+
+/// A run-time error that left a handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Where it was raised.
+    pub site: SiteId,
+    /// Its integer argument.
+    pub arg: i64,
+    /// The message buffer.
+    pub text: Vec<u8>,
+}
+
+/// What is in the kernel: dropped is detached.
+pub trait Attached {
+    /// Detaches everything, as quickly as can be.
+    fn detach(&mut self);
+
+    /// What the probes missed, for the report at the end: a line each.
+    fn shortfalls(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// How a session is to run.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// `-T`
+    pub timeout: Option<Duration>,
+    /// `--suppress-handler-errors`
+    pub suppress_errors: bool,
+}
+
+/// A session that is ready to run.
+pub struct Session<'a> {
+    /// The image's metadata.
+    pub meta: &'a Meta,
+    /// The header of the globals map.
+    pub control: &'a Control,
+    /// Runs user-side handlers.
+    pub executor: &'a mut dyn Executor,
+    /// What is attached, if there are kernel handlers.
+    pub attached: Option<Box<dyn Attached>>,
+    /// The ring buffer, if there are kernel handlers that print.
+    pub ring: Option<RingReader>,
+    /// `-c`, `-x`.
+    pub target: Option<TargetProcess>,
+    /// Output.
+    pub sink: Sink,
+    /// See [`Options`].
+    pub options: Options,
+}
+
+/// Why the session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Exit status of rtap.
+    pub status: u8,
+}
+
+/// So many records are printed before anything else is looked at.
+const BATCH: usize = 4096;
+/// Handlers that print wake us up; this bounds the wait in case a wake-up is lost.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+/// What remains in the ring buffer at the end is printed for at most this long.
+const LAST_DRAIN: Duration = Duration::from_secs(10);
+
+impl Session<'_> {
+    /// Runs it to its end.
+    pub fn run(mut self, signals: &Signals) -> Outcome {
+        if self.options.suppress_errors {
+            self.control.store(header::MAX_ERRORS, u64::MAX);
+        }
+        let deadline = self.options.timeout.map(|timeout| Instant::now() + timeout);
+        let mut begin = self.user_points(|attach| match attach {
+            Attach::Begin { priority } => Some(*priority),
+            _ => None,
+        });
+        begin.sort_by_key(|&(priority, ..)| priority);
+        for (_, handler, point) in begin {
+            if self.must_end() {
+                break;
+            }
+            self.run_handler(handler, point);
+        }
+        let began_well = self.control.state() != SessionState::Error;
+        self.control.advance(SessionState::Running);
+        let mut queue = Queue::default();
+        if let Some(target) = self.target.as_mut()
+            && !self.control.is_ending()
+        {
+            target.go();
+        }
+        let mut timers = self.timers();
+        while !self.must_end() {
+            self.sink.flush();
+            let wait = self.wait_time(deadline);
+            poll(&self.descriptors(signals, &timers), wait);
+            if deadline.is_some_and(|d| Instant::now() >= d) || self.target_has_ended() {
+                break;
+            }
+            self.drain(&mut queue, BATCH);
+            for timer in &mut timers {
+                for _ in 0..timer.expirations() {
+                    if self.must_end() {
+                        break;
+                    }
+                    while self.drain(&mut queue, BATCH) == BATCH {}
+                    self.run_handler(timer.handler, timer.point);
+                }
+            }
+        }
+        self.end(&mut queue, began_well)
+    }
+
+    /// Detaches, drains, runs the last handlers, reports.
+    fn end(mut self, queue: &mut Queue, began_well: bool) -> Outcome {
+        self.control.advance(SessionState::Stopping);
+        let mut shortfalls = Vec::new();
+        if let Some(mut attached) = self.attached.take() {
+            attached.detach();
+            shortfalls = attached.shortfalls();
+        }
+        let drain_until = Instant::now() + LAST_DRAIN;
+        while self.drain(queue, BATCH) > 0 && self.sink.error().is_none() && Instant::now() < drain_until {}
+        let mut failed = self.control.state() == SessionState::Error;
+        if !failed {
+            failed = !self.run_last(|attach| match attach {
+                Attach::End { priority } => Some(*priority),
+                _ => None,
+            });
+        }
+        if failed {
+            self.run_last(|attach| match attach {
+                Attach::Error { priority } => Some(*priority),
+                _ => None,
+            });
+        } else {
+            self.executor.show_globals(&mut self.sink);
+        }
+        self.sink.flush();
+        let mut status = u8::from(failed || !began_well);
+        status = status.max(self.report_target());
+        self.report(&shortfalls, queue);
+        match self.sink.error() {
+            Some(SinkError::Failed(error)) => {
+                let message = format!("ERROR: cannot write the output: {error}");
+                self.sink.message(&message);
+                status = 1;
+            }
+            Some(SinkError::Closed) | None => {}
+        }
+        Outcome { status }
+    }
+
+    /// Runs `end` or `error` handlers, in order; false if one of the former failed.
+    fn run_last(&mut self, order: impl Fn(&Attach) -> Option<i64>) -> bool {
+        let mut last = self.user_points(order);
+        last.sort_by_key(|&(priority, ..)| priority);
+        for (_, handler, point) in last {
+            let errors = self.control.load(header::ERRORS);
+            self.run_handler(handler, point);
+            if self.control.load(header::ERRORS) != errors && self.control.state() == SessionState::Error {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The user-side points of a kind, with what `order` makes of them.
+    fn user_points<T>(&self, order: impl Fn(&Attach) -> Option<T>) -> Vec<(T, HandlerId, u32)> {
+        let mut points = Vec::new();
+        for (id, handler) in &self.meta.module.handlers {
+            if handler.exec == Exec::User {
+                for (index, point) in handler.points.iter().enumerate() {
+                    if let Some(order) = order(&point.attach) {
+                        points.push((order, id, index as u32));
+                    }
+                }
+            }
+        }
+        points
+    }
+
+    fn timers(&mut self) -> Vec<Timer> {
+        let mut timers = Vec::new();
+        let points = self.user_points(|attach| match attach {
+            Attach::Timer { period_ns, randomize_ns } => Some((*period_ns, *randomize_ns)),
+            _ => None,
+        });
+        for ((period, randomize), handler, point) in points {
+            match Timer::start(handler, point, period, randomize) {
+                Ok(timer) => timers.push(timer),
+                Err(error) => {
+                    self.sink.message(&format!("ERROR: cannot start a timer: {error}"));
+                    self.control.advance(SessionState::Error);
+                }
+            }
+        }
+        timers
+    }
+
+    fn run_handler(&mut self, handler: HandlerId, point: u32) {
+        if let Err(failure) = self.executor.run(handler, point, &mut self.sink) {
+            let site = self.meta.module.sites.get(failure.site);
+            let line = errors::report(site, failure.arg, &failure.text);
+            if !self.options.suppress_errors {
+                self.sink.message(&line);
+            }
+            self.control.count_error();
+        }
+    }
+
+    fn must_end(&self) -> bool {
+        Signals::caught() || self.control.is_ending() || self.sink.error().is_some()
+    }
+
+    fn drain(&mut self, queue: &mut Queue, most: usize) -> usize {
+        let Some(ring) = self.ring.as_mut() else { return 0 };
+        let show_errors = !self.options.suppress_errors;
+        let mut records = Records {
+            meta: self.meta,
+            executor: &mut *self.executor,
+            sink: &mut self.sink,
+            show_errors,
+        };
+        queue.drain(ring, &mut records, most)
+    }
+
+    fn wait_time(&self, deadline: Option<Instant>) -> Duration {
+        let longest = if self.ring.is_some() || self.attached.is_some() { LONGEST_WAIT } else { Duration::from_secs(3600) };
+        deadline.map_or(longest, |d| d.saturating_duration_since(Instant::now()).min(longest))
+    }
+
+    fn descriptors(&self, signals: &Signals, timers: &[Timer]) -> Vec<RawFd> {
+        let mut fds = vec![signals.as_raw_fd()];
+        fds.extend(self.target.as_ref().map(|t| t.as_fd().as_raw_fd()));
+        fds.extend(self.ring.as_ref().map(|r| r.as_fd().as_raw_fd()));
+        fds.extend(timers.iter().map(|t| t.as_fd().as_raw_fd()));
+        fds
+    }
+
+    fn target_has_ended(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| is_readable(target.as_fd().as_raw_fd()))
+    }
+
+    /// How `-c`'s command ended, as SystemTap says it; its failure is ours.
+    fn report_target(&mut self) -> u8 {
+        let Some(target) = self.target.as_mut() else { return 0 };
+        match target.ended() {
+            Some(Ended::Exited(0)) | None => {
+                target.dismiss();
+                0
+            }
+            Some(Ended::Exited(status)) => {
+                self.sink.warn(&format!("Child process exited with status {status}"));
+                1
+            }
+            Some(Ended::Signalled(signal)) => {
+                self.sink.warn(&format!("Child process exited with signal {signal}"));
+                1
+            }
+        }
+    }
+
+    /// What was lost, skipped or missed.
+    fn report(&mut self, shortfalls: &[String], queue: &Queue) {
+        let errors = self.control.load(header::ERRORS);
+        let skipped = self.control.load(header::SKIPPED);
+        if errors + skipped > 0 {
+            self.sink.warn(&format!("Number of errors: {errors}, skipped probes: {skipped}"));
+        }
+        for program in &self.meta.programs {
+            let lost = self.counter(ProgramCounter::Lost, program.counters);
+            let missed = self.counter(ProgramCounter::Missed, program.counters);
+            let name = self.meta.module.handlers.get(program.handler).map_or("?", |h| h.name.as_str());
+            if lost > 0 {
+                let remedy = "the output buffer was full; enlarge it with -s MIB";
+                self.sink.warn(&format!("{lost} printed events lost by {name}: {remedy}"));
+            }
+            if missed > 0 {
+                self.sink.warn(&format!("{missed} returns without their entry in {name}"));
+            }
+        }
+        for line in shortfalls {
+            self.sink.warn(line);
+        }
+        if queue.corrupt > 0 {
+            self.sink.warn(&format!("{} corrupt records were left out; this is an error of rtap", queue.corrupt));
+        }
+    }
+
+    fn counter(&self, counter: ProgramCounter, program: u32) -> u64 {
+        match self.control {
+            Control::Mapped(mapping) => mapping.load(counter.offset(program)),
+            Control::Local(_) => 0,
+        }
+    }
+}
+
+/// Waits until one of the descriptors is readable, a signal comes, or time is up.
+fn poll(fds: &[RawFd], wait: Duration) {
+    let mut polled: Vec<libc::pollfd> =
+        fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+    let time = libc::timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+    // SAFETY: `polled` is valid for its length; a null mask leaves signals as they are.
+    unsafe { libc::ppoll(polled.as_mut_ptr(), polled.len() as u64, &raw const time, std::ptr::null()) };
+}
+
+fn is_readable(fd: RawFd) -> bool {
+    let mut polled = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd, no waiting.
+    unsafe { libc::poll(&raw mut polled, 1, 0) > 0 }
+}
