@@ -2,7 +2,10 @@
 //! user-side handlers, output, command line.
 
 pub mod bpf;
+pub mod cli;
 pub mod host;
 pub mod load;
+pub mod output;
+pub mod session;
 pub mod userfn;
 pub mod values;
