@@ -18,5 +18,5 @@ mod sys;
 pub use link::Link;
 pub use map::{Entries, Map, MapSpec, MapType};
 pub use mapping::Mapping;
-pub use ring::RingReader;
 pub use prog::{AttachType, Btf, Insn, ProgInfo, ProgSpec, ProgType, Program, enable_stats};
+pub use ring::RingReader;

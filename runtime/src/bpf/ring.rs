@@ -44,7 +44,13 @@ impl RingReader {
         let consumer = map_pages(fd, page_bytes, libc::PROT_READ | libc::PROT_WRITE, 0)?;
         let rest = page_bytes + 2 * data_bytes as usize;
         match map_pages(fd, rest, libc::PROT_READ, page_bytes) {
-            Ok(producer) => Ok(RingReader { map, consumer, producer, page_bytes, data_bytes }),
+            Ok(producer) => Ok(RingReader {
+                map,
+                consumer,
+                producer,
+                page_bytes,
+                data_bytes,
+            }),
             Err(error) => {
                 // SAFETY: mapped just above, used by nobody.
                 unsafe { libc::munmap(consumer.as_ptr().cast(), page_bytes) };
@@ -134,10 +140,22 @@ impl AsFd for RingReader {
     }
 }
 
-fn map_pages(fd: BorrowedFd<'_>, bytes: usize, protection: i32, offset: usize) -> io::Result<NonNull<u8>> {
+fn map_pages(
+    fd: BorrowedFd<'_>,
+    bytes: usize,
+    protection: i32,
+    offset: usize,
+) -> io::Result<NonNull<u8>> {
     // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
     let start = unsafe {
-        libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, fd.as_raw_fd(), offset as i64)
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            protection,
+            libc::MAP_SHARED,
+            fd.as_raw_fd(),
+            offset as i64,
+        )
     };
     if start == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());

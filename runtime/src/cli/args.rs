@@ -7,7 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// SystemTap scripts on eBPF: no compiler, no kernel module, no debuginfo where BTF is enough.
 #[derive(Debug, Parser)]
-#[command(name = "rtap", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "rtap",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -170,7 +175,12 @@ pub struct ListArgs {
 
 /// SystemTap's command line: the options of `rtap run`, and listing.
 #[derive(Debug, Parser)]
-#[command(name = "stap", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "stap",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 pub struct Stap {
     /// Script and run options.
     #[command(flatten)]
@@ -207,7 +217,9 @@ mod tests {
     #[test]
     fn options_may_follow_the_file() {
         let cli = Cli::parse_from(["rtap", "run", "a.rtp", "-T", "5", "x", "-3"]);
-        let Command::Run(run) = cli.command else { panic!("run expected") };
+        let Command::Run(run) = cli.command else {
+            panic!("run expected")
+        };
         assert_eq!(run.timeout, Some(5.0));
         let (file, arguments) = run.script.file_and_arguments();
         assert_eq!(file, Some("a.rtp"));

@@ -11,13 +11,48 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
-    Row { name: "MAXACTION", least: 1, most: 1 << 23, field: |l| &mut l.max_action },
-    Row { name: "MAXACTION_INTERRUPTIBLE", least: 1, most: u32::MAX, field: |l| &mut l.max_action_interruptible },
-    Row { name: "MAXERRORS", least: 0, most: u32::MAX, field: |l| &mut l.max_errors },
-    Row { name: "MAXMAPENTRIES", least: 1, most: 1 << 26, field: |l| &mut l.max_map_entries },
-    Row { name: "MAXNESTING", least: 1, most: 1000, field: |l| &mut l.max_nesting },
-    Row { name: "MAXSKIPPED", least: 0, most: u32::MAX, field: |l| &mut l.max_skipped },
-    Row { name: "MAXSTRINGLEN", least: 8, most: 16384, field: |l| &mut l.max_string_len },
+    Row {
+        name: "MAXACTION",
+        least: 1,
+        most: 1 << 23,
+        field: |l| &mut l.max_action,
+    },
+    Row {
+        name: "MAXACTION_INTERRUPTIBLE",
+        least: 1,
+        most: u32::MAX,
+        field: |l| &mut l.max_action_interruptible,
+    },
+    Row {
+        name: "MAXERRORS",
+        least: 0,
+        most: u32::MAX,
+        field: |l| &mut l.max_errors,
+    },
+    Row {
+        name: "MAXMAPENTRIES",
+        least: 1,
+        most: 1 << 26,
+        field: |l| &mut l.max_map_entries,
+    },
+    Row {
+        name: "MAXNESTING",
+        least: 1,
+        most: 1000,
+        field: |l| &mut l.max_nesting,
+    },
+    Row {
+        name: "MAXSKIPPED",
+        least: 0,
+        most: u32::MAX,
+        field: |l| &mut l.max_skipped,
+    },
+    Row {
+        name: "MAXSTRINGLEN",
+        least: 8,
+        most: 16384,
+        field: |l| &mut l.max_string_len,
+    },
 ];
 
 /// Limits of SystemTap's kernel module that mean nothing here: accepted without a word.
@@ -50,9 +85,14 @@ pub fn parse(defines: &[String]) -> Result<(Limits, Vec<String>), String> {
             }
             continue;
         };
-        let number = value.parse::<u64>().map_err(|_| format!("-D {name}={value}: a number is needed"))?;
+        let number = value
+            .parse::<u64>()
+            .map_err(|_| format!("-D {name}={value}: a number is needed"))?;
         if number < u64::from(row.least) || number > u64::from(row.most) {
-            return Err(format!("-D {name}={value}: must be from {} to {}", row.least, row.most));
+            return Err(format!(
+                "-D {name}={value}: must be from {} to {}",
+                row.least, row.most
+            ));
         }
         *(row.field)(&mut limits) = number as u32;
     }
@@ -65,7 +105,8 @@ mod tests {
 
     #[test]
     fn limits_are_taken_and_checked() {
-        let (limits, warnings) = parse(&["MAXACTION=7".into(), "STP_NO_OVERLOAD".into()]).expect("fine");
+        let (limits, warnings) =
+            parse(&["MAXACTION=7".into(), "STP_NO_OVERLOAD".into()]).expect("fine");
         assert_eq!(limits.max_action, 7);
         assert!(warnings.is_empty());
         assert!(parse(&["MAXACTION=0".into()]).is_err());

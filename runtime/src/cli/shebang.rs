@@ -9,7 +9,10 @@ use std::ffi::OsString;
 /// Splits a first argument that the kernel glued together: it starts with `-` and
 /// contains blanks, and the next argument is the script's file.
 pub fn split_glued(args: Vec<OsString>) -> Vec<OsString> {
-    let glued = args.get(1).and_then(|a| a.to_str()).filter(|a| a.starts_with('-') && a.contains(' '));
+    let glued = args
+        .get(1)
+        .and_then(|a| a.to_str())
+        .filter(|a| a.starts_with('-') && a.contains(' '));
     let Some(glued) = glued else { return args };
     // `-e 'probe … { }'` as a single word is text of a script, not a list of options.
     if args.len() < 3 || glued.starts_with("-e") {
@@ -23,14 +26,22 @@ pub fn split_glued(args: Vec<OsString>) -> Vec<OsString> {
 
 /// The options in a script's first line, if its interpreter is `stap` or `rtap`.
 pub fn options(script: &str) -> Vec<String> {
-    let Some(line) = script.strip_prefix("#!").and_then(|rest| rest.lines().next()) else {
+    let Some(line) = script
+        .strip_prefix("#!")
+        .and_then(|rest| rest.lines().next())
+    else {
         return Vec::new();
     };
-    let mut words = line.split_whitespace().skip_while(|w| *w == "-S" || w.ends_with("/env"));
+    let mut words = line
+        .split_whitespace()
+        .skip_while(|w| *w == "-S" || w.ends_with("/env"));
     let name = words.next().map(|w| w.rsplit('/').next().unwrap_or(w));
     match name {
         Some("stap") => words.map(str::to_owned).collect(),
-        Some("rtap") => words.skip_while(|w| *w == "run").map(str::to_owned).collect(),
+        Some("rtap") => words
+            .skip_while(|w| *w == "run")
+            .map(str::to_owned)
+            .collect(),
         _ => Vec::new(),
     }
 }

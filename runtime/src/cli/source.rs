@@ -47,7 +47,10 @@ impl SourceError {
 /// The script and the arguments for its `$1`, `@1`.
 pub fn script(args: &ScriptArgs) -> Result<(Source, Vec<String>), SourceError> {
     if let Some(text) = &args.script {
-        let source = Source { name: "<input>".into(), bytes: text.clone().into_bytes() };
+        let source = Source {
+            name: "<input>".into(),
+            bytes: text.clone().into_bytes(),
+        };
         return Ok((source, args.words.clone()));
     }
     let (file, arguments) = args.file_and_arguments();
@@ -56,8 +59,14 @@ pub fn script(args: &ScriptArgs) -> Result<(Source, Vec<String>), SourceError> {
         let mut bytes = Vec::new();
         std::io::stdin()
             .read_to_end(&mut bytes)
-            .map_err(|error| SourceError::Read { path: "standard input".into(), error })?;
-        Source { name: "<stdin>".into(), bytes }
+            .map_err(|error| SourceError::Read {
+                path: "standard input".into(),
+                error,
+            })?;
+        Source {
+            name: "<stdin>".into(),
+            bytes,
+        }
     } else {
         read(Path::new(file))?
     };
@@ -66,11 +75,20 @@ pub fn script(args: &ScriptArgs) -> Result<(Source, Vec<String>), SourceError> {
 
 /// The scripts given by `-E`.
 pub fn extra_scripts(args: &ScriptArgs) -> Vec<Source> {
-    let name = |n: usize| if args.extra.len() == 1 { "<-E>".into() } else { format!("<-E {}>", n + 1) };
+    let name = |n: usize| {
+        if args.extra.len() == 1 {
+            "<-E>".into()
+        } else {
+            format!("<-E {}>", n + 1)
+        }
+    };
     args.extra
         .iter()
         .enumerate()
-        .map(|(n, text)| Source { name: name(n), bytes: text.clone().into_bytes() })
+        .map(|(n, text)| Source {
+            name: name(n),
+            bytes: text.clone().into_bytes(),
+        })
         .collect()
 }
 
@@ -93,14 +111,20 @@ pub fn tapsets(dirs: &[PathBuf]) -> Result<Vec<Source>, SourceError> {
 const MAX_DEPTH: usize = 16;
 
 fn walk(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), SourceError> {
-    let failed = |error| SourceError::Read { path: dir.display().to_string(), error };
+    let failed = |error| SourceError::Read {
+        path: dir.display().to_string(),
+        error,
+    };
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if path.is_dir() {
             if depth < MAX_DEPTH {
                 walk(&path, depth + 1, files)?;
             }
-        } else if path.extension().is_some_and(|e| e == "rtp" || e == "stp" || e == "stpm") {
+        } else if path
+            .extension()
+            .is_some_and(|e| e == "rtp" || e == "stp" || e == "stpm")
+        {
             files.push(path);
         }
     }
@@ -121,14 +145,21 @@ mod tests {
 
     #[test]
     fn text_and_arguments() {
-        let args = ScriptArgs { script: Some("probe begin {}".into()), words: vec!["1".into()], ..ScriptArgs::default() };
+        let args = ScriptArgs {
+            script: Some("probe begin {}".into()),
+            words: vec!["1".into()],
+            ..ScriptArgs::default()
+        };
         let (source, arguments) = script(&args).expect("a text");
         assert_eq!((source.name.as_str(), arguments.len()), ("<input>", 1));
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let args = ScriptArgs { words: vec!["/nonexistent.rtp".into()], ..ScriptArgs::default() };
+        let args = ScriptArgs {
+            words: vec!["/nonexistent.rtp".into()],
+            ..ScriptArgs::default()
+        };
         let error = script(&args).expect_err("no such file");
         assert!(error.to_string().contains("/nonexistent.rtp"));
         assert!(error.help().contains("-e"));

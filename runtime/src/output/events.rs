@@ -41,7 +41,12 @@ pub struct Events<'a> {
 
 impl Events<'_> {
     /// Decodes one record; output goes to the end of `out`.
-    pub fn decode(&self, record: &[u8], out: &mut Vec<u8>, host: &mut Host) -> Result<Event, BadRecord> {
+    pub fn decode(
+        &self,
+        record: &[u8],
+        out: &mut Vec<u8>,
+        host: &mut Host,
+    ) -> Result<Event, BadRecord> {
         let word = |at: usize| -> Result<[u8; 4], BadRecord> {
             let bytes = record.get(at..at + 4).and_then(|b| b.try_into().ok());
             bytes.ok_or(BadRecord::Corrupt("it is shorter than its head"))
@@ -57,7 +62,13 @@ impl Events<'_> {
         }
     }
 
-    fn print(&self, id: u32, body: &[u8], out: &mut Vec<u8>, host: &mut Host) -> Result<Event, BadRecord> {
+    fn print(
+        &self,
+        id: u32,
+        body: &[u8],
+        out: &mut Vec<u8>,
+        host: &mut Host,
+    ) -> Result<Event, BadRecord> {
         let layout = self.renderer.record(id)?;
         let format = self.renderer.format(layout.format)?;
         let mut args = RecordArgs::new(&layout.fields, body);
@@ -72,7 +83,10 @@ impl Events<'_> {
     }
 
     fn channel(&self, format: FormatId) -> Channel {
-        self.channels.get(format.as_u32() as usize).copied().unwrap_or(Channel::Out)
+        self.channels
+            .get(format.as_u32() as usize)
+            .copied()
+            .unwrap_or(Channel::Out)
     }
 }
 
@@ -89,5 +103,10 @@ fn error(program: u32, body: &[u8]) -> Result<Event, BadRecord> {
         Ok(Arg::Text(text)) => text.to_vec(),
         _ => Vec::new(),
     };
-    Ok(Event::Error { program, site, arg, message })
+    Ok(Event::Error {
+        program,
+        site,
+        arg,
+        message,
+    })
 }

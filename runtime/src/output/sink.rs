@@ -37,7 +37,12 @@ pub struct Sink {
 impl Sink {
     /// Output to a file, or to standard output.
     pub fn new(file: Option<File>, warnings: bool) -> Sink {
-        Sink { buffer: Vec::with_capacity(FULL_BYTES + 4096), file: file.map(OwnedFd::from), error: None, warnings }
+        Sink {
+            buffer: Vec::with_capacity(FULL_BYTES + 4096),
+            file: file.map(OwnedFd::from),
+            error: None,
+            warnings,
+        }
     }
 
     /// The buffer, to append output to. Call [`Sink::written`] afterwards.
@@ -68,7 +73,9 @@ impl Sink {
                 self.buffer.push(b'\n');
                 self.written();
             }
-            Channel::Warn => self.warn(&String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(text))),
+            Channel::Warn => self.warn(&String::from_utf8_lossy(
+                text.strip_suffix(b"\n").unwrap_or(text),
+            )),
             Channel::Printk => self.printk(text),
             Channel::System => {}
         }
@@ -89,7 +96,10 @@ impl Sink {
     }
 
     fn printk(&mut self, text: &[u8]) {
-        let written = File::options().write(true).open("/dev/kmsg").and_then(|mut log| log.write_all(text));
+        let written = File::options()
+            .write(true)
+            .open("/dev/kmsg")
+            .and_then(|mut log| log.write_all(text));
         if let Err(error) = written {
             self.warn(&format!("printk: /dev/kmsg: {error}"));
         }
@@ -111,7 +121,10 @@ impl Sink {
 
     fn write_out(&self) -> io::Result<()> {
         let stdout = io::stdout();
-        let fd = self.file.as_ref().map_or_else(|| stdout.as_fd(), OwnedFd::as_fd);
+        let fd = self
+            .file
+            .as_ref()
+            .map_or_else(|| stdout.as_fd(), OwnedFd::as_fd);
         write_all(fd, &self.buffer)
     }
 
@@ -132,7 +145,11 @@ fn write_all(fd: BorrowedFd<'_>, mut text: &[u8]) -> io::Result<()> {
             Ok(count) => text = &text[count..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+                let mut poll = libc::pollfd {
+                    fd: fd.as_raw_fd(),
+                    events: libc::POLLOUT,
+                    revents: 0,
+                };
                 // SAFETY: one valid pollfd.
                 unsafe { libc::poll(&raw mut poll, 1, 1000) };
             }
@@ -157,7 +174,9 @@ mod tests {
         sink.print(&vec![b'x'; FULL_BYTES]);
         sink.flush();
         let mut text = Vec::new();
-        File::open(&path).and_then(|mut f| f.read_to_end(&mut text)).expect("readable");
+        File::open(&path)
+            .and_then(|mut f| f.read_to_end(&mut text))
+            .expect("readable");
         std::fs::remove_file(&path).expect("removable");
         assert!(text.starts_with(b"ab\nxx"));
         assert_eq!(text.len(), 3 + FULL_BYTES);
@@ -166,7 +185,15 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_kept_as_an_error() {
-        let mut sink = Sink::new(Some(File::options().write(true).open("/dev/full").expect("/dev/full")), true);
+        let mut sink = Sink::new(
+            Some(
+                File::options()
+                    .write(true)
+                    .open("/dev/full")
+                    .expect("/dev/full"),
+            ),
+            true,
+        );
         sink.print(b"a");
         sink.flush();
         assert!(matches!(sink.error(), Some(SinkError::Failed(_))));

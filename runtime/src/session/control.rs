@@ -56,7 +56,8 @@ impl Control {
 
     /// Goes on to a later state; never back.
     pub fn advance(&self, state: SessionState) {
-        self.word(header::STATE).fetch_max(state as u64, Ordering::AcqRel);
+        self.word(header::STATE)
+            .fetch_max(state as u64, Ordering::AcqRel);
     }
 
     /// Whether the session is about to end.

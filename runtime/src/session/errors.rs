@@ -26,7 +26,9 @@ pub fn message(kind: ErrorKind, arg: i64, text: &[u8]) -> Vec<u8> {
         ErrorKind::NoEntry => b"return probe without its entry".to_vec(),
         ErrorKind::IterationTooBig => b"array too big to iterate over in a kernel handler".to_vec(),
         ErrorKind::NoOverload => b"all functions exhausted".to_vec(),
-        ErrorKind::MatchRange => format!("Attempted to get nonexistent subexpression {arg}").into_bytes(),
+        ErrorKind::MatchRange => {
+            format!("Attempted to get nonexistent subexpression {arg}").into_bytes()
+        }
     }
 }
 
@@ -50,9 +52,19 @@ mod tests {
 
     #[test]
     fn reports_name_the_place() {
-        let site = Site { kind: ErrorKind::DivisionByZero, near: "operator '/'".into(), position: "a.stp:1:2".into() };
-        assert_eq!(report(Some(&site), 0, b""), "ERROR: division by 0 near operator '/' at a.stp:1:2");
-        let site = Site { kind: ErrorKind::Script, ..site };
+        let site = Site {
+            kind: ErrorKind::DivisionByZero,
+            near: "operator '/'".into(),
+            position: "a.stp:1:2".into(),
+        };
+        assert_eq!(
+            report(Some(&site), 0, b""),
+            "ERROR: division by 0 near operator '/' at a.stp:1:2"
+        );
+        let site = Site {
+            kind: ErrorKind::Script,
+            ..site
+        };
         assert_eq!(report(Some(&site), 0, b"boom"), "ERROR: boom");
     }
 }

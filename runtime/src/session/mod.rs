@@ -39,7 +39,11 @@ pub trait Executor {
     fn run(&mut self, handler: HandlerId, point: u32, sink: &mut Sink) -> Result<(), Failure>;
 
     /// Decodes a record of the ring buffer; output goes to the end of `out`.
-    fn decode(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<crate::output::Event, crate::values::BadRecord>;
+    fn decode(
+        &mut self,
+        record: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<crate::output::Event, crate::values::BadRecord>;
 
     /// Shows the globals that were written and never read.
     fn show_globals(&mut self, sink: &mut Sink);
@@ -167,7 +171,10 @@ impl Session<'_> {
             shortfalls = attached.shortfalls();
         }
         let drain_until = Instant::now() + LAST_DRAIN;
-        while self.drain(queue, BATCH) > 0 && self.sink.error().is_none() && Instant::now() < drain_until {}
+        while self.drain(queue, BATCH) > 0
+            && self.sink.error().is_none()
+            && Instant::now() < drain_until
+        {}
         let mut failed = self.control.state() == SessionState::Error;
         if !failed {
             failed = !self.run_last(|attach| match attach {
@@ -205,7 +212,9 @@ impl Session<'_> {
         for (_, handler, point) in last {
             let errors = self.control.load(header::ERRORS);
             self.run_handler(handler, point);
-            if self.control.load(header::ERRORS) != errors && self.control.state() == SessionState::Error {
+            if self.control.load(header::ERRORS) != errors
+                && self.control.state() == SessionState::Error
+            {
                 return false;
             }
         }
@@ -230,14 +239,18 @@ impl Session<'_> {
     fn timers(&mut self) -> Vec<Timer> {
         let mut timers = Vec::new();
         let points = self.user_points(|attach| match attach {
-            Attach::Timer { period_ns, randomize_ns } => Some((*period_ns, *randomize_ns)),
+            Attach::Timer {
+                period_ns,
+                randomize_ns,
+            } => Some((*period_ns, *randomize_ns)),
             _ => None,
         });
         for ((period, randomize), handler, point) in points {
             match Timer::start(handler, point, period, randomize) {
                 Ok(timer) => timers.push(timer),
                 Err(error) => {
-                    self.sink.message(&format!("ERROR: cannot start a timer: {error}"));
+                    self.sink
+                        .message(&format!("ERROR: cannot start a timer: {error}"));
                     self.control.advance(SessionState::Error);
                 }
             }
@@ -261,7 +274,9 @@ impl Session<'_> {
     }
 
     fn drain(&mut self, queue: &mut Queue, most: usize) -> usize {
-        let Some(ring) = self.ring.as_mut() else { return 0 };
+        let Some(ring) = self.ring.as_mut() else {
+            return 0;
+        };
         let show_errors = !self.options.suppress_errors;
         let mut records = Records {
             meta: self.meta,
@@ -273,8 +288,14 @@ impl Session<'_> {
     }
 
     fn wait_time(&self, deadline: Option<Instant>) -> Duration {
-        let longest = if self.ring.is_some() || self.attached.is_some() { LONGEST_WAIT } else { Duration::from_secs(3600) };
-        deadline.map_or(longest, |d| d.saturating_duration_since(Instant::now()).min(longest))
+        let longest = if self.ring.is_some() || self.attached.is_some() {
+            LONGEST_WAIT
+        } else {
+            Duration::from_secs(3600)
+        };
+        deadline.map_or(longest, |d| {
+            d.saturating_duration_since(Instant::now()).min(longest)
+        })
     }
 
     fn descriptors(&self, signals: &Signals, timers: &[Timer]) -> Vec<RawFd> {
@@ -286,23 +307,29 @@ impl Session<'_> {
     }
 
     fn target_has_ended(&self) -> bool {
-        self.target.as_ref().is_some_and(|target| is_readable(target.as_fd().as_raw_fd()))
+        self.target
+            .as_ref()
+            .is_some_and(|target| is_readable(target.as_fd().as_raw_fd()))
     }
 
     /// How `-c`'s command ended, as SystemTap says it; its failure is ours.
     fn report_target(&mut self) -> u8 {
-        let Some(target) = self.target.as_mut() else { return 0 };
+        let Some(target) = self.target.as_mut() else {
+            return 0;
+        };
         match target.ended() {
             Some(Ended::Exited(0)) | None => {
                 target.dismiss();
                 0
             }
             Some(Ended::Exited(status)) => {
-                self.sink.warn(&format!("Child process exited with status {status}"));
+                self.sink
+                    .warn(&format!("Child process exited with status {status}"));
                 1
             }
             Some(Ended::Signalled(signal)) => {
-                self.sink.warn(&format!("Child process exited with signal {signal}"));
+                self.sink
+                    .warn(&format!("Child process exited with signal {signal}"));
                 1
             }
         }
@@ -313,25 +340,37 @@ impl Session<'_> {
         let errors = self.control.load(header::ERRORS);
         let skipped = self.control.load(header::SKIPPED);
         if errors + skipped > 0 {
-            self.sink.warn(&format!("Number of errors: {errors}, skipped probes: {skipped}"));
+            self.sink.warn(&format!(
+                "Number of errors: {errors}, skipped probes: {skipped}"
+            ));
         }
         for program in &self.meta.programs {
             let lost = self.counter(ProgramCounter::Lost, program.counters);
             let missed = self.counter(ProgramCounter::Missed, program.counters);
-            let name = self.meta.module.handlers.get(program.handler).map_or("?", |h| h.name.as_str());
+            let name = self
+                .meta
+                .module
+                .handlers
+                .get(program.handler)
+                .map_or("?", |h| h.name.as_str());
             if lost > 0 {
                 let remedy = "the output buffer was full; enlarge it with -s MIB";
-                self.sink.warn(&format!("{lost} printed events lost by {name}: {remedy}"));
+                self.sink
+                    .warn(&format!("{lost} printed events lost by {name}: {remedy}"));
             }
             if missed > 0 {
-                self.sink.warn(&format!("{missed} returns without their entry in {name}"));
+                self.sink
+                    .warn(&format!("{missed} returns without their entry in {name}"));
             }
         }
         for line in shortfalls {
             self.sink.warn(line);
         }
         if queue.corrupt > 0 {
-            self.sink.warn(&format!("{} corrupt records were left out; this is an error of rtap", queue.corrupt));
+            self.sink.warn(&format!(
+                "{} corrupt records were left out; this is an error of rtap",
+                queue.corrupt
+            ));
         }
     }
 
@@ -345,15 +384,35 @@ impl Session<'_> {
 
 /// Waits until one of the descriptors is readable, a signal comes, or time is up.
 fn poll(fds: &[RawFd], wait: Duration) {
-    let mut polled: Vec<libc::pollfd> =
-        fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
-    let time = libc::timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+    let mut polled: Vec<libc::pollfd> = fds
+        .iter()
+        .map(|&fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    let time = libc::timespec {
+        tv_sec: wait.as_secs() as i64,
+        tv_nsec: i64::from(wait.subsec_nanos()),
+    };
     // SAFETY: `polled` is valid for its length; a null mask leaves signals as they are.
-    unsafe { libc::ppoll(polled.as_mut_ptr(), polled.len() as u64, &raw const time, std::ptr::null()) };
+    unsafe {
+        libc::ppoll(
+            polled.as_mut_ptr(),
+            polled.len() as u64,
+            &raw const time,
+            std::ptr::null(),
+        )
+    };
 }
 
 fn is_readable(fd: RawFd) -> bool {
-    let mut polled = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut polled = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
     // SAFETY: one valid pollfd, no waiting.
     unsafe { libc::poll(&raw mut polled, 1, 0) > 0 }
 }

@@ -26,8 +26,14 @@ pub(super) struct Records<'a> {
 
 impl Queue {
     /// Deals with up to `most` records; returns how many there were.
-    pub(super) fn drain(&mut self, ring: &mut RingReader, to: &mut Records<'_>, most: usize) -> usize {
-        self.commands.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    pub(super) fn drain(
+        &mut self,
+        ring: &mut RingReader,
+        to: &mut Records<'_>,
+        most: usize,
+    ) -> usize {
+        self.commands
+            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         ring.drain(most, |record| self.take(record, to))
     }
 
@@ -38,9 +44,13 @@ impl Queue {
             Ok(Event::Exit) => {}
             Ok(Event::Text(Channel::System, command)) => self.system(&command, to.sink),
             Ok(Event::Text(channel, text)) => to.sink.print_to(channel, &text),
-            Ok(Event::Error { site, arg, message, .. }) => {
+            Ok(Event::Error {
+                site, arg, message, ..
+            }) => {
                 if to.show_errors {
-                    let site = u32::try_from(site).ok().and_then(|s| to.meta.module.sites.get(SiteId::from_u32(s)));
+                    let site = u32::try_from(site)
+                        .ok()
+                        .and_then(|s| to.meta.module.sites.get(SiteId::from_u32(s)));
                     to.sink.message(&errors::report(site, arg, &message));
                 }
             }

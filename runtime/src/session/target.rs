@@ -66,13 +66,21 @@ impl TargetProcess {
             Some(libc::ESRCH | libc::EINVAL) => TargetError::NoProcess(pid),
             _ => TargetError::Watch { pid, error },
         })?;
-        Ok(TargetProcess { pid, pidfd, gate: None, is_child: false })
+        Ok(TargetProcess {
+            pid,
+            pidfd,
+            gate: None,
+            is_child: false,
+        })
     }
 
     /// Starts a command that waits for [`TargetProcess::go`]. Without shell syntax it is
     /// run directly, so that the PID is the program's own.
     pub fn command(command: &str) -> Result<TargetProcess, TargetError> {
-        let start = |error| TargetError::Start { command: command.into(), error };
+        let start = |error| TargetError::Start {
+            command: command.into(),
+            error,
+        };
         let words = words(command);
         let program = words.first().cloned().unwrap_or_default();
         if find_program(&program).is_none() {
@@ -95,7 +103,12 @@ impl TargetProcess {
         }
         let pid = pid as u32;
         let pidfd = pidfd_open(pid).map_err(|error| TargetError::Watch { pid, error })?;
-        Ok(TargetProcess { pid, pidfd, gate: Some(write), is_child: true })
+        Ok(TargetProcess {
+            pid,
+            pidfd,
+            gate: Some(write),
+            is_child: true,
+        })
     }
 
     /// Lets the command begin.
@@ -170,7 +183,8 @@ unsafe fn wait_and_exec(gate: i32, other_end: i32, arguments: &[*const libc::c_c
 /// The words of a command without shell syntax; else a shell that runs it.
 fn words(command: &str) -> Vec<String> {
     const SYNTAX: &[char] = &[
-        '|', '&', ';', '<', '>', '(', ')', '$', '`', '\\', '"', '\'', '*', '?', '[', '#', '~', '=', '%', '!', '{', '\n',
+        '|', '&', ';', '<', '>', '(', ')', '$', '`', '\\', '"', '\'', '*', '?', '[', '#', '~', '=',
+        '%', '!', '{', '\n',
     ];
     if command.contains(SYNTAX) {
         vec!["/bin/sh".into(), "-c".into(), command.into()]
@@ -189,7 +203,9 @@ fn find_program(name: &str) -> Option<()> {
         return is_program(std::path::Path::new(name)).then_some(());
     }
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
-    std::env::split_paths(&path).any(|dir| is_program(&dir.join(name))).then_some(())
+    std::env::split_paths(&path)
+        .any(|dir| is_program(&dir.join(name)))
+        .then_some(())
 }
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -249,7 +265,13 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_named() {
-        assert!(matches!(TargetProcess::command("no-such-program-1 x"), Err(TargetError::NoProgram { .. })));
-        assert!(matches!(TargetProcess::existing(u32::MAX / 4), Err(TargetError::NoProcess(_))));
+        assert!(matches!(
+            TargetProcess::command("no-such-program-1 x"),
+            Err(TargetError::NoProgram { .. })
+        ));
+        assert!(matches!(
+            TargetProcess::existing(u32::MAX / 4),
+            Err(TargetError::NoProcess(_))
+        ));
     }
 }

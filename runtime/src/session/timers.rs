@@ -23,9 +23,19 @@ pub struct Timer {
 
 impl Timer {
     /// Creates a timer that first expires one period from now.
-    pub fn start(handler: HandlerId, point: u32, period_ns: u64, randomize_ns: u64) -> io::Result<Timer> {
+    pub fn start(
+        handler: HandlerId,
+        point: u32,
+        period_ns: u64,
+        randomize_ns: u64,
+    ) -> io::Result<Timer> {
         // SAFETY: no addresses are passed.
-        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
+        let fd = unsafe {
+            libc::timerfd_create(
+                libc::CLOCK_MONOTONIC,
+                libc::TFD_CLOEXEC | libc::TFD_NONBLOCK,
+            )
+        };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -34,7 +44,15 @@ impl Timer {
         let now = now_ns();
         let period_ns = period_ns.max(1);
         let random = now ^ u64::from(point) << 32 | 1;
-        let mut timer = Timer { fd, handler, point, period_ns, randomize_ns, due_ns: now, random };
+        let mut timer = Timer {
+            fd,
+            handler,
+            point,
+            period_ns,
+            randomize_ns,
+            due_ns: now,
+            random,
+        };
         if randomize_ns == 0 {
             timer.set(now + period_ns, period_ns)?;
         } else {
@@ -67,12 +85,18 @@ impl Timer {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         let span = self.randomize_ns.saturating_mul(2).saturating_add(1);
-        let at = self.due_ns.saturating_add(self.random % span).saturating_sub(self.randomize_ns);
+        let at = self
+            .due_ns
+            .saturating_add(self.random % span)
+            .saturating_sub(self.randomize_ns);
         self.set(at.max(now_ns() + 1), 0)
     }
 
     fn set(&self, at_ns: u64, interval_ns: u64) -> io::Result<()> {
-        let spec = libc::itimerspec { it_interval: timespec(interval_ns), it_value: timespec(at_ns) };
+        let spec = libc::itimerspec {
+            it_interval: timespec(interval_ns),
+            it_value: timespec(at_ns),
+        };
         // SAFETY: a valid itimerspec; the old value is not asked for.
         let set = unsafe {
             libc::timerfd_settime(
@@ -82,7 +106,11 @@ impl Timer {
                 std::ptr::null_mut(),
             )
         };
-        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if set < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -93,7 +121,10 @@ impl AsFd for Timer {
 }
 
 fn timespec(ns: u64) -> libc::timespec {
-    libc::timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 }
+    libc::timespec {
+        tv_sec: (ns / 1_000_000_000) as i64,
+        tv_nsec: (ns % 1_000_000_000) as i64,
+    }
 }
 
 /// CLOCK_MONOTONIC, nanoseconds.
@@ -125,7 +156,8 @@ mod tests {
 
     #[test]
     fn randomized_timers_keep_their_average() {
-        let mut timer = Timer::start(HandlerId::from_u32(0), 0, 1_000_000, 500_000).expect("a timer");
+        let mut timer =
+            Timer::start(HandlerId::from_u32(0), 0, 1_000_000, 500_000).expect("a timer");
         let first = timer.due_ns;
         for _ in 0..100 {
             timer.arm_randomized().expect("arms");
