@@ -2,7 +2,7 @@
 
 use super::{Builtin, Call};
 use crate::hir::Ty::{Str, Void};
-use crate::lir::{Channel, Conv, ConvKind, ConvSize, ErrorKind, Format, Op, Piece, Value};
+use crate::lir::{Channel, Conv, ConvKind, ErrorKind, Format, Op, Piece, Value};
 use crate::lower::{Lower, Lowered};
 
 /// A row that sends its argument to a channel.
@@ -53,14 +53,8 @@ pub(super) const ROWS: &[Builtin] = &[
 ];
 
 fn send(l: &mut Lower<'_>, call: &Call<'_>, channel: Channel) -> Lowered<Option<Value>> {
-    let text = Conv {
-        flag: None,
-        width: ConvSize::None,
-        precision: ConvSize::None,
-        kind: ConvKind::Str,
-    };
     let format = l.format(Format {
-        pieces: vec![Piece::Conv(text)],
+        pieces: vec![Piece::Conv(Conv::plain(ConvKind::Str))],
         channel,
     });
     l.effect(Op::Emit(format, call.args.to_vec()), call.span);

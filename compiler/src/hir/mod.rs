@@ -14,6 +14,7 @@
 
 mod expr;
 mod stmt;
+pub mod visit;
 
 pub use expr::*;
 pub use stmt::*;

@@ -7,8 +7,8 @@
 //! made in it wait for their arguments. Parameters that turn out to be superfluous are left to
 //! the `copy_propagation` pass.
 //!
-//! Invariants: a terminated block gets no more instructions; each block has to be
-//! sealed before `finish`; a variable that is read before it was written is 0 or "".
+//! Invariants: a terminated block gets no more instructions; a sealed block no more jumps; a
+//! variable that is read before it was written is 0 or "".
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -91,6 +91,11 @@ impl Builder {
     /// The parameters of the function.
     pub fn params(&self) -> &[Value] {
         &self.func.blocks[self.func.entry()].params
+    }
+
+    /// The parameters of a block, those that it was made with first.
+    pub fn block_params(&self, block: Block) -> &[Value] {
+        &self.func.blocks[block].params
     }
 
     /// A new, empty block that is not yet sealed.
@@ -334,17 +339,15 @@ impl Builder {
 
     /// The finished function; blocks that nothing reaches are left out.
     pub fn finish(mut self) -> Function {
+        // Where a fault cut lowering short, blocks are still open.
+        for block in self.func.blocks.keys() {
+            if !self.blocks[block].sealed {
+                self.seal(block);
+            }
+        }
         let entry = self.func.entry();
         self.initial.append(&mut self.func.blocks[entry].insts);
         self.func.blocks[entry].insts = self.initial;
-        debug_assert!(
-            self.func
-                .blocks
-                .keys()
-                .all(|block| self.blocks[block].sealed),
-            "{}: a block is not sealed",
-            self.func.name
-        );
         remove_unreachable(&mut self.func);
         self.func
     }

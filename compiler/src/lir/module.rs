@@ -240,6 +240,18 @@ pub struct Conv {
     pub kind: ConvKind,
 }
 
+impl Conv {
+    /// A conversion without flag, width and precision.
+    pub const fn plain(kind: ConvKind) -> Self {
+        Conv {
+            flag: None,
+            width: ConvSize::None,
+            precision: ConvSize::None,
+            kind,
+        }
+    }
+}
+
 /// A conversion's flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ConvFlag {

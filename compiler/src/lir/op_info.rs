@@ -1,6 +1,6 @@
 //! What is known of each operation: failure, purity, where it can run, operands, result.
 
-use super::{Env, Op, Place, ResultKind, SiteId, StatField, Value};
+use super::{Env, Global, Op, Place, ResultKind, SiteId, StatField, Value};
 
 /// One list of every operation's operands for reading and for changing them.
 macro_rules! visit_operands {
@@ -181,6 +181,46 @@ impl Op {
                     | Op::ArrayHas(..)
                     | Op::ArrayHasSlice(..)
             )
+    }
+
+    /// The global that the operation reads or updates.
+    pub fn global(&self) -> Option<Global> {
+        match self {
+            Op::GlobalGet(global)
+            | Op::GlobalSet(global, _)
+            | Op::GlobalAdd(global, _)
+            | Op::GlobalFetchAdd(global, _)
+            | Op::ArrayGet(global, _)
+            | Op::ArrayHas(global, _)
+            | Op::ArraySet(global, ..)
+            | Op::ArrayAdd(global, ..)
+            | Op::ArrayFetchAdd(global, ..)
+            | Op::ArrayDel(global, _)
+            | Op::Clear(global, _)
+            | Op::ArrayHasSlice(global, _)
+            | Op::StatPush(global, ..)
+            | Op::StatGet(global, ..)
+            | Op::StatBucket(global, ..)
+            | Op::EmitHist(global, ..)
+            | Op::IterBegin { array: global, .. } => Some(*global),
+            _ => None,
+        }
+    }
+
+    /// Whether the operation changes its global.
+    pub fn updates_global(&self) -> bool {
+        matches!(
+            self,
+            Op::GlobalSet(..)
+                | Op::GlobalAdd(..)
+                | Op::GlobalFetchAdd(..)
+                | Op::ArraySet(..)
+                | Op::ArrayAdd(..)
+                | Op::ArrayFetchAdd(..)
+                | Op::ArrayDel(..)
+                | Op::Clear(..)
+                | Op::StatPush(..)
+        )
     }
 
     /// Where the operation can run.

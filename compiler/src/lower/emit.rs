@@ -18,13 +18,11 @@ impl Lower<'_> {
         {
             return self.builder.try_op(op, ty, catch, span);
         }
-        match ty {
-            Some(ty) => Some(self.builder.value(op, ty, span)),
-            None => {
-                self.builder.effect(op, span);
-                None
-            }
+        if let Some(ty) = ty {
+            return Some(self.builder.value(op, ty, span));
         }
+        self.builder.effect(op, span);
+        None
     }
 
     /// Appends an operation whose result is an integer.

@@ -3,37 +3,80 @@
 //! [`lower`] takes a checked program and makes a module: globals, functions, handlers. What the
 //! tree says implicitly becomes explicit here: control flow (short-circuits, loops,
 //! `try`), the order of evaluation, error sites, the ends of iterations, the widths that
-//! strings are stored with.
+//! strings are stored with. Nothing is optimised, `passes` does that.
 //!
 //! Files: `tables` (constants, formats, sites, each once), `needs` (what functions need of
-//! those who call them), `function` and `probe` (bodies), `stmt`, `foreach`, `expr`, `assign`,
-//! `print` (what bodies are made of), `emit` (appending operations), `near` (what messages
-//! name).
+//! those who call them), `globals`, `function` and `probe` (bodies), `stmt`, `foreach`, `expr`,
+//! `assign`, `print` (what bodies are made of), `emit` (appending operations), `near` (what
+//! messages name).
 //!
 //! A function is lowered once for each [`Spec`] that it is needed in; most are needed in one.
+//! Order of evaluation: keys, then right side, then the old value of what is assigned.
 
+mod assign;
 mod emit;
+mod expr;
+mod foreach;
+mod function;
+mod globals;
 mod near;
+mod needs;
+mod print;
+mod probe;
+mod stmt;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use rtap_grammar::source::{Files, Span};
 
-use crate::hir::Program;
-use crate::lir::builder::Builder;
-use crate::lir::{Block, Context, Exec, StrId, Value};
+use crate::hir::{self, Local, Program};
+use crate::lir::builder::{Builder, Variable};
+use crate::lir::cfg::call_groups;
+use crate::lir::{Block, Context, Exec, Func, Module, Op, StrId, Terminator, Ty, Value};
+use needs::Needs;
 use tables::Tables;
+
+/// Lowers a program. The module is sound only if there are no faults.
+pub fn lower(program: &Program, files: &Files) -> (Module, Vec<Fault>) {
+    let mut tables = Tables::new();
+    tables.module.core = program.core.clone();
+    tables.module.limits = program.limits.clone();
+    globals::lower(program, &mut tables);
+    let needs = Needs::new(program);
+    for (i, probe) in program.probes.iter().enumerate() {
+        probe::lower(program, files, &needs, &mut tables, i, probe);
+    }
+    while let Some((id, spec, func)) = tables.queue.pop() {
+        function::lower(program, files, &needs, &mut tables, (id, spec, func));
+    }
+    let (mut module, faults) = tables.finish();
+    order_functions(&mut module);
+    globals::mark_shared(&mut module);
+    (module, faults)
+}
 
 /// The state of lowering one body.
 pub struct Lower<'a> {
     program: &'a Program,
     files: &'a Files,
+    needs: &'a Needs,
     tables: &'a mut Tables,
     builder: Builder,
     spec: Spec,
+    /// The variables of the body's locals.
+    locals: SecondaryMap<Local, Option<Variable>>,
     /// What surrounds the current statement, innermost last.
     scopes: Vec<Scope>,
+    /// What `next` and `return` do.
+    leave: Leave,
+    /// The point that fired.
+    point: Point,
+    /// The selector's value, in a handler that has one.
+    selected: Option<Value>,
     /// Numbers of constant values, for builtins that want constants.
     constants: HashMap<Value, i64>,
     /// The same for strings.
@@ -62,6 +105,31 @@ enum Scope {
     },
 }
 
+/// How a body is left.
+#[derive(Clone, Copy)]
+enum Leave {
+    /// A handler: `next` ends it.
+    Handler,
+    /// One overload of a function: `next` goes to the following one, if any.
+    Function {
+        ret: Option<Ty>,
+        next: Option<Block>,
+    },
+}
+
+/// How the program-wide number of the point that fired is had.
+#[derive(Clone, Copy)]
+enum Point {
+    /// Nothing in this body asks for it.
+    Unused,
+    /// There is only this one.
+    Known(i64),
+    /// The executor says which of the handler's points; they are numbered from here.
+    Env(i64),
+    /// It was passed, or found by the selector.
+    Variable(Variable),
+}
+
 /// Why something cannot be lowered; becomes a diagnostic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -73,3 +141,49 @@ pub struct Fault {
 
 /// Result of lowering a part.
 pub type Lowered<T> = Result<T, Fault>;
+
+/// The LIR type of values of an HIR type with this width and lateness. Statistics and
+/// missing values have none; those that a diagnostic is about count as numbers.
+fn lir_ty(ty: hir::Ty, (cap, late): (u32, bool)) -> Option<Ty> {
+    match ty {
+        hir::Ty::Str => Some(Ty::Str { cap, late }),
+        hir::Ty::Long | hir::Ty::Unknown | hir::Ty::Error => Some(Ty::I64),
+        hir::Ty::Stat | hir::Ty::Void => None,
+    }
+}
+
+/// Puts callees before their callers.
+fn order_functions(module: &mut Module) {
+    let order = call_groups(module).concat();
+    let mut number = SecondaryMap::with_default(Func::from_u32(0));
+    for (i, func) in order.iter().enumerate() {
+        number[*func] = Func::from_u32(i as u32);
+    }
+    let mut functions: SecondaryMap<Func, Option<_>> = SecondaryMap::new();
+    for (id, func) in std::mem::take(&mut module.functions) {
+        functions[id] = Some(func);
+    }
+    module.functions = PrimaryMap::with_capacity(order.len());
+    for func in &order {
+        module.functions.extend(functions[*func].take());
+    }
+    let renumber = |op: &mut Op| {
+        if let Op::Call(callee, _) = op {
+            *callee = number[*callee];
+        }
+    };
+    for func in module.functions.values_mut() {
+        for block in func.blocks.values_mut() {
+            block
+                .insts
+                .iter_mut()
+                .for_each(|inst| renumber(&mut inst.op));
+            if let Terminator::Try { op, .. } = &mut block.term {
+                renumber(op);
+            }
+        }
+    }
+    for handler in module.handlers.values_mut() {
+        handler.func = number[handler.func];
+    }
+}

@@ -4,8 +4,13 @@ use std::collections::HashMap;
 
 use bstr::{BStr, BString};
 
+use super::{Fault, Spec};
+use crate::hir::FuncId;
 use crate::lir::builder::Empty;
-use crate::lir::{Channel, Format, FormatId, Module, RegexId, Site, SiteId, StrId};
+use crate::lir::{
+    Channel, ElementKind, Format, FormatId, Func, Global, GlobalKind, Module, RegexId, Site,
+    SiteId, StrId, Ty,
+};
 
 /// Tables that functions refer to.
 pub(super) struct Tables {
@@ -16,6 +21,12 @@ pub(super) struct Tables {
     regexes: HashMap<BString, RegexId>,
     /// What undefined variables start with.
     pub(super) empty: Empty,
+    /// The functions asked for so far.
+    pub(super) functions: HashMap<(FuncId, Spec), Func>,
+    /// Those of them whose bodies are still to be lowered.
+    pub(super) queue: Vec<(FuncId, Spec, Func)>,
+    /// What could not be lowered.
+    pub(super) faults: Vec<Fault>,
 }
 
 impl Tables {
@@ -37,6 +48,38 @@ impl Tables {
             sites: HashMap::new(),
             regexes: HashMap::new(),
             empty,
+            functions: HashMap::new(),
+            queue: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// The module, and what could not be lowered, each fault once.
+    pub(super) fn finish(self) -> (Module, Vec<Fault>) {
+        let mut faults = self.faults;
+        faults.sort_by_key(|fault| fault.span);
+        faults.dedup();
+        (self.module, faults)
+    }
+
+    /// The types of an array's keys; none for a scalar.
+    pub(super) fn key_types(&self, array: Global) -> Vec<Ty> {
+        match &self.module.globals[array].kind {
+            GlobalKind::Array { keys, .. } => keys.clone(),
+            GlobalKind::Scalar { .. } | GlobalKind::Stat(_) => Vec::new(),
+        }
+    }
+
+    /// The type of a scalar or of an array's elements; statistics have none and count as
+    /// numbers.
+    pub(super) fn value_type(&self, global: Global) -> Ty {
+        match &self.module.globals[global].kind {
+            GlobalKind::Scalar { ty, .. } => *ty,
+            GlobalKind::Array {
+                value: ElementKind::Plain(ty),
+                ..
+            } => *ty,
+            GlobalKind::Stat(_) | GlobalKind::Array { .. } => Ty::I64,
         }
     }
 
