@@ -186,7 +186,7 @@ fn late_strings_are_carried_raw() {
     expect(
         &module,
         "probe_1",
-        r"
+        r#"
         block0:
             v0: i64 = iconst 0
             jump block1()
@@ -196,7 +196,7 @@ fn late_strings_are_carried_raw() {
             v1: str<15> = user "ctime"(v0) !site0
             emit fmt2(v1)
             return
-        ",
+        "#,
     );
 
     let mut s = Script::new();
