@@ -4,11 +4,17 @@
 //! the kernel), `probes` (probe kinds), `resolve`, `infer` (tree to typed `hir`), `lower`,
 //! `passes` (`lir`), `bpf` (code generation), `image` (what the runtime is handed).
 
+pub mod access;
 pub mod bpf;
 pub mod btf;
 pub mod builtins;
 pub mod hir;
 pub mod image;
+pub mod infer;
 pub mod lir;
 pub mod lower;
+pub mod pipeline;
+pub mod probes;
+pub mod resolve;
+pub mod session;
 pub mod target;

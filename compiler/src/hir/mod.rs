@@ -14,6 +14,7 @@
 
 mod expr;
 mod stmt;
+pub mod text;
 pub mod visit;
 
 pub use expr::*;
@@ -67,6 +68,17 @@ pub struct Program {
     pub core: PrimaryMap<CoreId, lir::Core>,
     /// `-D` limits.
     pub limits: Limits,
+    /// Code of tapsets, and the place in the script that brought it in: mistakes that show in
+    /// the first are the second's.
+    pub blame: Vec<(Span, Span)>,
+}
+
+impl Program {
+    /// The place in the script that brought in the tapset code at `span`.
+    pub fn blame_of(&self, span: Span) -> Option<Span> {
+        let covers = |code: &Span| code.to(span) == *code && code.file == span.file;
+        self.blame.iter().find(|(code, _)| covers(code)).map(|(_, user)| *user)
+    }
 }
 
 /// A global.

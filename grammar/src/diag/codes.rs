@@ -86,14 +86,50 @@ codes! {
     EMBEDDED_NEEDS_GURU "E0216" "embedded code without guru mode";
     TOO_MANY_ERRORS "E0217" "too many syntax errors";
     // E03xx names and tapsets (rtap-compiler)
+    UNKNOWN_FUNCTION "E0301" "call of a function that does not exist";
+    WRONG_ARITY "E0302" "call with another number of arguments than the function takes";
+    DEFINED_TWICE "E0303" "name defined twice";
+    KEYS_DIFFER "E0304" "array used with different numbers of keys";
+    UNKNOWN_ARRAY "E0305" "array that is not declared";
+    MISPLACED "E0306" "statement or operator out of place";
+    UNCHANGEABLE "E0307" "assignment to something that cannot be assigned";
+    PRIVILEGED "E0308" "construct for guru mode or tapsets only";
+    BAD_FORMAT "E0309" "print format that makes no sense";
+    NOT_A_STATISTIC "E0310" "statistics operator on something that is no statistic";
+    RECURSIVE_ALIAS "E0311" "alias that is defined by itself";
+    BAD_HISTOGRAM "E0312" "histogram with impossible bounds";
+    NOT_SUPPORTED "E0313" "construct that rtap does not know yet";
+    BAD_REGEX "E0314" "regular expression that makes no sense";
     // E04xx types (rtap-compiler)
+    TYPE_CONFLICT "E0401" "uses of one thing with different types";
+    TYPE_UNRESOLVED "E0402" "variable whose type nothing tells";
+    NO_VALUE "E0403" "value of something that has none";
+    FORMAT_TYPE "E0404" "conversion that does not suit its argument";
     // E05xx probe points (rtap-compiler)
+    UNKNOWN_POINT "E0501" "probe point that does not exist";
+    NO_KERNEL_FUNCTION "E0502" "kernel function that does not exist or cannot be probed";
+    NO_TRACEPOINT "E0503" "tracepoint that does not exist";
+    BAD_POINT "E0504" "probe point with a wrong or missing argument";
+    POINT_UNAVAILABLE "E0505" "probe point that this kernel cannot do";
+    NO_SYMBOL "E0506" "function that a program does not have";
+    NO_PROGRAM "E0507" "program that does not exist";
+    NO_SYSCALL "E0508" "system call that does not exist";
+    NO_PROBES "E0509" "script without a probe";
     // E06xx context variables (rtap-compiler)
+    NO_CONTEXT "E0601" "context variable where the probe point has none";
+    UNKNOWN_CONTEXT_VAR "E0602" "context variable that the probe point does not have";
+    UNKNOWN_MEMBER "E0603" "member that a structure does not have";
+    NOT_A_STRUCT "E0604" "member of something that has none";
+    UNKNOWN_TYPE "E0605" "type that the kernel does not have";
+    NOT_A_VALUE "E0606" "structure or array where a value is needed";
+    CONTEXT_ASSIGNED "E0607" "assignment to a context variable";
+    NO_TYPES "E0608" "types of the kernel that are not known";
     // E07xx kernel and feature limits (rtap-compiler, rtap)
     // E08xx target binaries (rtap)
     // E09xx command line and host (rtap)
     // Wxxxx warnings
     MACRO_HIDES_OPERATOR "W0101" "macro named like an operator";
+    NEVER_ASSIGNED "W0301" "variable that is read but never assigned";
 }
 
 #[cfg(test)]

@@ -1,0 +1,284 @@
+//! `$a->b->c[2]`, `@cast(e, "type")->f`, `&$a->b`, `$x$`, `$$vars`: C data of the traced
+//! kernel as HIR.
+//!
+//! Types come from BTF. Every field's offset is a relocatable fact (`hir::ExprKind::Core`),
+//! so that an image runs on kernels that lay the structure out differently. SystemTap's
+//! values: integers, enumerations and pointers are numbers; arrays are their address;
+//! arrays of characters are their text where a string is wanted and their address where a
+//! number is.
+
+mod path;
+mod pretty;
+mod types;
+
+pub(crate) use path::add;
+
+use std::rc::Rc;
+
+use rtap_grammar::ast::{self, AtOp, ExprKind as Ast};
+use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
+use rtap_grammar::source::Span;
+
+use crate::btf::TypeId;
+use crate::hir::{Expr, ExprKind, Place, Ty};
+use crate::probes::Typed;
+use crate::resolve::{Cx, error, int};
+
+/// The C type of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CType {
+    /// None is known: a 64-bit number.
+    Long,
+    /// A value of this BTF type.
+    Value(BtfType),
+    /// The value is the address of an object of this BTF type (`@cast`).
+    Object(BtfType),
+}
+
+/// A type in the kernel's BTF or a module's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BtfType {
+    /// The module; `None` for vmlinux.
+    pub module: Option<Rc<str>>,
+    /// The type.
+    pub id: TypeId,
+}
+
+/// A step of a path as written.
+enum Step<'e> {
+    Field(&'e ast::Ident),
+    Index(&'e ast::Expr),
+}
+
+impl Cx<'_> {
+    /// A context variable, cast, member, element, address or pretty print.
+    pub(crate) fn access(&mut self, expr: &ast::Expr) -> Expr {
+        match &expr.kind {
+            Ast::AddressOf(inner) => self.address_of(inner, expr.span),
+            Ast::Pretty { base, deep } => self.pretty(base, *deep, expr.span),
+            Ast::ContextVar(name) if name.as_str().starts_with("$$") => {
+                self.vars_text(name, false, expr.span)
+            }
+            _ => {
+                let Some((base, steps)) = self.base_and_steps(expr) else { return error(expr.span) };
+                // A variable that is an object in memory is read; a cast alone is its address.
+                let in_memory = matches!((&expr.kind, &base.ty), (Ast::ContextVar(_), CType::Object(_)));
+                if steps.is_empty() && !in_memory {
+                    self.plain_value(base)
+                } else {
+                    self.load(base, &steps, expr.span)
+                }
+            }
+        }
+    }
+
+    /// `base->member` for a probe kind: its value, an address for what is no number.
+    pub(crate) fn member_of(&mut self, base: Typed, member: &str, span: Span) -> Option<Typed> {
+        let name = ast::Ident::new(member, span);
+        let located = self.locate(base, &[Step::Field(&name)], span)?;
+        Some(self.typed_place(located, span))
+    }
+
+    /// What a path starts from, and its steps in order.
+    fn base_and_steps<'e>(&mut self, expr: &'e ast::Expr) -> Option<(Typed, Vec<Step<'e>>)> {
+        let mut steps = Vec::new();
+        let mut at = expr;
+        loop {
+            match &at.kind {
+                Ast::Member { base, field } => {
+                    steps.push(Step::Field(field));
+                    at = base;
+                }
+                Ast::Subscript { base, index } => {
+                    steps.push(Step::Index(index));
+                    at = base;
+                }
+                _ => break,
+            }
+        }
+        steps.reverse();
+        Some((self.base(at, !steps.is_empty())?, steps))
+    }
+
+    /// The start of a path.
+    fn base(&mut self, expr: &ast::Expr, stepped: bool) -> Option<Typed> {
+        match &expr.kind {
+            Ast::ContextVar(name) => self.context_var(name),
+            Ast::At { op: AtOp::Cast, args } => self.cast(args, expr.span),
+            Ast::At { op: AtOp::Var, .. } => {
+                self.fail(
+                    codes::NOT_SUPPORTED,
+                    "rtap does not know @var yet",
+                    expr.span,
+                    "BTF has no addresses of variables",
+                );
+                None
+            }
+            Ast::At { op: AtOp::Entry, args } if stepped => {
+                let [inner] = &args[..] else { return None };
+                let typed = self.base(inner, true)?;
+                if !self.scope.vars.as_ref().is_some_and(|vars| vars.is_return()) {
+                    self.entry(args, expr.span);
+                    return None;
+                }
+                Some(typed)
+            }
+            _ => {
+                let value = self.expr(expr);
+                let ty = match &value.kind {
+                    ExprKind::Local(local) => self.scope.c_type(*local),
+                    _ => None,
+                };
+                if matches!(value.kind, ExprKind::Error) {
+                    return None;
+                }
+                if ty.is_none() && stepped {
+                    let diag = Diagnostic::error(
+                        codes::NOT_A_STRUCT,
+                        "'->' and '[ ]' need a value whose C type is known",
+                    )
+                    .label(expr.span, "a plain number")
+                    .help("say what it points to: @cast(…, \"struct name\")->member");
+                    self.report(diag);
+                    return None;
+                }
+                Some(Typed { expr: value, ty: ty.unwrap_or(CType::Long) })
+            }
+        }
+    }
+
+    /// `$name`.
+    fn context_var(&mut self, name: &ast::Ident) -> Option<Typed> {
+        let text = name.as_str().trim_start_matches('$');
+        let Some(vars) = self.scope.vars.clone() else {
+            self.report(
+                Diagnostic::error(codes::NO_CONTEXT, format!("'{}' in a function", name.as_str()))
+                    .label(name.span, "functions have no probe point of their own")
+                    .help("pass it to the function as a parameter"),
+            );
+            return None;
+        };
+        if let Some(typed) = vars.get(self, text, name.span) {
+            return Some(typed);
+        }
+        if self.session.options.skip_badvars {
+            return Some(Typed { expr: int(0, name.span), ty: CType::Long });
+        }
+        let known: Vec<String> = vars.list(self).into_iter().map(|var| var.name).collect();
+        let has_return = vars.result(self).is_some();
+        let shown: Vec<String> = known
+            .iter()
+            .map(String::as_str)
+            .chain(has_return.then_some("return"))
+            .map(|name| format!("${name}"))
+            .collect();
+        let diag = if shown.is_empty() {
+            Diagnostic::error(codes::NO_CONTEXT, format!("no context variable '{}' here", name.as_str()))
+                .label(name.span, "this probe point has no context variables")
+        } else {
+            Diagnostic::error(codes::UNKNOWN_CONTEXT_VAR, format!("no context variable '{}' here", name.as_str()))
+                .label(name.span, "the probe point does not have this one")
+                .note(format!("it has {}", shown.join(", ")))
+        };
+        let near = did_you_mean(name.as_str(), shown.iter().map(String::as_str));
+        let remark = vars.remark(self, text);
+        let diag = match remark {
+            Some(remark) => diag.note(remark),
+            None => diag,
+        };
+        self.report(diag.help_if(near));
+        None
+    }
+
+    /// `@cast(value, "type", "module")`.
+    fn cast(&mut self, args: &[ast::Expr], span: Span) -> Option<Typed> {
+        let value = self.expr(args.first()?);
+        let Some(Ast::String(name)) = args.get(1).map(|arg| &arg.kind) else { return None };
+        let module = match args.get(2).map(|arg| &arg.kind) {
+            Some(Ast::String(module)) => Some(module.to_string()),
+            _ => None,
+        };
+        let ty = self.find_type(&name.to_string(), module.as_deref(), span)?;
+        Some(Typed { expr: value, ty })
+    }
+
+    /// A value that is used as it is.
+    fn plain_value(&mut self, base: Typed) -> Expr {
+        let span = base.expr.span;
+        match &base.ty {
+            CType::Value(ty) => match self.value_of(ty, base.expr, span) {
+                Ok(value) => value,
+                Err(()) => error(span),
+            },
+            CType::Long | CType::Object(_) => base.expr,
+        }
+    }
+
+    /// `&path`
+    fn address_of(&mut self, expr: &ast::Expr, span: Span) -> Expr {
+        let Some((base, steps)) = self.base_and_steps(expr) else { return error(span) };
+        if steps.is_empty() {
+            return match base.ty {
+                CType::Object(_) => base.expr,
+                CType::Long | CType::Value(_) => self.fail(
+                    codes::NOT_A_VALUE,
+                    "this has no address",
+                    span,
+                    "it is in a register",
+                ),
+            };
+        }
+        match self.locate(base, &steps, span) {
+            Some(located) if located.place.bits.is_some() => {
+                self.fail(codes::NOT_A_VALUE, "a bit field has no address", span, "a bit field")
+            }
+            Some(located) => Expr { span, ..located.addr },
+            None => error(span),
+        }
+    }
+
+    /// `path = value`: never possible in eBPF for kernel memory.
+    pub(crate) fn access_place(&mut self, target: &ast::Expr) -> Place {
+        let diag = Diagnostic::error(codes::CONTEXT_ASSIGNED, "data of the kernel cannot be assigned")
+            .label(target.span, "this is only readable")
+            .note("the kernel does not let eBPF programs write its memory");
+        self.report(diag);
+        Place::Error
+    }
+
+    /// `@entry(e)`: in return probes parameters are their values at entry already.
+    pub(crate) fn entry(&mut self, args: &[ast::Expr], span: Span) -> Expr {
+        let [value] = args else { return error(span) };
+        if !self.scope.vars.as_ref().is_some_and(|vars| vars.is_return()) {
+            return self.fail(
+                codes::NO_CONTEXT,
+                "@entry outside of a return probe",
+                span,
+                "only '.return' probes have an entry",
+            );
+        }
+        match &value.kind {
+            Ast::ContextVar(name) if name.as_str() != "$return" => self.expr(value),
+            _ => self.fail(
+                codes::NOT_SUPPORTED,
+                "rtap knows @entry of parameters only, yet",
+                span,
+                "not a parameter",
+            ),
+        }
+    }
+
+    /// The value of an enumerator.
+    pub(crate) fn enum_value(&mut self, name: &str, span: Span) -> Expr {
+        let Some(btf) = self.btf(None, span) else { return error(span) };
+        match btf.find_enumerator(name) {
+            Some(value) => Expr::new(ExprKind::Int(value), Ty::Long, span),
+            None => self.fail(
+                codes::UNKNOWN_TYPE,
+                format!("the kernel has no enumerator '{name}'"),
+                span,
+                "not in its BTF (macros never are)",
+            ),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Paths: members and elements, hop by hop.
+
+use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
+use rtap_grammar::source::Span;
+
+use super::{BtfType, CType, Step};
+use crate::btf::{self, Btf, PathError, PlaceKind, resolve_path};
+use crate::hir::{Expr, ExprKind, Ty};
+use crate::lir::{BinOp, Core, CoreKind, Space};
+use crate::probes::Typed;
+use crate::resolve::{Cx, error, int, literal_number};
+
+/// The most members that an error names.
+const MAX_LISTED: usize = 24;
+
+/// Where a path ends.
+pub(super) struct Located {
+    /// Address of the place; of the word that holds it for a bit field.
+    pub(super) addr: Expr,
+    /// What lies there.
+    pub(super) place: btf::Place,
+    /// The last hop, for relocations of bit fields.
+    hop: btf::Hop,
+    module: Option<std::rc::Rc<str>>,
+    btf: Btf,
+}
+
+impl Cx<'_> {
+    /// The value at the end of a path.
+    pub(super) fn load(&mut self, base: Typed, steps: &[Step<'_>], span: Span) -> Expr {
+        match self.locate(base, steps, span) {
+            Some(located) => self.read(located, span),
+            None => error(span),
+        }
+    }
+
+    /// The address and type at the end of a path.
+    pub(super) fn locate(&mut self, base: Typed, steps: &[Step<'_>], span: Span) -> Option<Located> {
+        let (ty, by_address) = match base.ty {
+            CType::Object(ty) => (ty, true),
+            CType::Value(ty) => (ty, false),
+            CType::Long => {
+                let diag = Diagnostic::error(codes::NOT_A_STRUCT, "this is a number without a C type")
+                    .label(span, "has neither members nor elements")
+                    .help("say what it points to: @cast(…, \"struct name\")->member");
+                self.report(diag);
+                return None;
+            }
+        };
+        let BtfType { module, id } = ty;
+        let btf = self.btf(module.as_deref(), span)?;
+        let mut indexes: Vec<Option<Expr>> = Vec::new();
+        let mut wanted = Vec::new();
+        for step in steps {
+            let (step, index) = match step {
+                Step::Field(name) => (btf::Step::Field(name.as_str()), None),
+                Step::Index(e) => match literal_number(e) {
+                    Some(n) => (btf::Step::Index(n), None),
+                    None => (btf::Step::DynamicIndex, Some(self.expr(e))),
+                },
+            };
+            wanted.push(step);
+            indexes.push(index);
+        }
+        let hops = match resolve_path(&btf, id, &wanted) {
+            Ok(hops) => hops,
+            Err(problem) => {
+                self.path_error(problem, steps, span);
+                return None;
+            }
+        };
+        // A value's first hop would load the pointer that we hold already.
+        let skip = usize::from(!by_address);
+        let mut value = base.expr;
+        let mut rest = hops.into_iter().skip(skip).peekable();
+        while let Some(hop) = rest.next() {
+            let addr = self.hop_address(value, &hop, &indexes, module.as_deref(), &btf, span);
+            if rest.peek().is_none() {
+                let place = hop.place.clone();
+                return Some(Located { addr, place, hop, module, btf });
+            }
+            value = Expr::new(
+                ExprKind::Read {
+                    addr: Box::new(addr),
+                    space: Space::Kernel,
+                    size: 8,
+                    signed: false,
+                    bits: None,
+                },
+                Ty::Long,
+                span,
+            );
+        }
+        self.fail(codes::NOT_A_STRUCT, "this has no members", span, "neither a structure nor a pointer to one");
+        None
+    }
+
+    fn hop_address(
+        &mut self,
+        start: Expr,
+        hop: &btf::Hop,
+        indexes: &[Option<Expr>],
+        module: Option<&str>,
+        btf: &Btf,
+        span: Span,
+    ) -> Expr {
+        let mut addr = start;
+        if hop.needs_relocation() {
+            let offset = self.core(CoreKind::FieldByteOffset, hop, hop.offset, module, btf, span);
+            addr = add(addr, offset, span);
+        } else if hop.offset != 0 {
+            addr = add(addr, int(hop.offset, span), span);
+        }
+        for dynamic in &hop.dynamic {
+            let Some(Some(index)) = indexes.get(dynamic.step) else { continue };
+            let stride = Box::new(int(dynamic.stride as i64, span));
+            let scaled = ExprKind::Bin(BinOp::Mul, Box::new(index.clone()), stride);
+            addr = add(addr, Expr::new(scaled, Ty::Long, span), span);
+        }
+        addr
+    }
+
+    /// A relocatable fact about the end of a hop.
+    fn core(
+        &mut self,
+        kind: CoreKind,
+        hop: &btf::Hop,
+        value: i64,
+        module: Option<&str>,
+        btf: &Btf,
+        span: Span,
+    ) -> Expr {
+        let core = Core {
+            kind,
+            type_name: btf.name(hop.root).to_owned(),
+            type_id: hop.root.0,
+            module: module.map(str::to_owned),
+            access: hop.access.clone(),
+            value,
+        };
+        let known = self.program.core.iter().find(|(_, other)| **other == core).map(|(id, _)| id);
+        let id = known.unwrap_or_else(|| self.program.core.push(core));
+        Expr::new(ExprKind::Core(id), Ty::Long, span)
+    }
+
+    /// Reads what lies at the end of a path.
+    pub(super) fn read(&mut self, at: Located, span: Span) -> Expr {
+        let (signed, size) = match at.place.kind {
+            PlaceKind::Integer { signed } | PlaceKind::Enum { signed } => (signed, at.place.size),
+            PlaceKind::Pointer(_) => (false, 8),
+            PlaceKind::Float => (false, at.place.size),
+            PlaceKind::CharArray { len } => {
+                // Text or address, as inference finds out.
+                let kind = ExprKind::ReadStr { addr: Box::new(at.addr), space: Space::Kernel };
+                let mut text = Expr::new(kind, Ty::Unknown, span);
+                text.cap.0 = len;
+                return text;
+            }
+            PlaceKind::Array { .. } => return Expr { span, ..at.addr },
+            PlaceKind::Composite | PlaceKind::Opaque => {
+                let name = at.btf.c_name(at.place.ty);
+                let diag = Diagnostic::error(codes::NOT_A_VALUE, format!("{name} is no number"))
+                    .label(span, "a whole structure")
+                    .note(self.members_note(&at.btf, &at.place))
+                    .help("name a member of it, or take its address with '&'");
+                self.report(diag);
+                return error(span);
+            }
+        };
+        let size = match size {
+            1 | 2 | 4 | 8 => size as u8,
+            _ => {
+                return self.fail(codes::NOT_A_VALUE, format!("a number of {size} bytes"), span, "at most 8 can be read");
+            }
+        };
+        let bits = at.place.bits.map(|(shift, count)| {
+            let (left, right) = (64 - i64::from(shift) - i64::from(count), 64 - i64::from(count));
+            let module = at.module.as_deref();
+            let left = self.core(CoreKind::FieldLshift, &at.hop, left, module, &at.btf, span);
+            let right = self.core(CoreKind::FieldRshift, &at.hop, right, module, &at.btf, span);
+            (Box::new(left), Box::new(right))
+        });
+        let kind = ExprKind::Read { addr: Box::new(at.addr), space: Space::Kernel, size, signed, bits };
+        Expr::new(kind, Ty::Long, span)
+    }
+
+    /// What lies at the end of a path, with its type.
+    pub(super) fn typed_place(&mut self, at: Located, span: Span) -> Typed {
+        let ty = BtfType { module: at.module.clone(), id: at.place.ty };
+        match at.place.kind {
+            PlaceKind::Integer { .. } | PlaceKind::Enum { .. } | PlaceKind::Pointer(_) => {
+                Typed { expr: self.read(at, span), ty: CType::Value(ty) }
+            }
+            _ => Typed { expr: at.addr, ty: CType::Object(ty) },
+        }
+    }
+
+    fn members_note(&self, btf: &Btf, place: &btf::Place) -> String {
+        match btf.member_names(place.ty) {
+            Ok(names) if !names.is_empty() => format!("its members: {}", listed(&names)),
+            _ => "its members are not known".to_owned(),
+        }
+    }
+
+    fn path_error(&mut self, problem: PathError, steps: &[Step<'_>], span: Span) {
+        let place = |step: usize| match steps.get(step) {
+            Some(Step::Field(name)) => name.span,
+            Some(Step::Index(e)) => e.span,
+            None => span,
+        };
+        let diag = match &problem {
+            PathError::NoMember { step, ty, name, members } => {
+                let names: Vec<&str> = members.iter().map(String::as_str).collect();
+                Diagnostic::error(codes::UNKNOWN_MEMBER, format!("{ty} has no member '{name}'"))
+                    .label(place(*step), "not a member")
+                    .note(format!("its members: {}", listed(&names)))
+                    .help_if(did_you_mean(name, names.iter().copied()))
+            }
+            PathError::NotAStruct { step, .. }
+            | PathError::NotIndexable { step, .. }
+            | PathError::OutOfRange { step, .. }
+            | PathError::Incomplete { step, .. } => {
+                Diagnostic::error(codes::NOT_A_STRUCT, problem.to_string()).label(place(*step), "not possible")
+            }
+            PathError::Btf(_) => {
+                Diagnostic::error(codes::NO_TYPES, problem.to_string()).label(span, "the kernel's BTF is damaged")
+            }
+        };
+        self.report(diag);
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_LISTED { format!("{shown}, … ({} in all)", names.len()) } else { shown }
+}
+
+/// The sum of two numbers.
+pub(crate) fn add(a: Expr, b: Expr, span: Span) -> Expr {
+    Expr::new(ExprKind::Bin(BinOp::Add, Box::new(a), Box::new(b)), Ty::Long, span)
+}

@@ -1,0 +1,113 @@
+//! Types by their C names, and what a value of a type is in a script.
+
+use std::rc::Rc;
+
+use rtap_grammar::diag::{Diagnostic, codes};
+use rtap_grammar::source::Span;
+
+use super::{BtfType, CType};
+use crate::btf::{Btf, PlaceKind, place};
+use crate::hir::{Expr, ExprKind, Ty};
+use crate::lir::BinOp;
+use crate::resolve::{Cx, int};
+use crate::target::Unavailable;
+
+impl Cx<'_> {
+    /// BTF of the kernel or a module; reports if there is none.
+    pub(crate) fn btf(&mut self, module: Option<&str>, span: Span) -> Option<Btf> {
+        match btf_of(self.session.target, module) {
+            Ok(btf) => Some(btf),
+            Err(reason) => {
+                let what = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
+                let diag = Diagnostic::error(codes::NO_TYPES, format!("the types of {what} are not known"))
+                    .label(span, "needs them")
+                    .note(reason.to_string())
+                    .help_if(reason.help().map(str::to_owned));
+                self.report(diag);
+                None
+            }
+        }
+    }
+
+    /// The type of a C name in the modules of `@cast`'s third argument (`kernel`, `mod1:mod2`).
+    pub(super) fn find_type(&mut self, name: &str, modules: Option<&str>, span: Span) -> Option<CType> {
+        let bare = name.trim_end_matches(['*', ' ']);
+        let stars = name[bare.len()..].matches('*').count();
+        if stars > 1 || name.is_empty() {
+            self.unknown_type(name, span);
+            return None;
+        }
+        // Headers (`<linux/sched.h>`) and programs name no BTF: their types are sought in the
+        // kernel's.
+        let named = modules.unwrap_or("kernel").split(':').filter(|m| is_module_name(m));
+        let mut places: Vec<Option<Rc<str>>> =
+            named.map(|m| if m == "kernel" { None } else { Some(Rc::from(m)) }).collect();
+        if !places.contains(&None) {
+            places.push(None);
+        }
+        for module in places {
+            let btf = match &module {
+                None => self.btf(None, span)?,
+                Some(name) => match btf_of(self.session.target, Some(name)) {
+                    Ok(btf) => btf,
+                    Err(_) => continue,
+                },
+            };
+            if let Some(id) = btf.find_c_type(bare) {
+                return Some(CType::Object(BtfType { module, id }));
+            }
+        }
+        self.unknown_type(name, span);
+        None
+    }
+
+    fn unknown_type(&mut self, name: &str, span: Span) {
+        let diag = Diagnostic::error(codes::UNKNOWN_TYPE, format!("the kernel has no type '{name}'"))
+            .label(span, "in this cast")
+            .note("sought in BTF, the kernel's own description of its types");
+        self.report(diag);
+    }
+
+    /// What a value of a type, held in a 64-bit slot, is in a script.
+    pub(super) fn value_of(&mut self, ty: &BtfType, value: Expr, span: Span) -> Result<Expr, ()> {
+        let btf = self.btf(ty.module.as_deref(), span).ok_or(())?;
+        let Ok(place) = place(&btf, ty.id) else { return Ok(value) };
+        let signed = match place.kind {
+            PlaceKind::Integer { signed } | PlaceKind::Enum { signed } => signed,
+            PlaceKind::Pointer(_) | PlaceKind::Float => return Ok(value),
+            PlaceKind::Composite if place.size <= 8 => return Ok(value),
+            PlaceKind::Composite | PlaceKind::CharArray { .. } | PlaceKind::Array { .. } | PlaceKind::Opaque => {
+                let name = btf.c_name(ty.id);
+                self.fail(codes::NOT_A_VALUE, format!("{name} is no number"), span, "more than a register holds");
+                return Err(());
+            }
+        };
+        let unused = 64u32.saturating_sub(place.size as u32 * 8);
+        Ok(extend(value, unused, signed, span))
+    }
+}
+
+/// Drops the highest `unused` bits and extends what remains.
+pub(crate) fn extend(value: Expr, unused: u32, signed: bool, span: Span) -> Expr {
+    if unused == 0 || unused >= 64 {
+        return value;
+    }
+    let shift = |op, value, bits: u32| {
+        let bits = Box::new(int(i64::from(bits), span));
+        Expr::new(ExprKind::Bin(op, Box::new(value), bits), Ty::Long, span)
+    };
+    let high = shift(BinOp::Shl, value, unused);
+    shift(if signed { BinOp::Sar } else { BinOp::Shr }, high, unused)
+}
+
+/// BTF of the kernel or a module.
+pub(crate) fn btf_of(target: &dyn crate::target::Target, module: Option<&str>) -> Result<Btf, Unavailable> {
+    match module {
+        None => target.btf(),
+        Some(module) => target.module_btf(module),
+    }
+}
+
+fn is_module_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}

@@ -1,0 +1,503 @@
+//! Which strings are late: carried in their raw form and rendered in user space.
+//!
+//! A string expression is *natively* late if only user space can make it or makes it cheaper:
+//! `sprintf` and its like, builtins that say so, the name of the system call. A place is
+//! late if a natively late value reaches it and nothing in the kernel needs its characters:
+//! comparisons, string functions, array keys. Globals are late only if all that is ever
+//! stored in them is stored by kernel handlers, as user-side code holds rendered strings.
+//!
+//! Flow is a graph of nodes: places, and the expressions that may be late themselves.
+
+use std::collections::HashMap;
+
+use cranelift_entity::SecondaryMap;
+
+use super::{Slot, number_bodies};
+use crate::builtins;
+use crate::hir::visit::{Visit, walk_expr, walk_probe};
+use crate::hir::{
+    AssignOp, Delete, Expr, ExprKind, FuncId, Local, Place, PointText, Print, PrintArg, Program, Stmt,
+    StmtKind, Ty,
+};
+use crate::lir::Exec;
+
+/// The late places.
+#[derive(Default)]
+pub(super) struct LateSet {
+    places: HashMap<Slot, bool>,
+}
+
+impl LateSet {
+    /// Whether a place is late.
+    pub(super) fn place(&self, slot: Slot) -> bool {
+        self.places.get(&slot).copied().unwrap_or(false)
+    }
+
+    /// All late places.
+    pub(super) fn places(&self) -> impl Iterator<Item = Slot> {
+        let mut all: Vec<Slot> = self.places.iter().filter(|(_, late)| **late).map(|(slot, _)| *slot).collect();
+        all.sort();
+        all.into_iter()
+    }
+}
+
+/// Decides which places are late (never those of `blocked`), and marks in the tree, in
+/// `cap.1`, the expressions that are.
+pub(super) fn decide(program: &mut Program, blocked: &[Slot]) -> LateSet {
+    let mut graph = Graph::default();
+    for slot in blocked {
+        let node = graph.place(*slot);
+        graph.nodes[node].blocked = true;
+    }
+    walk(program, &mut graph);
+    graph.solve();
+    graph.mark = true;
+    graph.next_expr = 0;
+    walk(program, &mut graph);
+    let places = graph.places.iter().map(|(slot, node)| (*slot, graph.nodes[*node].late()));
+    LateSet { places: places.collect() }
+}
+
+/// Who runs a body.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Runs {
+    kernel: bool,
+    user: bool,
+}
+
+#[derive(Default)]
+struct Node {
+    /// A natively late value reaches it.
+    native: bool,
+    /// Something needs its characters.
+    blocked: bool,
+    /// Where its value goes.
+    to: Vec<usize>,
+}
+
+impl Node {
+    fn late(&self) -> bool {
+        self.native && !self.blocked
+    }
+}
+
+/// What a string expression's value is for.
+#[derive(Clone, Copy)]
+enum Sink {
+    /// Nothing, or printing.
+    Any,
+    /// Its characters are needed.
+    Chars,
+    /// It goes to a node.
+    Node(usize),
+}
+
+#[derive(Default)]
+struct Graph {
+    nodes: Vec<Node>,
+    places: HashMap<Slot, usize>,
+    /// Nodes of expressions, in the order of the walk.
+    exprs: Vec<usize>,
+    next_expr: usize,
+    /// The second walk: write decisions into the tree.
+    mark: bool,
+    body: u32,
+    function: Option<FuncId>,
+    runs: Runs,
+}
+
+/// Walks over all code.
+fn walk(program: &mut Program, graph: &mut Graph) {
+    let runs = who_runs(program);
+    let (_, first_probe) = number_bodies(program);
+    let mut number = 0;
+    for (id, function) in program.functions.iter_mut() {
+        graph.function = Some(id);
+        graph.runs = runs[id];
+        let params = function.params.clone();
+        for body in &mut function.overloads {
+            graph.body = number;
+            for (index, _) in params.iter().enumerate().filter(|(_, ty)| **ty == Ty::Str) {
+                let param = graph.place(Slot::Param(id, index));
+                let local = graph.place(Slot::Local(number, Local::from_u32(index as u32)));
+                graph.edge(param, local);
+                // One value: they are late together.
+                graph.edge(local, param);
+            }
+            graph.stmts(&mut body.stmts);
+            number += 1;
+        }
+    }
+    debug_assert_eq!(number as usize, first_probe);
+    graph.function = None;
+    for probe in &mut program.probes {
+        graph.body = number;
+        graph.runs = Runs { kernel: probe.exec == Exec::Kernel, user: probe.exec == Exec::User };
+        for variant in &mut probe.variants {
+            for condition in &mut variant.conditions {
+                graph.expr(condition, Sink::Any);
+            }
+            graph.stmts(&mut variant.prologue);
+        }
+        graph.stmts(&mut probe.stmts);
+        for variant in &mut probe.variants {
+            graph.stmts(&mut variant.epilogue);
+        }
+        number += 1;
+    }
+    if graph.mark {
+        return;
+    }
+    for (id, global) in program.globals.iter() {
+        // A key has to be the same whoever makes it; an initial text is there before any
+        // handler runs.
+        for index in 0..global.keys.len() {
+            let node = graph.place(Slot::Key(id, index));
+            graph.nodes[node].blocked = true;
+        }
+        if matches!(&global.init, Some(crate::hir::Literal::Str(text)) if !text.is_empty()) {
+            let node = graph.place(Slot::Value(id));
+            graph.nodes[node].blocked = true;
+        }
+    }
+}
+
+/// Which executors run each function.
+fn who_runs(program: &Program) -> SecondaryMap<FuncId, Runs> {
+    struct Calls(Vec<FuncId>);
+    impl Visit for Calls {
+        fn expr(&mut self, expr: &Expr) {
+            if let ExprKind::Call(id, _) = &expr.kind {
+                self.0.push(*id);
+            }
+            walk_expr(self, expr);
+        }
+    }
+    let mut runs: SecondaryMap<FuncId, Runs> = SecondaryMap::new();
+    let mut queue = Vec::new();
+    for probe in &program.probes {
+        let mut calls = Calls(Vec::new());
+        walk_probe(&mut calls, probe);
+        let by = Runs { kernel: probe.exec == Exec::Kernel, user: probe.exec == Exec::User };
+        queue.extend(calls.0.into_iter().map(|id| (id, by)));
+    }
+    while let Some((id, by)) = queue.pop() {
+        let known = &mut runs[id];
+        let both = Runs { kernel: known.kernel || by.kernel, user: known.user || by.user };
+        if both == *known {
+            continue;
+        }
+        *known = both;
+        let mut calls = Calls(Vec::new());
+        for body in &program.functions[id].overloads {
+            calls.stmts(&body.stmts);
+        }
+        queue.extend(calls.0.into_iter().map(|id| (id, both)));
+    }
+    runs
+}
+
+impl Graph {
+    fn node(&mut self) -> usize {
+        self.nodes.push(Node::default());
+        self.nodes.len() - 1
+    }
+
+    fn place(&mut self, slot: Slot) -> usize {
+        if let Some(node) = self.places.get(&slot) {
+            return *node;
+        }
+        let node = self.node();
+        self.places.insert(slot, node);
+        node
+    }
+
+    fn edge(&mut self, from: usize, to: usize) {
+        // User-side code renders on the way.
+        if !self.mark && self.runs.kernel {
+            self.nodes[from].to.push(to);
+        }
+    }
+
+    fn block(&mut self, node: usize) {
+        if !self.mark {
+            self.nodes[node].blocked = true;
+        }
+    }
+
+    /// The node of the next expression that may be late itself.
+    fn expr_node(&mut self) -> usize {
+        let index = self.next_expr;
+        self.next_expr += 1;
+        if self.mark {
+            return self.exprs[index];
+        }
+        let node = self.node();
+        self.exprs.push(node);
+        node
+    }
+
+    /// `native` goes along the edges, `blocked` against them.
+    fn solve(&mut self) {
+        let mut queue: Vec<usize> = (0..self.nodes.len()).filter(|n| self.nodes[*n].native).collect();
+        while let Some(node) = queue.pop() {
+            for to in self.nodes[node].to.clone() {
+                if !std::mem::replace(&mut self.nodes[to].native, true) {
+                    queue.push(to);
+                }
+            }
+        }
+        let mut from: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            for to in &node.to {
+                from[*to].push(index);
+            }
+        }
+        let mut queue: Vec<usize> = (0..self.nodes.len()).filter(|n| self.nodes[*n].blocked).collect();
+        while let Some(node) = queue.pop() {
+            for source in from[node].clone() {
+                if !std::mem::replace(&mut self.nodes[source].blocked, true) {
+                    queue.push(source);
+                }
+            }
+        }
+    }
+
+    /// A value held by a node is used.
+    fn give(&mut self, node: usize, sink: Sink) {
+        match sink {
+            Sink::Any => {}
+            Sink::Chars => {
+                // User-side code can render.
+                if self.runs.kernel {
+                    self.block(node);
+                }
+            }
+            Sink::Node(to) => self.edge(node, to),
+        }
+    }
+
+    fn stmts(&mut self, stmts: &mut [Stmt]) {
+        for stmt in stmts {
+            self.stmt(stmt);
+        }
+    }
+
+    fn stmt(&mut self, stmt: &mut Stmt) {
+        match &mut stmt.kind {
+            StmtKind::Expr(e) => self.expr(e, Sink::Any),
+            StmtKind::Block(body) => self.stmts(body),
+            StmtKind::If(cond, yes, no) => {
+                self.expr(cond, Sink::Any);
+                self.stmts(yes);
+                self.stmts(no);
+            }
+            StmtKind::Loop { cond, body, step } => {
+                cond.iter_mut().for_each(|e| self.expr(e, Sink::Any));
+                self.stmts(body);
+                step.iter_mut().for_each(|e| self.expr(e, Sink::Any));
+            }
+            StmtKind::Foreach(foreach) => {
+                if let Some(value) = foreach.value {
+                    let (from, to) = (self.place(Slot::Value(foreach.array)), self.local(value));
+                    self.edge(from, to);
+                    if !self.runs.kernel {
+                        self.block(to);
+                    }
+                }
+                for key in foreach.slice.iter_mut().flatten() {
+                    self.expr(key, Sink::Chars);
+                }
+                // Sorting by late values needs their characters.
+                if matches!(foreach.sort, Some(sort) if sort.by == crate::lir::SortBy::Value) && self.runs.kernel {
+                    let node = self.place(Slot::Value(foreach.array));
+                    self.block(node);
+                }
+                foreach.limit.iter_mut().for_each(|e| self.expr(e, Sink::Any));
+                self.stmts(&mut foreach.body);
+            }
+            StmtKind::ForeachBucket { stat, limit, body, .. } => {
+                stat.keys.iter_mut().for_each(|e| self.expr(e, Sink::Chars));
+                limit.iter_mut().for_each(|e| self.expr(e, Sink::Any));
+                self.stmts(body);
+            }
+            StmtKind::Return(Some(e)) => {
+                let sink = match (self.function, e.ty) {
+                    (Some(function), Ty::Str) => Sink::Node(self.place(Slot::Ret(function))),
+                    _ => Sink::Any,
+                };
+                self.expr(e, sink);
+            }
+            StmtKind::Delete(what) => match what {
+                Delete::Global(_) | Delete::Local(_) => {}
+                Delete::Element(_, keys) => keys.iter_mut().for_each(|e| self.expr(e, Sink::Chars)),
+                Delete::Slice(_, keys) => {
+                    keys.iter_mut().flatten().for_each(|e| self.expr(e, Sink::Chars));
+                }
+            },
+            StmtKind::Try { body, var, catch } => {
+                self.stmts(body);
+                if let Some(var) = var {
+                    // The message comes as characters.
+                    let node = self.local(*var);
+                    self.block(node);
+                }
+                self.stmts(catch);
+            }
+            StmtKind::Break | StmtKind::Continue | StmtKind::Next | StmtKind::Return(None) => {}
+        }
+    }
+
+    fn local(&mut self, local: Local) -> usize {
+        self.place(Slot::Local(self.body, local))
+    }
+
+    fn exprs(&mut self, list: &mut [Expr], sink: Sink) {
+        list.iter_mut().for_each(|e| self.expr(e, sink));
+    }
+
+    fn expr(&mut self, expr: &mut Expr, sink: Sink) {
+        let is_str = expr.ty == Ty::Str;
+        match &mut expr.kind {
+            ExprKind::Local(local) if is_str => {
+                let node = self.local(*local);
+                self.give(node, sink);
+            }
+            ExprKind::Global(global) if is_str => {
+                let node = self.place(Slot::Value(*global));
+                self.give(node, sink);
+            }
+            ExprKind::Element(global, keys) => {
+                let global = *global;
+                self.exprs(keys, Sink::Chars);
+                if is_str {
+                    let node = self.place(Slot::Value(global));
+                    self.give(node, sink);
+                }
+            }
+            ExprKind::Assign { place, op, value } => self.assign(place, *op, value, sink),
+            ExprKind::IncDec { place, .. } => self.target(place),
+            ExprKind::Ternary(c, a, b) => {
+                self.expr(c, Sink::Any);
+                let node = self.expr_node();
+                self.expr(a, Sink::Node(node));
+                self.expr(b, Sink::Node(node));
+                self.produced(expr, node, false, sink);
+            }
+            ExprKind::Concat(parts) => {
+                let node = self.expr_node();
+                self.exprs(parts, Sink::Node(node));
+                self.produced(expr, node, false, sink);
+            }
+            ExprKind::Sprint(print) => {
+                let node = self.expr_node();
+                self.print(print, Sink::Node(node));
+                self.produced(expr, node, true, sink);
+            }
+            ExprKind::Print(print) => self.print(print, Sink::Any),
+            ExprKind::Builtin(id, args) => {
+                let row = builtins::get(*id);
+                self.exprs(args, if row.late_args { Sink::Any } else { Sink::Chars });
+                if row.late.is_some() && is_str {
+                    let node = self.expr_node();
+                    self.produced(expr, node, true, sink);
+                }
+            }
+            ExprKind::PointText(PointText::Syscall) => {
+                let node = self.expr_node();
+                self.produced(expr, node, true, sink);
+            }
+            ExprKind::Call(function, args) => {
+                let function = *function;
+                for (index, arg) in args.iter_mut().enumerate() {
+                    let sink = if arg.ty == Ty::Str {
+                        Sink::Node(self.place(Slot::Param(function, index)))
+                    } else {
+                        Sink::Any
+                    };
+                    self.expr(arg, sink);
+                }
+                if is_str {
+                    let node = self.place(Slot::Ret(function));
+                    self.give(node, sink);
+                }
+            }
+            _ => {
+                let mut rest = Rest { graph: self };
+                crate::hir::visit::walk_expr_mut(&mut rest, expr);
+            }
+        }
+    }
+
+    /// An expression that may be late itself.
+    fn produced(&mut self, expr: &mut Expr, node: usize, native: bool, sink: Sink) {
+        if expr.ty != Ty::Str {
+            return;
+        }
+        if self.mark {
+            expr.cap.1 = self.nodes[node].late();
+            return;
+        }
+        self.nodes[node].native |= native && self.runs.kernel;
+        // What never runs in the kernel is rendered at once.
+        self.nodes[node].blocked |= !self.runs.kernel;
+        self.give(node, sink);
+    }
+
+    fn assign(&mut self, place: &mut Place, op: Option<AssignOp>, value: &mut Expr, sink: Sink) {
+        let node = match place {
+            Place::Local(local) if value.ty == Ty::Str => Some(self.local(*local)),
+            Place::Global(global) | Place::Element(global, _) if value.ty == Ty::Str => {
+                let node = self.place(Slot::Value(*global));
+                if self.runs.user {
+                    self.block(node);
+                }
+                Some(node)
+            }
+            _ => None,
+        };
+        self.target(place);
+        let Some(node) = node else {
+            self.expr(value, Sink::Any);
+            return;
+        };
+        if op.is_some() {
+            self.block(node);
+            self.expr(value, Sink::Chars);
+        } else {
+            self.expr(value, Sink::Node(node));
+        }
+        if !self.runs.kernel {
+            self.block(node);
+        }
+        self.give(node, sink);
+    }
+
+    fn target(&mut self, place: &mut Place) {
+        match place {
+            Place::Element(_, keys) => self.exprs(keys, Sink::Chars),
+            Place::Memory { addr, .. } => self.expr(addr, Sink::Any),
+            Place::Local(_) | Place::Global(_) | Place::Error => {}
+        }
+    }
+
+    fn print(&mut self, print: &mut Print, sink: Sink) {
+        for arg in &mut print.args {
+            match arg {
+                PrintArg::Value(e) => self.expr(e, sink),
+                PrintArg::Hist(stat, _) => self.exprs(&mut stat.keys, Sink::Chars),
+            }
+        }
+    }
+}
+
+/// Parts of expressions whose characters are needed.
+struct Rest<'g> {
+    graph: &'g mut Graph,
+}
+
+impl crate::hir::visit::VisitMut for Rest<'_> {
+    fn expr(&mut self, expr: &mut Expr) {
+        self.graph.expr(expr, Sink::Chars);
+    }
+}

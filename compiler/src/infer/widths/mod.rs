@@ -1,0 +1,242 @@
+//! `infer_widths`: the most bytes each string can have, and which strings are late.
+//!
+//! Widths are joined over all producers of a place (variable, key, element, parameter,
+//! result) until nothing grows any more; what grows for too long, as in `s = s . "x"`, gets
+//! the greatest width. `late` decides which places and expressions carry their raw form.
+//! For a late one the width is that of its record less one, so that
+//! `image::width_bytes` is the record's size.
+
+mod caps;
+mod late;
+mod wrap;
+
+use cranelift_entity::PrimaryMap;
+
+use crate::hir::{FuncId, Function, Global, Local, Program};
+use late::LateSet;
+
+/// Walks after which what still grows gets the greatest width.
+const WALKS: usize = 12;
+
+/// Late records larger than this are not worth it. Bytes.
+const MAX_LATE_BYTES: u32 = 2048;
+
+/// Infers all string widths of `program`, whose types are known.
+pub fn infer_widths(program: &mut Program) {
+    let max = program.limits.max_string_len.saturating_sub(1).max(1);
+    let mut blocked = Vec::new();
+    loop {
+        let late = late::decide(program, &blocked);
+        let mut cx = Cx::new(program, max, late);
+        cx.run(program);
+        let too_large = cx.too_large();
+        if too_large.is_empty() {
+            cx.finish(program);
+            return;
+        }
+        blocked.extend(too_large);
+    }
+}
+
+/// A place that holds strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Slot {
+    /// Local of a body, by the body's number.
+    Local(u32, Local),
+    Value(Global),
+    Key(Global, usize),
+    Param(FuncId, usize),
+    Ret(FuncId),
+}
+
+/// Widths of a global's keys and value.
+struct GlobalCaps {
+    keys: Vec<u32>,
+    value: u32,
+}
+
+/// Widths of a function's parameters and result.
+struct FunctionCaps {
+    params: Vec<u32>,
+    ret: u32,
+}
+
+/// State of the inference.
+struct Cx {
+    max: u32,
+    globals: PrimaryMap<Global, GlobalCaps>,
+    functions: PrimaryMap<FuncId, FunctionCaps>,
+    /// For each body, for each local.
+    locals: Vec<Vec<u32>>,
+    late: LateSet,
+    /// The body that is walked.
+    body: u32,
+    function: Option<FuncId>,
+    /// Longest texts of the probe's points: full, function, module.
+    point_texts: (u32, u32, u32),
+    changed: bool,
+    /// Widths no longer grow step by step but jump to the greatest.
+    widen: bool,
+}
+
+/// Numbers of bodies: functions' overloads in order, then probes.
+pub(super) fn number_bodies(program: &Program) -> (Vec<(FuncId, usize)>, usize) {
+    let overloads: Vec<(FuncId, usize)> = program
+        .functions
+        .iter()
+        .flat_map(|(id, function)| (0..function.overloads.len()).map(move |index| (id, index)))
+        .collect();
+    let first_probe = overloads.len();
+    (overloads, first_probe)
+}
+
+impl Cx {
+    fn new(program: &Program, max: u32, late: LateSet) -> Self {
+        let init = |text: &Option<crate::hir::Literal>| match text {
+            Some(crate::hir::Literal::Str(s)) => (s.len() as u32).min(max),
+            _ => 0,
+        };
+        let globals = program.globals.values().map(|global| GlobalCaps {
+            keys: vec![0; global.keys.len()],
+            value: init(&global.init),
+        });
+        let functions = program
+            .functions
+            .values()
+            .map(|function| FunctionCaps { params: vec![0; function.params.len()], ret: 0 });
+        let bodies = program.functions.values().flat_map(|f| &f.overloads);
+        let mut locals: Vec<Vec<u32>> = bodies.map(|body| vec![0; body.locals.len()]).collect();
+        locals.extend(program.probes.iter().map(|probe| vec![0; probe.locals.len()]));
+        Cx {
+            max,
+            globals: globals.collect(),
+            functions: functions.collect(),
+            locals,
+            late,
+            body: 0,
+            function: None,
+            point_texts: (0, 0, 0),
+            changed: false,
+            widen: false,
+        }
+    }
+
+    /// Walks until nothing grows.
+    fn run(&mut self, program: &mut Program) {
+        for walk in 0.. {
+            self.changed = false;
+            self.widen = walk >= WALKS;
+            self.walk(program);
+            if !self.changed {
+                break;
+            }
+        }
+    }
+
+    fn walk(&mut self, program: &mut Program) {
+        let mut functions = std::mem::take(&mut program.functions);
+        let mut number = 0;
+        for (id, function) in functions.iter_mut() {
+            let Function { overloads, params, .. } = function;
+            for body in overloads {
+                self.body = number;
+                self.function = Some(id);
+                for index in 0..params.len() {
+                    let cap = self.cap(Slot::Param(id, index));
+                    self.raise(Slot::Local(number, Local::from_u32(index as u32)), cap);
+                }
+                self.stmts(&mut body.stmts);
+                // A parameter that is assigned has to hold that, too.
+                number += 1;
+            }
+        }
+        program.functions = functions;
+        self.function = None;
+        for probe in &mut program.probes {
+            self.body = number;
+            let longest = |text: fn(&crate::image::Point) -> &String| {
+                probe.points.iter().map(|point| text(point).len() as u32).max().unwrap_or(0).min(self.max)
+            };
+            self.point_texts = (longest(|p| &p.text), longest(|p| &p.function), longest(|p| &p.module));
+            for variant in &mut probe.variants {
+                for condition in &mut variant.conditions {
+                    self.expr(condition);
+                }
+                self.stmts(&mut variant.prologue);
+            }
+            self.stmts(&mut probe.stmts);
+            for variant in &mut probe.variants {
+                self.stmts(&mut variant.epilogue);
+            }
+            number += 1;
+        }
+    }
+
+    fn slot(&mut self, slot: Slot) -> &mut u32 {
+        match slot {
+            Slot::Local(body, local) => &mut self.locals[body as usize][local.as_u32() as usize],
+            Slot::Value(global) => &mut self.globals[global].value,
+            Slot::Key(global, index) => &mut self.globals[global].keys[index],
+            Slot::Param(function, index) => &mut self.functions[function].params[index],
+            Slot::Ret(function) => &mut self.functions[function].ret,
+        }
+    }
+
+    fn cap(&mut self, slot: Slot) -> u32 {
+        *self.slot(slot)
+    }
+
+    /// A place gets a string of at most `cap` bytes.
+    fn raise(&mut self, slot: Slot, cap: u32) {
+        let (widen, max, late) = (self.widen, self.max, self.late.place(slot));
+        let place = self.slot(slot);
+        if cap > *place {
+            *place = match (widen, late) {
+                (true, false) => max,
+                (true, true) => MAX_LATE_BYTES,
+                (false, _) => cap,
+            };
+            self.changed = true;
+        }
+    }
+
+    /// Late places whose records became too large.
+    fn too_large(&mut self) -> Vec<Slot> {
+        let late: Vec<Slot> = self.late.places().collect();
+        late.into_iter().filter(|slot| self.cap(*slot) >= MAX_LATE_BYTES).collect()
+    }
+
+    /// Writes the widths into the tree and wraps what goes to late places.
+    fn finish(mut self, program: &mut Program) {
+        for (id, global) in program.globals.iter_mut() {
+            for index in 0..global.keys.len() {
+                global.key_caps[index] = self.result(Slot::Key(id, index));
+            }
+            global.value_cap = self.result(Slot::Value(id));
+        }
+        let mut number = 0;
+        for (id, function) in program.functions.iter_mut() {
+            for index in 0..function.params.len() {
+                function.param_caps[index] = self.result(Slot::Param(id, index));
+            }
+            function.ret_cap = self.result(Slot::Ret(id));
+            for body in &mut function.overloads {
+                for (local, data) in body.locals.iter_mut() {
+                    data.cap = self.result(Slot::Local(number, local));
+                }
+                number += 1;
+            }
+        }
+        for probe in &mut program.probes {
+            for (local, data) in probe.locals.iter_mut() {
+                data.cap = self.result(Slot::Local(number, local));
+            }
+            number += 1;
+        }
+        wrap::wrap(program);
+    }
+
+    fn result(&mut self, slot: Slot) -> (u32, bool) {
+        (self.cap(slot), self.late.place(slot))
+    }
+}

@@ -1,0 +1,148 @@
+//! Probe kinds: one file each, named like `image::Attach` and `runtime/src/attach`, with a
+//! row in [`KINDS`].
+//!
+//! In: the components of a probe point after braces and aliases are gone. Out:
+//! [`Candidate`]s, one for each place that it means, or a diagnostic that says why there is
+//! none. What a kind knows of the machine comes from `Target`.
+
+mod begin;
+mod context;
+mod pattern;
+pub(crate) mod syscall;
+mod timer;
+mod tracepoint;
+
+pub(crate) use context::{ContextVars, Typed};
+pub use context::VarInfo;
+pub use pattern::{Arg, Component, glob, is_pattern};
+
+use std::rc::Rc;
+
+use rtap_grammar::diag::Diagnostic;
+use rtap_grammar::source::Span;
+
+use crate::image::Attach;
+use crate::lir::{Context, Exec};
+use crate::session::Session;
+
+/// A row of the table.
+pub(crate) struct Kind {
+    /// Name of its file.
+    pub name: &'static str,
+    /// The forms that it knows: `timer.s(number).randomize(number)`. Arguments are `string`
+    /// or `number`.
+    pub forms: &'static [&'static str],
+    /// One sentence, for `rtap list`.
+    pub doc: &'static str,
+    /// Resolves a point of one of these forms.
+    pub resolve: fn(&Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>>,
+}
+
+/// All probe kinds.
+pub(crate) static KINDS: &[Kind] = &[begin::KIND, timer::KIND, tracepoint::KIND];
+
+/// A probe point to be resolved.
+pub(crate) struct Request<'r> {
+    /// Target and options.
+    pub session: &'r Session<'r>,
+    /// Its components.
+    pub components: &'r [Component],
+    /// Number of the form in the kind's row.
+    pub form: usize,
+    /// Its place.
+    pub span: Span,
+}
+
+impl Request<'_> {
+    /// The number given to the component called `name`.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.components.iter().find(|c| &*c.name == name).and_then(|c| match &c.arg {
+            Some(Arg::Number(n)) => Some(*n),
+            _ => None,
+        })
+    }
+
+    /// The text given to the component called `name`.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.components.iter().find(|c| &*c.name == name).and_then(|c| match &c.arg {
+            Some(Arg::Text(text)) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether there is a component called `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.components.iter().any(|c| &*c.name == name)
+    }
+}
+
+/// A place that a probe point means.
+#[derive(Clone)]
+pub(crate) struct Candidate {
+    /// The point in full, for `pp()` and messages.
+    pub text: String,
+    /// `probefunc()`
+    pub function: String,
+    /// `probemod()`
+    pub module: String,
+    /// The mechanism.
+    pub attach: Attach,
+    /// See `image::Point::selector`.
+    pub selector: Option<i64>,
+    /// Who runs the handler.
+    pub exec: Exec,
+    /// What its context is.
+    pub context: Context,
+    /// What `$x` means there.
+    pub vars: Rc<dyn ContextVars>,
+    /// Points with the same key can be one program; `None` has a program of its own.
+    pub share: Option<String>,
+}
+
+impl Candidate {
+    /// A point that rtap itself runs.
+    pub fn user_side(text: String, attach: Attach) -> Self {
+        Candidate {
+            text,
+            function: String::new(),
+            module: String::new(),
+            attach,
+            selector: None,
+            exec: Exec::User,
+            context: Context::None,
+            vars: Rc::new(context::NoVars),
+            share: None,
+        }
+    }
+}
+
+/// The kind and form that components match: exactly, or the kinds that take these names with
+/// other arguments.
+pub(crate) enum Match {
+    /// This one.
+    Exact(&'static Kind, usize),
+    /// None; these forms have the same names.
+    Arguments(Vec<&'static str>),
+    /// None at all.
+    Unknown,
+}
+
+/// Finds the kind that knows a point.
+pub(crate) fn find(components: &[Component]) -> Match {
+    let mut near = Vec::new();
+    for kind in KINDS {
+        for (index, form) in kind.forms.iter().enumerate() {
+            match pattern::matches(form, components) {
+                pattern::Fit::Yes => return Match::Exact(kind, index),
+                pattern::Fit::OtherArguments => near.push(*form),
+                pattern::Fit::No => {}
+            }
+        }
+    }
+    if near.is_empty() { Match::Unknown } else { Match::Arguments(near) }
+}
+
+/// All forms of all kinds.
+pub fn forms() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().flat_map(|kind| kind.forms.iter().copied())
+}

@@ -1,0 +1,195 @@
+//! `kernel.trace("[system:]name")`, `kernel.tracepoint("name")`: tracepoints, typed by BTF where
+//! the kernel can, else raw.
+//!
+//! Arguments are those of the tracepoint itself, named by BTF. A field of the event's
+//! record that no argument is called like is taken from the argument that has a member of
+//! that name, where only one does: `$prev_pid` is `$prev->pid`.
+
+use std::rc::Rc;
+
+use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
+use rtap_grammar::source::Span;
+
+use super::{Candidate, ContextVars, Kind, Request, Typed, VarInfo, glob, is_pattern, syscall};
+use crate::access::{BtfType, CType};
+use crate::btf::{Btf, Param};
+use crate::hir::{Expr, ExprKind, Ty};
+use crate::lir::Exec;
+use crate::resolve::Cx;
+
+pub(super) const KIND: Kind = Kind {
+    name: "tracepoint",
+    forms: &["kernel.trace(string)", "kernel.tracepoint(string)"],
+    doc: "a tracepoint of the kernel; its arguments by name",
+    resolve,
+};
+
+fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
+    let wanted = request.text("trace").or_else(|| request.text("tracepoint")).unwrap_or_default();
+    let (system, name) = match wanted.split_once(':') {
+        Some((system, name)) => (Some(system), name),
+        None => (None, wanted),
+    };
+    let target = request.session.target;
+    let btf = target.btf().map_err(|reason| {
+        Box::new(
+            Diagnostic::error(codes::POINT_UNAVAILABLE, "the kernel's tracepoints are not known")
+                .label(request.span, "needs them")
+                .note(reason.to_string())
+                .help_if(reason.help().map(str::to_owned)),
+        )
+    })?;
+    let mut names: Vec<String> = if is_pattern(name) {
+        btf.own_tracepoints().filter(|other| glob(name, other)).map(str::to_owned).collect()
+    } else {
+        let found = btf.tracepoint(name).ok().flatten();
+        found.map(|_| name.to_owned()).into_iter().collect()
+    };
+    names.sort();
+    names.dedup();
+    if let Some(system) = system {
+        in_system(request, system, name, &mut names)?;
+    }
+    if names.is_empty() {
+        let known: Vec<&str> = btf.own_tracepoints().collect();
+        let near = did_you_mean(name, known.iter().copied());
+        return Err(Box::new(
+            Diagnostic::error(codes::NO_TRACEPOINT, format!("the kernel has no tracepoint '{wanted}'"))
+                .label(request.span, "not in the kernel's BTF")
+                .help_if(near)
+                .help("'rtap list \"kernel.trace(*)\"' shows all of them"),
+        ));
+    }
+    let mut found = Vec::new();
+    for name in names {
+        let Ok(Some(signature)) = btf.tracepoint(&name) else { continue };
+        let (attach, context) =
+            syscall::attachment(request.session, &name).map_err(|diag| Box::new(diag.label(request.span, "this probe point")))?;
+        let vars = TracepointVars { name: name.clone(), params: signature.params };
+        found.push(Candidate {
+            text: format!("kernel.trace(\"{name}\")"),
+            function: name,
+            module: "kernel".to_owned(),
+            attach,
+            selector: None,
+            exec: Exec::Kernel,
+            context,
+            vars: Rc::new(vars),
+            share: None,
+        });
+    }
+    Ok(found)
+}
+
+/// Keeps the tracepoints of a system, as tracefs has it. Where tracefs cannot tell, an exact name is
+/// taken at its word.
+fn in_system(
+    request: &Request<'_>,
+    system: &str,
+    name: &str,
+    names: &mut Vec<String>,
+) -> Result<(), Box<Diagnostic>> {
+    // System call events have no record of their own in some kernels.
+    if matches!((system, name), ("raw_syscalls", "sys_enter" | "sys_exit")) {
+        return Ok(());
+    }
+    match request.session.target.tracepoints() {
+        Ok(all) => {
+            names.retain(|name| all.iter().any(|(s, n)| glob(system, s) && n == name));
+            Ok(())
+        }
+        Err(_) if !is_pattern(name) => Ok(()),
+        Err(reason) => Err(Box::new(
+            Diagnostic::error(codes::POINT_UNAVAILABLE, "the systems of tracepoints are not known")
+                .label(request.span, "needs them")
+                .note(reason.to_string())
+                .help_if(reason.help().map(str::to_owned))
+                .help(format!("leave '{system}:' out, if the name is enough")),
+        )),
+    }
+}
+
+struct TracepointVars {
+    name: String,
+    params: Vec<Param>,
+}
+
+impl TracepointVars {
+    fn typed(param: &Param, index: usize, span: Span) -> Option<Typed> {
+        let expr = Expr::new(ExprKind::CtxArg(u8::try_from(index).ok()?), Ty::Long, span);
+        Some(Typed { expr, ty: CType::Value(BtfType { module: None, id: param.ty }) })
+    }
+
+    fn argument(&self, name: &str, span: Span) -> Option<Typed> {
+        let index = self.params.iter().position(|param| param.name == name)?;
+        Self::typed(&self.params[index], index, span)
+    }
+
+    /// The argument and member that a record's field is likely made of.
+    fn field(&self, btf: &Btf, field: &str) -> Option<(usize, String)> {
+        let has = |param: &Param, member: &str| {
+            btf.pointee(param.ty).is_some_and(|to| matches!(btf.find_member(to, member), Ok(Some(_))))
+        };
+        for (index, param) in self.params.iter().enumerate() {
+            let member = field.strip_prefix(param.name.as_str()).and_then(|rest| rest.strip_prefix('_'));
+            if let Some(member) = member.filter(|member| !param.name.is_empty() && has(param, member)) {
+                return Some((index, member.to_owned()));
+            }
+        }
+        let mut all = self.params.iter().enumerate().filter(|(_, param)| has(param, field));
+        match (all.next(), all.next()) {
+            (Some((index, _)), None) => Some((index, field.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+impl ContextVars for TracepointVars {
+    fn get(&self, cx: &mut Cx<'_>, name: &str, span: Span) -> Option<Typed> {
+        if name == "$name" || name == "name" && !self.params.iter().any(|p| p.name == "name") {
+            return None;
+        }
+        if let Some(number) = name.strip_prefix("arg").and_then(|n| n.parse::<usize>().ok())
+            && self.argument(name, span).is_none()
+        {
+            let index = number.checked_sub(1)?;
+            return Self::typed(self.params.get(index)?, index, span);
+        }
+        if let Some(typed) = self.argument(name, span) {
+            return Some(typed);
+        }
+        let btf = cx.session.target.btf().ok()?;
+        let tracepoints = cx.session.target.tracepoints().ok()?;
+        let (system, event) = tracepoints.iter().find(|(_, event)| *event == self.name)?;
+        let format = cx.session.target.tracepoint_format(system, event).ok()?;
+        format.fields.iter().find(|field| field.name == name)?;
+        let (index, member) = self.field(&btf, name)?;
+        let base = Self::typed(&self.params[index], index, span)?;
+        cx.member_of(base, &member, span)
+    }
+
+    fn list(&self, cx: &Cx<'_>) -> Vec<VarInfo> {
+        let btf = cx.session.target.btf().ok();
+        let c_type = |param: &Param| btf.as_ref().map_or_else(String::new, |btf| btf.c_name(param.ty));
+        self.params
+            .iter()
+            .filter(|param| !param.name.is_empty())
+            .map(|param| VarInfo { name: param.name.clone(), c_type: c_type(param) })
+            .collect()
+    }
+
+    fn identity(&self) -> String {
+        self.name.clone()
+    }
+
+    fn remark(&self, cx: &Cx<'_>, name: &str) -> Option<String> {
+        let tracepoints = cx.session.target.tracepoints().ok()?;
+        let (system, event) = tracepoints.iter().find(|(_, event)| *event == self.name)?;
+        let format = cx.session.target.tracepoint_format(system, event).ok()?;
+        format.fields.iter().find(|field| field.name == name)?;
+        Some(format!(
+            "'{name}' is a field of the event's record, computed when it is printed; at the tracepoint \
+             itself there are only its arguments"
+        ))
+    }
+}

@@ -1,0 +1,161 @@
+//! `resolve`: names, tapsets, aliases, probe points and `$`-variables; syntax trees in,
+//! HIR out.
+//!
+//! * [`symbols`] knows what is defined where and pulls tapset files in when a name asks for
+//!   one; the script's own definitions come first.
+//! * [`points`] expands braces, wildcards and aliases down to points that a probe kind
+//!   (`crate::probes`) resolves; [`probe`] groups these into HIR probes.
+//! * [`expr`], [`stmt`], [`call`], [`print`], [`stat`] turn bodies into HIR.
+//! * [`prune`] drops what nothing needs: unread prologue variables, functions that are never
+//!   called, globals that are never used.
+//!
+//! Invariants: everything pulled in from tapsets is resolved on demand, so a script pays for
+//! what it uses only. Mistakes in code that is pruned are not reported.
+
+mod call;
+mod expr;
+mod functions;
+mod globals;
+mod library;
+mod mentions;
+mod points;
+mod print;
+mod probe;
+mod prune;
+mod scope;
+mod stat;
+mod stmt;
+mod symbols;
+mod syscalls;
+
+pub use library::{Facts, Loader, TapsetLibrary};
+
+use std::collections::VecDeque;
+
+use rtap_grammar::ast;
+use rtap_grammar::diag::{Code, Diagnostic, Diagnostics, codes};
+use rtap_grammar::source::{FileId, Files, Span};
+
+use crate::hir::{Expr, ExprKind, FuncId, Program, Ty};
+use crate::session::Session;
+use scope::Scope;
+pub(crate) use stat::literal_number;
+use symbols::Symbols;
+
+/// Resolves scripts (and what they need of the tapsets) against the session's target.
+pub fn resolve<'s>(
+    session: &'s Session<'s>,
+    loader: Loader<'s>,
+    files: &'s mut Files,
+    scripts: Vec<ast::File>,
+) -> (Program, Diagnostics) {
+    let mut cx = Cx {
+        session,
+        loader,
+        files,
+        program: Program { limits: session.options.limits.clone(), ..Program::default() },
+        symbols: Symbols::default(),
+        scope: Scope::default(),
+        queue: VecDeque::new(),
+        functions: cranelift_entity::PrimaryMap::new(),
+        held: Vec::new(),
+        diags: Vec::new(),
+    };
+    for script in scripts {
+        cx.register(script);
+    }
+    cx.override_globals();
+    let mut next_probe = 0;
+    loop {
+        if let Some(probe) = cx.symbols.probes.get(next_probe).cloned() {
+            next_probe += 1;
+            cx.probe(&probe);
+        } else if let Some(function) = cx.queue.pop_front() {
+            cx.function(function);
+        } else {
+            break;
+        }
+    }
+    if next_probe == 0 && cx.diags.is_empty() {
+        cx.diags.push(
+            Diagnostic::error(codes::NO_PROBES, "the script has no probe")
+                .help("write one, such as: probe begin { println(\"hello\") }"),
+        );
+    }
+    let Cx { mut program, held, mut diags, files, .. } = cx;
+    prune::prune(&mut program, &|file| files.is_library(file), held, &mut diags);
+    let mut all = Diagnostics::new();
+    all.extend(diags);
+    (program, all)
+}
+
+/// State of the resolution.
+pub(crate) struct Cx<'s> {
+    pub(crate) session: &'s Session<'s>,
+    loader: Loader<'s>,
+    pub(crate) files: &'s mut Files,
+    pub(crate) program: Program,
+    pub(crate) symbols: Symbols,
+    /// Of the body being resolved.
+    pub(crate) scope: Scope,
+    /// Functions whose bodies are still to be resolved.
+    queue: VecDeque<FuncId>,
+    functions: cranelift_entity::PrimaryMap<FuncId, functions::FunctionSource>,
+    /// Diagnostics of code that may yet be pruned.
+    held: Vec<prune::Held>,
+    diags: Vec<Diagnostic>,
+}
+
+impl Cx<'_> {
+    /// Reports.
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
+        self.diags.push(diagnostic);
+    }
+
+    /// Reports with one label and results in the expression that stands for a mistake.
+    pub(crate) fn fail(
+        &mut self,
+        code: Code,
+        title: impl Into<String>,
+        span: Span,
+        label: impl Into<String>,
+    ) -> Expr {
+        self.report(Diagnostic::error(code, title).label(span, label));
+        error(span)
+    }
+
+    /// Runs `f` and takes the diagnostics it gave.
+    pub(crate) fn capture<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> (T, Vec<Diagnostic>) {
+        let before = std::mem::take(&mut self.diags);
+        let result = f(self);
+        (result, std::mem::replace(&mut self.diags, before))
+    }
+
+    /// Whether a file is a tapset.
+    pub(crate) fn is_library(&self, file: FileId) -> bool {
+        self.files.is_library(file)
+    }
+
+    /// Whether what stands at `span` may do what only tapsets and guru mode may.
+    pub(crate) fn privileged(&self, span: Span) -> bool {
+        self.session.options.guru || self.is_library(span.file)
+    }
+
+    /// Remembers that code in a tapset is there because of a place in the script.
+    pub(crate) fn blame(&mut self, code: Span, user: Span) {
+        if self.is_library(code.file) && !user.is_none() {
+            let user = self.program.blame_of(user).unwrap_or(user);
+            self.program.blame.push((code, user));
+        }
+    }
+}
+
+/// The expression that stands for a mistake.
+pub(crate) fn error(span: Span) -> Expr {
+    Expr::new(ExprKind::Error, Ty::Error, span)
+}
+
+/// A number.
+pub(crate) fn int(value: i64, span: Span) -> Expr {
+    Expr::new(ExprKind::Int(value), Ty::Long, span)
+}

@@ -1,0 +1,316 @@
+//! Probe points: braces, wildcards, aliases and their suffixes, `?`, `!` and `if`, down to
+//! what a probe kind resolves.
+
+use std::rc::Rc;
+
+use rtap_grammar::ast::{self, Name, Sufficiency};
+use rtap_grammar::diag::{Diagnostic, Severity, codes, did_you_mean};
+use rtap_grammar::source::Span;
+
+use super::symbols::AliasSym;
+use super::syscalls::SyscallUse;
+use super::Cx;
+use crate::probes::{self, Arg, Candidate, Component, Match, Request, glob};
+
+/// Nested aliases and brace alternatives of one point, at most: keeps crossed braces from
+/// exploding.
+const MAX_POINTS: usize = 100_000;
+
+/// A place where a probe of the script is attached, with what aliases add to its code.
+pub(super) struct Expanded {
+    /// The place.
+    pub(super) candidate: Candidate,
+    /// What it goes through, the script's alias first.
+    pub(super) layers: Vec<Layer>,
+    /// `if (…)` conditions.
+    pub(super) conditions: Vec<Rc<ast::Expr>>,
+    /// Whether it may be missing.
+    pub(super) optional: bool,
+}
+
+/// Something that adds to a probe's code.
+#[derive(Clone)]
+pub(super) enum Layer {
+    /// An alias of script or tapset.
+    Alias(Rc<ast::Alias>),
+    /// A system call's description.
+    Syscall(Rc<SyscallUse>),
+}
+
+/// A point without braces.
+#[derive(Clone)]
+struct Flat {
+    components: Vec<Component>,
+    sufficiency: Sufficiency,
+    conditions: Vec<Rc<ast::Expr>>,
+}
+
+/// What an expansion has come through.
+#[derive(Clone, Default)]
+struct Chain {
+    layers: Vec<Layer>,
+    conditions: Vec<Rc<ast::Expr>>,
+    /// Components after an alias, which go to its points.
+    suffix: Vec<Component>,
+    optional: bool,
+}
+
+impl Cx<'_> {
+    /// All places that a probe's points mean.
+    pub(super) fn expand(&mut self, points: &[ast::ProbePoint]) -> Vec<Expanded> {
+        let mut found = Vec::new();
+        self.points(points, &Chain::default(), &mut found);
+        found
+    }
+
+    fn points(&mut self, points: &[ast::ProbePoint], chain: &Chain, out: &mut Vec<Expanded>) {
+        for point in points {
+            let mut flats = Vec::new();
+            flatten(point, &mut flats);
+            for flat in flats {
+                if out.len() > MAX_POINTS {
+                    return;
+                }
+                let before = out.len();
+                let ((), diags) = self.capture(|cx| cx.point(&flat, chain, point.span, out));
+                let missing = diags.iter().any(|d| d.severity == Severity::Error);
+                if flat.sufficiency == Sufficiency::Required || !missing {
+                    self.diags.extend(diags);
+                }
+                if flat.sufficiency == Sufficiency::Sufficient && out.len() > before {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One point without braces.
+    fn point(&mut self, flat: &Flat, chain: &Chain, span: Span, out: &mut Vec<Expanded>) {
+        let mut components = flat.components.clone();
+        components.extend(chain.suffix.iter().cloned());
+        let mut next = chain.clone();
+        next.suffix.clear();
+        next.conditions.extend(flat.conditions.iter().cloned());
+        next.optional |= flat.sufficiency != Sufficiency::Required;
+        if self.alias_point(&components, &next, span, out) {
+            return;
+        }
+        match probes::find(&components) {
+            Match::Exact(kind, form) => {
+                let request = Request { session: self.session, components: &components, form, span };
+                match (kind.resolve)(&request) {
+                    Ok(candidates) => {
+                        for candidate in candidates {
+                            out.push(Expanded {
+                                candidate,
+                                layers: next.layers.clone(),
+                                conditions: next.conditions.clone(),
+                                optional: next.optional,
+                            });
+                        }
+                    }
+                    Err(diag) => self.report(*diag),
+                }
+            }
+            Match::Arguments(forms) => {
+                let text = shown(&components);
+                self.report(
+                    Diagnostic::error(codes::BAD_POINT, format!("'{text}' has a wrong or missing argument"))
+                        .label(span, "in this probe point")
+                        .help(format!("write it as {}", forms.join(" or "))),
+                );
+            }
+            Match::Unknown => self.unknown_point(&components, span),
+        }
+    }
+
+    /// Expands aliases; whether there were any.
+    fn alias_point(
+        &mut self,
+        components: &[Component],
+        chain: &Chain,
+        span: Span,
+        out: &mut Vec<Expanded>,
+    ) -> bool {
+        let wild = components.iter().any(|c| c.name.contains('*'));
+        let mut found = false;
+        let (matches, used) = self.matching_aliases(components);
+        let mut problems = Vec::new();
+        let start = out.len();
+        for sym in matches {
+            found = true;
+            if self.is_open(&sym, chain) {
+                let name = sym.name.join(".");
+                self.report(
+                    Diagnostic::error(codes::RECURSIVE_ALIAS, format!("alias '{name}' is defined by itself"))
+                        .label(span, "leads back here")
+                        .secondary(sym.alias.span, "this alias"),
+                );
+                return true;
+            }
+            self.blame(sym.alias.span, span);
+            let mut next = chain.clone();
+            next.layers.push(Layer::Alias(Rc::clone(&sym.alias)));
+            next.suffix = components[used..].to_vec();
+            let alias = Rc::clone(&sym.alias);
+            let ((), diags) = self.capture(|cx| cx.points(&alias.points, &next, out));
+            problems.extend(diags);
+        }
+        let (calls, rest) = self.matching_syscalls(components, span);
+        for call in calls {
+            found = true;
+            let mut next = chain.clone();
+            next.suffix = components[rest..].to_vec();
+            let ((), diags) = self.capture(|cx| cx.syscall_point(call, next.layers, next.conditions, next.optional, span, out));
+            problems.extend(diags);
+        }
+        // Of what a wildcard means some may be missing.
+        if !(wild && out.len() > start) {
+            self.diags.extend(problems);
+        }
+        found
+    }
+
+    /// Whether an alias is being expanded already.
+    fn is_open(&self, sym: &AliasSym, chain: &Chain) -> bool {
+        chain.layers.iter().any(|layer| match layer {
+            Layer::Alias(open) => Rc::ptr_eq(open, &sym.alias),
+            Layer::Syscall(_) => false,
+        })
+    }
+
+    /// The aliases that a point names, and how many of its components they take: all if
+    /// possible, else as many as possible.
+    fn matching_aliases(&mut self, components: &[Component]) -> (Vec<Rc<AliasSym>>, usize) {
+        let plain = components.iter().take_while(|c| c.arg.is_none()).count();
+        for used in (1..=plain).rev() {
+            let pattern = &components[..used];
+            let library = self.session.library;
+            let files: Vec<usize> = library
+                .aliases()
+                .filter(|(name, _)| names_match(pattern, &name.split('.').collect::<Vec<_>>()))
+                .map(|(_, file)| file)
+                .collect();
+            self.pull(files);
+            let mut found: Vec<Rc<AliasSym>> = Vec::new();
+            for sym in &self.symbols.aliases {
+                let parts: Vec<&str> = sym.name.iter().map(|part| &**part).collect();
+                if names_match(pattern, &parts) {
+                    found.push(Rc::clone(sym));
+                }
+            }
+            if !found.is_empty() {
+                // The script's own alias hides a tapset's of the same name.
+                let own: Vec<Vec<Name>> =
+                    found.iter().filter(|sym| !sym.library).map(|sym| sym.name.clone()).collect();
+                found.retain(|sym| !sym.library || !own.contains(&sym.name));
+                return (found, used);
+            }
+        }
+        (Vec::new(), 0)
+    }
+
+    fn unknown_point(&mut self, components: &[Component], span: Span) {
+        let text = shown(components);
+        let first = components.first().map(|c| c.name.to_string()).unwrap_or_default();
+        let forms: Vec<&str> = probes::forms()
+            .filter(|form| form.split(['.', '(']).next() == Some(&first))
+            .filter(|form| !form.starts_with('_'))
+            .collect();
+        let diag = Diagnostic::error(codes::UNKNOWN_POINT, format!("there is no probe point '{text}'"))
+            .label(span, "neither a probe point nor an alias");
+        let library = self.session.library;
+        let aliases = self.symbols.aliases.iter().map(|sym| sym.name.join("."));
+        let names: Vec<String> = library
+            .aliases()
+            .map(|(name, _)| name.to_owned())
+            .chain(aliases)
+            .chain(probes::forms().map(|form| form.split('(').next().unwrap_or_default().to_owned()))
+            .filter(|name| !name.starts_with('_'))
+            .collect();
+        let bare: Vec<&str> = components.iter().map(|c| &*c.name).collect();
+        let near = did_you_mean(&bare.join("."), names.iter().map(String::as_str));
+        let diag = if forms.is_empty() {
+            diag.help_if(near).help("'rtap list' shows all probe points, 'rtap list \"PATTERN\"' some of them")
+        } else {
+            let shown: Vec<&str> = forms.iter().take(8).copied().collect();
+            diag.help_if(near).help(format!("'{first}' is used like this: {}", shown.join(", ")))
+        };
+        self.report(diag);
+    }
+}
+
+/// Whether components (without arguments) match an alias's name, part by part; `**` goes
+/// over several parts.
+pub(super) fn names_match(components: &[Component], name: &[&str]) -> bool {
+    if components.iter().any(|c| c.name.contains("**")) {
+        let pattern: Vec<&str> = components.iter().map(|c| &*c.name).collect();
+        return glob(&pattern.join(".").replace("**", "*"), &name.join("."));
+    }
+    components.len() == name.len()
+        && components.iter().zip(name).all(|(component, part)| {
+            &*component.name == *part || component.name.contains('*') && glob(&component.name, part)
+        })
+}
+
+/// Components as written.
+pub(super) fn shown(components: &[Component]) -> String {
+    let one = |c: &Component| match &c.arg {
+        None => c.name.to_string(),
+        Some(Arg::Number(n)) => format!("{}({n})", c.name),
+        Some(Arg::Text(text)) => format!("{}(\"{}\")", c.name, text.escape_default()),
+    };
+    components.iter().map(one).collect::<Vec<_>>().join(".")
+}
+
+/// Takes the braces out of a point.
+fn flatten(point: &ast::ProbePoint, out: &mut Vec<Flat>) {
+    let condition = point.condition.as_ref().map(|e| Rc::new((**e).clone()));
+    let mut heads = vec![Flat {
+        components: Vec::new(),
+        sufficiency: point.sufficiency,
+        conditions: condition.into_iter().collect(),
+    }];
+    for component in &point.components {
+        match component {
+            ast::Component::Name { name, arg } => {
+                let arg = arg.as_ref().map(|arg| match &arg.value {
+                    ast::LiteralValue::Number(n) => Arg::Number(*n),
+                    ast::LiteralValue::String(s) => Arg::Text(s.to_string()),
+                    ast::LiteralValue::Error => Arg::Number(0),
+                });
+                for head in &mut heads {
+                    head.components.push(Component {
+                        name: Name::clone(&name.name),
+                        arg: arg.clone(),
+                        span: component.span(),
+                    });
+                }
+            }
+            ast::Component::Error(_) => return,
+            ast::Component::Braces { points, .. } => {
+                let mut tails = Vec::new();
+                for point in points {
+                    flatten(point, &mut tails);
+                }
+                let mut crossed = Vec::new();
+                for head in &heads {
+                    for tail in &tails {
+                        if crossed.len() >= MAX_POINTS {
+                            break;
+                        }
+                        let mut flat = head.clone();
+                        flat.components.extend(tail.components.iter().cloned());
+                        flat.conditions.extend(tail.conditions.iter().cloned());
+                        if flat.sufficiency == Sufficiency::Required {
+                            flat.sufficiency = tail.sufficiency;
+                        }
+                        crossed.push(flat);
+                    }
+                }
+                heads = crossed;
+            }
+        }
+    }
+    out.extend(heads);
+}

@@ -1,0 +1,221 @@
+//! From a probe's expanded points to HIR probes: points that can share a program become one
+//! probe, with a variant for each different prologue, epilogue or condition.
+
+use std::rc::Rc;
+
+use indexmap::IndexMap;
+use rtap_grammar::ast;
+use rtap_grammar::source::Span;
+
+use super::mentions::Mentions;
+use super::points::{Expanded, Layer};
+use super::prune::Held;
+use super::scope::Scope;
+use super::Cx;
+use crate::hir::{Probe, Stmt, Variant};
+use crate::image::Point;
+
+impl Cx<'_> {
+    /// Resolves a probe of the script or of a tapset.
+    pub(super) fn probe(&mut self, probe: &Rc<ast::Probe>) {
+        let expanded = self.expand(&probe.points);
+        let mut body = Mentions::default();
+        body.block(&probe.body);
+        let mut groups: IndexMap<String, Vec<Expanded>> = IndexMap::new();
+        for (index, point) in expanded.into_iter().enumerate() {
+            let key = match &point.candidate.share {
+                None => format!("#{index}"),
+                Some(share) if body.context || point.mentions_context() => {
+                    format!("{share}/{}", point.candidate.vars.identity())
+                }
+                Some(share) => share.clone(),
+            };
+            groups.entry(key).or_default().push(point);
+        }
+        if groups.is_empty() {
+            // The points failed; the body may have mistakes of its own, but without a context
+            // nothing can be said of its `$x`.
+            if !body.context {
+                self.scope = Scope::new(probe.span.file, None);
+                let (_, diags) = self.capture(|cx| cx.stmts(&probe.body.stmts));
+                if self.diags.is_empty() {
+                    self.diags.extend(diags);
+                }
+            }
+            return;
+        }
+        let mut reported = false;
+        for (_, points) in groups {
+            // A mistake in the body would show once for each group.
+            let ((), diags) = self.capture(|cx| cx.group(probe, points, &body));
+            let errors = diags.iter().any(|d| d.severity == rtap_grammar::diag::Severity::Error);
+            if !reported || !errors {
+                self.diags.extend(diags.into_iter().filter(|d| !reported || d.span().is_none()));
+            }
+            reported |= errors;
+        }
+    }
+
+    /// One HIR probe for points that share a program.
+    fn group(&mut self, probe: &ast::Probe, points: Vec<Expanded>, body: &Mentions) {
+        let Some(first) = points.first().map(|point| point.candidate.clone()) else { return };
+        self.scope = Scope::new(probe.span.file, None);
+        let number = self.program.probes.len();
+        // Points of the same variant, by what it consists of.
+        let mut variants: IndexMap<String, (Variant, usize)> = IndexMap::new();
+        for (index, point) in points.iter().enumerate() {
+            let key = self.variant_key(point, body);
+            if let Some((variant, _)) = variants.get_mut(&key) {
+                variant.points.push(index as u32);
+                continue;
+            }
+            self.scope.vars = Some(Rc::clone(&point.candidate.vars));
+            let mut variant = Variant { points: vec![index as u32], ..Variant::default() };
+            for condition in &point.conditions {
+                self.scope.file = condition.span.file;
+                let condition = self.expr(condition);
+                variant.conditions.push(condition);
+            }
+            for layer in point.layers.iter().rev() {
+                self.prologue(layer, point, body, (number, variants.len()), &mut variant.prologue);
+            }
+            variants.insert(key, (variant, index));
+        }
+        self.scope.vars = Some(Rc::clone(&first.vars));
+        self.scope.file = probe.span.file;
+        let selector = first.vars.selector(self, probe.span);
+        let stmts = self.stmts(&probe.body.stmts);
+        for (variant, index) in variants.values_mut() {
+            let point = &points[*index];
+            self.scope.vars = Some(Rc::clone(&point.candidate.vars));
+            for layer in &point.layers {
+                if let Layer::Alias(alias) = layer
+                    && let Some(block) = &alias.epilogue
+                {
+                    self.scope.file = alias.span.file;
+                    let more = self.stmts(&block.stmts);
+                    variant.epilogue.extend(more);
+                }
+            }
+        }
+        self.scope.file = probe.span.file;
+        self.warn_never_assigned();
+        let name = self.probe_name(probe);
+        let scope = std::mem::take(&mut self.scope);
+        let points = points.into_iter().map(|point| Point {
+            text: point.candidate.text,
+            function: point.candidate.function,
+            module: point.candidate.module,
+            attach: point.candidate.attach,
+            selector: point.candidate.selector,
+            optional: point.optional,
+        });
+        self.program.probes.push(Probe {
+            name,
+            span: probe.points.first().map_or(probe.span, |point| point.span),
+            exec: first.exec,
+            context: first.context,
+            points: points.collect(),
+            selector,
+            locals: scope.locals,
+            variants: variants.into_values().map(|(variant, _)| variant).collect(),
+            stmts,
+        });
+    }
+
+    /// What a point's variant consists of: equal texts mean equal code.
+    fn variant_key(&self, point: &Expanded, body: &Mentions) -> String {
+        let mut key = String::new();
+        let mut context = false;
+        for layer in &point.layers {
+            match layer {
+                Layer::Alias(alias) => key.push_str(&format!("{:p};", Rc::as_ptr(alias))),
+                Layer::Syscall(call) => {
+                    key.push_str(&call.prologue(&point.wanted(body)));
+                    key.push(';');
+                }
+            }
+        }
+        for condition in &point.conditions {
+            key.push_str(&format!("{:?};", condition.span));
+            context = true;
+        }
+        if context || point.mentions_context() {
+            key.push_str(&point.candidate.vars.identity());
+        }
+        key
+    }
+
+    fn prologue(
+        &mut self,
+        layer: &Layer,
+        point: &Expanded,
+        body: &Mentions,
+        place: (usize, usize),
+        out: &mut Vec<Stmt>,
+    ) {
+        match layer {
+            Layer::Alias(alias) => {
+                let Some(block) = &alias.prologue else { return };
+                self.scope.file = alias.span.file;
+                self.held_stmts(&block.stmts, place, out);
+            }
+            Layer::Syscall(call) => {
+                let text = call.prologue(&point.wanted(body));
+                let Some(block) = self.syscall_prologue(&text, call) else { return };
+                self.scope.file = block.span.file;
+                self.held_stmts(&block.stmts, place, out);
+            }
+        }
+    }
+
+    /// Statements of a prologue. Those of tapsets may have mistakes as long as nobody needs
+    /// them.
+    fn held_stmts(&mut self, stmts: &[ast::Stmt], place: (usize, usize), out: &mut Vec<Stmt>) {
+        for stmt in stmts {
+            let (resolved, diags) = self.capture(|cx| cx.stmts(std::slice::from_ref(stmt)));
+            if self.is_library(stmt.span.file) {
+                if !diags.is_empty() {
+                    self.held.push(Held::prologue(place.0, place.1, stmt.span, diags));
+                }
+            } else {
+                self.diags.extend(diags);
+            }
+            out.extend(resolved);
+        }
+    }
+
+    /// The probe as it is written, on one line.
+    fn probe_name(&self, probe: &ast::Probe) -> String {
+        let text = |span: Span| {
+            let words: Vec<&str> = self.files.slice(span).split_whitespace().collect();
+            words.join(" ")
+        };
+        probe.points.iter().map(|point| text(point.span)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Expanded {
+    /// Whether aliases or conditions on the way mention the context.
+    fn mentions_context(&self) -> bool {
+        let mut mentions = Mentions::default();
+        for layer in &self.layers {
+            if let Layer::Alias(alias) = layer {
+                alias.prologue.iter().chain(&alias.epilogue).for_each(|block| mentions.block(block));
+            }
+        }
+        self.conditions.iter().for_each(|condition| mentions.expr(condition));
+        mentions.context
+    }
+
+    /// Names that code after a system call's prologue mentions.
+    fn wanted(&self, body: &Mentions) -> Mentions {
+        let mut wanted = Mentions { names: body.names.clone(), context: false };
+        for layer in &self.layers {
+            if let Layer::Alias(alias) = layer {
+                alias.prologue.iter().chain(&alias.epilogue).for_each(|block| wanted.block(block));
+            }
+        }
+        wanted
+    }
+}

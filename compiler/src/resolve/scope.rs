@@ -1,0 +1,158 @@
+//! The names of one body: a probe's (prologues, body and epilogues share one scope) or a
+//! function's.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use cranelift_entity::PrimaryMap;
+use rtap_grammar::ast::{Ident, Name};
+use rtap_grammar::source::{FileId, Span};
+
+use super::Cx;
+use crate::hir::{FuncId, Local, LocalData, Ty};
+use crate::access::CType;
+use crate::probes::ContextVars;
+
+/// Names and surroundings of a body.
+pub(crate) struct Scope {
+    /// All locals so far.
+    pub(crate) locals: PrimaryMap<Local, LocalData>,
+    names: HashMap<Name, Local>,
+    uses: Vec<Uses>,
+    /// The file whose code is being resolved.
+    pub(crate) file: FileId,
+    /// The function, unless it is a probe's body.
+    pub(crate) function: Option<FuncId>,
+    /// How many loops are open.
+    pub(crate) loops: u32,
+    /// What `$x` means here.
+    pub(crate) vars: Option<Rc<dyn ContextVars>>,
+    /// C types of locals that were given a value of such a type.
+    c_types: HashMap<Local, CType>,
+}
+
+/// How a local is used.
+#[derive(Clone, Copy, Default)]
+struct Uses {
+    read: Option<Span>,
+    assigned: bool,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Scope {
+            locals: PrimaryMap::new(),
+            names: HashMap::new(),
+            uses: Vec::new(),
+            file: FileId::NONE,
+            function: None,
+            loops: 0,
+            vars: None,
+            c_types: HashMap::new(),
+        }
+    }
+}
+
+/// What a plain name means.
+#[derive(Clone, Copy)]
+pub(crate) enum Named {
+    /// A local.
+    Local(Local),
+    /// A global, by its number in [`super::symbols::Symbols`].
+    Global(usize),
+}
+
+impl Scope {
+    /// The scope of a function or probe in `file`.
+    pub(crate) fn new(file: FileId, function: Option<FuncId>) -> Self {
+        Scope { file, function, ..Scope::default() }
+    }
+
+    /// Declares a local under its name; an earlier one of that name is out of reach then.
+    pub(crate) fn declare(&mut self, name: &Name, span: Span, ty: Ty) -> Local {
+        let local = self.hidden(name, span, ty);
+        self.names.insert(Name::clone(name), local);
+        local
+    }
+
+    /// Makes a local that no name reaches.
+    pub(crate) fn hidden(&mut self, name: &str, span: Span, ty: Ty) -> Local {
+        self.uses.push(Uses::default());
+        self.locals.push(LocalData { name: name.to_owned(), span, ty, cap: (0, false) })
+    }
+
+    /// A local by its name.
+    pub(crate) fn local(&self, name: &str) -> Option<Local> {
+        self.names.get(name).copied()
+    }
+
+    /// The C type of a local's value, if it has one.
+    pub(crate) fn c_type(&self, local: Local) -> Option<CType> {
+        self.c_types.get(&local).cloned()
+    }
+
+    /// Notes the C type of a value that a local is given; values of several types have none.
+    pub(crate) fn set_c_type(&mut self, local: Local, ty: CType) {
+        match self.c_types.get(&local) {
+            Some(known) if *known != ty => {
+                self.c_types.insert(local, CType::Long);
+            }
+            _ => {
+                self.c_types.insert(local, ty);
+            }
+        }
+    }
+
+    /// Notes that a local is read.
+    pub(crate) fn read(&mut self, local: Local, span: Span) {
+        self.uses[local.as_u32() as usize].read.get_or_insert(span);
+    }
+
+    /// Notes that a local is assigned.
+    pub(crate) fn assigned(&mut self, local: Local) {
+        self.uses[local.as_u32() as usize].assigned = true;
+    }
+
+    /// Locals that are read and never assigned: name and first reading.
+    pub(crate) fn never_assigned(&self) -> Vec<(String, Span)> {
+        let found = self.locals.values().zip(&self.uses).filter(|(_, uses)| !uses.assigned);
+        found.filter_map(|(local, uses)| Some((local.name.clone(), uses.read?))).collect()
+    }
+}
+
+impl Cx<'_> {
+    /// What a name means: a local, else a global, else a new local.
+    pub(crate) fn lookup(&mut self, ident: &Ident) -> Named {
+        if let Some(local) = self.scope.local(&ident.name) {
+            return Named::Local(local);
+        }
+        // Library functions know nothing of the script's globals; aliases do, as they become
+        // part of the script's probe.
+        let see_script = self.scope.function.is_none();
+        match self.find_global(&ident.name, self.scope.file, see_script) {
+            Some(global) => Named::Global(global),
+            None => Named::Local(self.scope.declare(&ident.name, ident.span, Ty::Unknown)),
+        }
+    }
+
+    /// Warns of locals that are read and never assigned.
+    pub(crate) fn warn_never_assigned(&mut self) {
+        use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
+        for (name, span) in self.scope.never_assigned() {
+            if self.is_library(span.file) {
+                continue;
+            }
+            let assigned = self.scope.locals.values().map(|local| local.name.as_str());
+            let globals = self.symbols.script_globals();
+            let near = did_you_mean(&name, assigned.chain(globals).filter(|other| *other != name));
+            self.report(
+                Diagnostic::warning(
+                    codes::NEVER_ASSIGNED,
+                    format!("'{name}' is read but never assigned"),
+                )
+                .label(span, "always 0 or \"\" here")
+                .help_if(near),
+            );
+        }
+    }
+}
