@@ -5,11 +5,15 @@
 //! [`Emit`] asks for the text of what a stage made.
 
 use rtap_grammar::ast;
-use rtap_grammar::diag::{Diagnostic, Diagnostics};
+use rtap_grammar::diag::{Diagnostic, Diagnostics, codes};
 use rtap_grammar::source::{FileId, Files};
 
+use crate::bpf::{self, BpfError};
 use crate::hir;
+use crate::image::Meta;
 use crate::infer::{infer_types, infer_widths};
+use crate::lir::{self, Module};
+use crate::lower::{self, Fault};
 use crate::resolve::{Loader, resolve};
 use crate::session::Session;
 
@@ -20,13 +24,40 @@ pub enum Emit {
     Ast,
     /// The typed tree.
     Hir,
+    /// The low-level IR.
+    Lir,
+    /// eBPF instructions.
+    Bpf,
 }
 
 /// What compiling gives.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Output {
-    /// The typed tree.
-    pub program: hir::Program,
+    /// The image: an ELF object, with the metadata in it.
+    pub elf: Vec<u8>,
+    /// The metadata.
+    pub meta: Meta,
+}
+
+/// Compiles scripts into an image.
+pub fn compile(
+    session: &Session<'_>,
+    files: &mut Files,
+    scripts: &[FileId],
+) -> (Option<Output>, Diagnostics) {
+    let (program, mut diags) = check(session, files, scripts);
+    let Some(program) = program else { return (None, diags) };
+    let Some(module) = lower(&program, files, &mut diags) else { return (None, diags) };
+    let texts: Vec<(String, String)> =
+        files.ids().map(|id| (files.name(id).to_owned(), files.text(id).to_owned())).collect();
+    let kernel = (session.target.kernel().text.as_str(), session.target.kernel_id());
+    match bpf::compile(&module, session.target.features(), kernel, &texts) {
+        Ok((elf, meta)) => (Some(Output { elf, meta }), diags),
+        Err(errors) => {
+            extend(&mut diags, errors.into_iter().map(of_bpf), &program, files);
+            (None, diags)
+        }
+    }
 }
 
 /// Parses scripts and resolves them into a typed program: SystemTap's passes 1 and 2.
@@ -36,7 +67,7 @@ pub fn check(
     scripts: &[FileId],
 ) -> (Option<hir::Program>, Diagnostics) {
     let mut loader = Loader::new(session);
-    let (trees, mut diags) = parse_scripts(&mut loader, files, scripts);
+    let (trees, mut diags) = parse(&mut loader, files, scripts);
     if diags.has_errors() {
         return (None, diags);
     }
@@ -56,7 +87,7 @@ pub fn check(
 }
 
 /// Pass 1 alone.
-fn parse_scripts(
+pub fn parse(
     loader: &mut Loader<'_>,
     files: &mut Files,
     scripts: &[FileId],
@@ -71,11 +102,51 @@ fn parse_scripts(
     (trees, diags)
 }
 
+/// To LIR, optimised.
+fn lower(program: &hir::Program, files: &Files, diags: &mut Diagnostics) -> Option<Module> {
+    let (module, faults) = lower::lower(program, files);
+    extend(diags, faults.into_iter().map(of_fault), program, files);
+    (!diags.has_errors()).then_some(module)
+}
+
+/// The text of what a stage made of the scripts; empty if it did not come to that.
+pub fn emit(
+    session: &Session<'_>,
+    files: &mut Files,
+    scripts: &[FileId],
+    stage: Emit,
+) -> (String, Diagnostics) {
+    if stage == Emit::Ast {
+        let (trees, diags) = parse(&mut Loader::new(session), files, scripts);
+        return (trees.iter().map(rtap_grammar::print::print).collect(), diags);
+    }
+    let (program, mut diags) = check(session, files, scripts);
+    let Some(program) = program else { return (String::new(), diags) };
+    if stage == Emit::Hir {
+        return (hir::text::print(&program), diags);
+    }
+    let Some(module) = lower(&program, files, &mut diags) else { return (String::new(), diags) };
+    if stage == Emit::Lir {
+        return (lir::text::print(&module), diags);
+    }
+    match bpf::generate(&module, session.target.features()) {
+        Ok(object) => (object.disassemble(), diags),
+        Err(errors) => {
+            extend(&mut diags, errors.into_iter().map(of_bpf), &program, files);
+            (String::new(), diags)
+        }
+    }
+}
+
 /// Adds diagnostics; those about a tapset's code are made to point at the script's place that
 /// brought it in.
-fn extend(diags: &mut Diagnostics, found: Diagnostics, program: &hir::Program, files: &Files) {
-    let blamed = found.into_iter().map(|diag| blame(diag, program, files));
-    diags.extend(blamed);
+fn extend(
+    diags: &mut Diagnostics,
+    found: impl IntoIterator<Item = Diagnostic>,
+    program: &hir::Program,
+    files: &Files,
+) {
+    diags.extend(found.into_iter().map(|diag| blame(diag, program, files)));
 }
 
 fn blame(mut diag: Diagnostic, program: &hir::Program, files: &Files) -> Diagnostic {
@@ -92,22 +163,17 @@ fn blame(mut diag: Diagnostic, program: &hir::Program, files: &Files) -> Diagnos
     diag
 }
 
-/// The text of what a stage made of the scripts.
-pub fn emit(
-    session: &Session<'_>,
-    files: &mut Files,
-    scripts: &[FileId],
-    stage: Emit,
-) -> (String, Diagnostics) {
-    match stage {
-        Emit::Ast => {
-            let mut loader = Loader::new(session);
-            let (trees, diags) = parse_scripts(&mut loader, files, scripts);
-            (trees.iter().map(rtap_grammar::print::print).collect(), diags)
-        }
-        Emit::Hir => {
-            let (program, diags) = check(session, files, scripts);
-            (program.map(|program| hir::text::print(&program)).unwrap_or_default(), diags)
-        }
-    }
+fn of_fault(fault: Fault) -> Diagnostic {
+    Diagnostic::error(codes::NOT_HERE, fault.message).label(fault.span, "not possible here")
+}
+
+fn of_bpf(error: BpfError) -> Diagnostic {
+    let code = match &error {
+        BpfError::Unsupported { .. } => codes::NOT_IN_KERNEL,
+        BpfError::NeedsKernel { .. } => codes::KERNEL_TOO_OLD,
+        BpfError::TooLarge { .. } => codes::TOO_LARGE,
+        BpfError::Internal { .. } => codes::INTERNAL,
+    };
+    let remedy = Some(error.remedy().to_owned()).filter(|remedy| !remedy.is_empty());
+    Diagnostic::error(code, error.to_string()).label(error.span(), "used here").help_if(remedy)
 }

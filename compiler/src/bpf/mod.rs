@@ -88,19 +88,20 @@ impl Object {
     }
 }
 
-/// Compiles the kernel handlers of a module to an ELF object. `files` are the source files,
-/// `FileId` being the index: their text goes into the line information and the
-/// metadata.
+/// Compiles the kernel handlers of a module to an ELF object. `kernel` is the release compiled
+/// against and a number that tells its build. `files` are the source files, `FileId` being
+/// the index: their text goes into the line information and the metadata.
 pub fn compile(
     module: &Module,
     features: Features,
+    kernel: (&str, u64),
     files: &[(String, String)],
 ) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
     let object = generate(module, features)?;
     let meta = Meta {
         version: META_VERSION,
-        kernel_release: String::new(),
-        btf_hash: 0,
+        kernel_release: kernel.0.to_owned(),
+        btf_hash: kernel.1,
         module: module.clone(),
         programs: object.plan.programs.clone(),
         layout: object.plan.layout(),

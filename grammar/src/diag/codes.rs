@@ -125,6 +125,11 @@ codes! {
     CONTEXT_ASSIGNED "E0607" "assignment to a context variable";
     NO_TYPES "E0608" "types of the kernel that are not known";
     // E07xx kernel and feature limits (rtap-compiler, rtap)
+    NOT_HERE "E0701" "operation that is not possible where it stands";
+    NOT_IN_KERNEL "E0702" "operation that kernel handlers do not have";
+    KERNEL_TOO_OLD "E0703" "operation that the kernel is too old for";
+    TOO_LARGE "E0704" "handler that is too large";
+    INTERNAL "E0799" "internal error";
     // E08xx target binaries (rtap)
     // E09xx command line and host (rtap)
     // Wxxxx warnings
