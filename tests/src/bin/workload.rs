@@ -23,80 +23,30 @@ use std::time::{Duration, Instant};
 const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
-const ACTIONS: [(&str, &str, &str); 21] = [
-    (
-        "call-function",
-        "N",
-        "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b",
-    ),
-    (
-        "call-six",
-        "N",
-        "calls rtap_workload_six(1, -2, 3, -4, 5, -6) N times, which returns -3",
-    ),
-    (
-        "call-string",
-        "N TEXT",
-        "calls rtap_workload_string(TEXT, its length) N times, which returns the length",
-    ),
-    (
-        "exec",
-        "N",
-        "starts itself N times with the action `nothing`, one after the other: N fork-likes, N execve",
-    ),
+#[rustfmt::skip]
+const ACTIONS: [(&str, &str, &str); 22] = [
+    ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
+    ("call-six", "N", "calls rtap_workload_six(1, -2, 3, -4, 5, -6) N times, which returns -3"),
+    ("call-string", "N TEXT", "calls rtap_workload_string(TEXT, its length) N times, which returns the length"),
+    ("exec", "N", "starts itself N times with the action `nothing`, one after the other: N fork-likes, N execve"),
     ("exit", "N", "ends with the status N"),
-    (
-        "fork",
-        "N",
-        "N fork system calls, each child ends at once with status 0, each is waited for",
-    ),
+    ("fork", "N", "N fork system calls, each child ends at once with status 0, each is waited for"),
     ("getpid", "N", "N getpid"),
     ("getppid", "N", "N getppid"),
     ("kill", "N", "N kill of its own process with signal 0"),
     ("nanosleep", "N MICROSECONDS", "N nanosleep of so long"),
     ("nothing", "", "nothing"),
-    (
-        "open",
-        "PATH N",
-        "N openat of PATH, reading, and N close on what they gave",
-    ),
-    (
-        "open-missing",
-        "N",
-        "N openat of /no/such/file, which all fail with ENOENT",
-    ),
+    ("open", "PATH N", "N openat of PATH, reading, and N close on what they gave"),
+    ("open-missing", "N", "N openat of /no/such/file, which all fail with ENOENT"),
     ("page-fault", "N", "N first touches of N fresh pages"),
-    (
-        "read",
-        "N BYTES",
-        "N read of so many bytes from /dev/zero on descriptor 77",
-    ),
-    (
-        "recurse",
-        "N",
-        "calls rtap_workload_recurse(N), which calls itself down to 0 and returns N",
-    ),
+    ("read", "N BYTES", "N read of so many bytes from /dev/zero on descriptor 77"),
+    ("recurse", "N", "calls rtap_workload_recurse(N), which calls itself down to 0 and returns N"),
+    ("signal", "N", "N kill of its own process with SIGURG, which is ignored"),
     ("sleep", "SECONDS", "one sleep; fractions are allowed"),
-    (
-        "spin",
-        "MILLISECONDS",
-        "computes for so long in rtap_workload_spin, without system calls that sleep",
-    ),
-    (
-        "threads",
-        "T N",
-        "T threads, each with N getppid; the fact `tids` lists them",
-    ),
-    (
-        "write",
-        "N BYTES",
-        "N write of so many bytes to /dev/null on descriptor 77",
-    ),
-    (
-        "write-text",
-        "TEXT N",
-        "N write of TEXT to /dev/null on descriptor 77",
-    ),
+    ("spin", "MILLISECONDS", "computes for so long in rtap_workload_spin, without system calls that sleep"),
+    ("threads", "T N", "T threads, each with N getppid; the fact `tids` lists them"),
+    ("write", "N BYTES", "N write of so many bytes to /dev/null on descriptor 77"),
+    ("write-text", "TEXT N", "N write of TEXT to /dev/null on descriptor 77"),
 ];
 
 /// For `process("workload").function("rtap_workload_fn")`.
@@ -252,6 +202,7 @@ fn act(words: &[&str]) -> Result<u8, String> {
             );
         }
         "recurse" => facts.add("result", rtap_workload_recurse(n as i64)),
+        "signal" => repeat(n, libc::SYS_kill, [own_pid(), i64::from(libc::SIGURG), 0]),
         "sleep" => {
             let seconds: f64 = at(0)?.parse().map_err(|e| format!("sleep: {e}"))?;
             std::thread::sleep(Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())?);

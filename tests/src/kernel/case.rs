@@ -23,7 +23,7 @@
 //! | `EXPECT`, `SORTED` | all lines of the output, in order or after sorting both; for `{…}` see [`super::expect`] |
 //! | `MATCH`, `NOT` | regular expressions that must, must not, match somewhere in the output; may be repeated |
 //! | `STDERR`, `STDERR_NOT` | the same for standard error |
-//! | `STATUS` | the exit status (default 0) |
+//! | `STATUS` | the exit status (default 0), or `panic`: the kernel panics |
 //! | `REQUIRES` | see [`super::require`] |
 //! | `TIMEOUT` | seconds (default 20) |
 //! | `ENV` | `NAME=value` |
@@ -72,6 +72,8 @@ pub enum Program {
 pub struct Expected {
     /// The exit status.
     pub status: i32,
+    /// The kernel panics instead: for testing the harness.
+    pub panic: bool,
     /// All lines of standard output.
     pub lines: Option<Lines>,
     /// Patterns, each with whether it must match (or must not), on standard output.
@@ -211,6 +213,7 @@ fn case(file: &str, name: &str, entries: &[(String, String)]) -> Result<Case> {
             "NOT" => expected.stdout.push((pattern()?, false)),
             "STDERR" => expected.stderr.push((pattern()?, true)),
             "STDERR_NOT" => expected.stderr.push((pattern()?, false)),
+            "STATUS" if value == "panic" => expected.panic = true,
             "STATUS" => expected.status = value.parse().with_context(context)?,
             "EXPECT" => expected.lines = Some(Lines::new(value, false)),
             "SORTED" => expected.lines = Some(Lines::new(value, true)),
@@ -277,6 +280,21 @@ mod tests {
         assert_eq!(scripts[0], r#"Script("probe begin {\n  println(1)\n\n}")"#);
         assert_eq!(scripts[1], r#"Script("x\n  y")"#);
         assert_eq!(cases[1].job(2).argv[2], "exec rtap run -T 1 -e \"$0\"");
+        Ok(())
+    }
+
+    #[test]
+    fn every_example_has_a_test() -> Result<()> {
+        let root = crate::paths::workspace();
+        let tests = fs::read_to_string(root.join("tests/kernel/examples.test"))?;
+        for example in fs::read_dir(root.join("examples"))?.flatten() {
+            let path = format!("examples/{}", example.file_name().to_string_lossy());
+            assert!(
+                tests.contains(&path),
+                "tests/kernel/examples.test does not run {path}"
+            );
+        }
+        assert!(!Case::all(&root.join("tests/kernel"))?.is_empty());
         Ok(())
     }
 

@@ -51,7 +51,9 @@ pub fn faults(expected: &Expected, outcome: &Outcome) -> String {
         .lines()
         .filter_map(|line| line.split_once('='))
         .collect();
-    if outcome.end != End::Exited(expected.status) {
+    if expected.panic {
+        let _ = writeln!(faults, "expected a panic, got {}", outcome.end);
+    } else if outcome.end != End::Exited(expected.status) {
         let _ = writeln!(
             faults,
             "expected exit status {}, got {}",
