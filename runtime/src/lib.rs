@@ -1,6 +1,7 @@
 //! The runtime: everything that touches the machine. Host facts, loading, attaching,
 //! user-side handlers, output, command line.
 
+pub mod attach;
 pub mod bpf;
 pub mod cli;
 pub mod host;

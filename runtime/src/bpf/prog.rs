@@ -337,6 +337,67 @@ impl Btf {
     }
 }
 
+/// `struct bpf_btf_info`.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct RawBtfInfo {
+    btf: u64,
+    btf_size: u32,
+    id: u32,
+    name: u64,
+    name_len: u32,
+    kernel_btf: u32,
+}
+
+impl Btf {
+    /// The kernel's BTF of a loaded module (Linux 5.11), for programs that attach to it.
+    pub fn of_module(module: &str) -> io::Result<Self> {
+        let mut id = 0;
+        loop {
+            let mut attr = sys::GetId {
+                id,
+                ..Default::default()
+            };
+            // SAFETY: the attributes hold no addresses.
+            unsafe { sys::bpf(Command::BtfGetNextId, &mut attr) }?;
+            id = attr.next;
+            let mut attr = sys::GetId {
+                id,
+                ..Default::default()
+            };
+            // SAFETY: as above; the command returns a new descriptor.
+            let Ok(fd) = (unsafe { sys::bpf_fd(Command::BtfGetFdById, &mut attr) }) else {
+                // Gone meanwhile.
+                continue;
+            };
+            let btf = Self { fd };
+            if btf.kernel_name()?.as_deref() == Some(module) {
+                return Ok(btf);
+            }
+        }
+    }
+
+    /// The module's name when it is the kernel's own ("vmlinux" for the kernel).
+    fn kernel_name(&self) -> io::Result<Option<String>> {
+        let mut name = [0u8; 64];
+        let mut raw = RawBtfInfo {
+            name: name.as_mut_ptr() as u64,
+            name_len: name.len() as u32,
+            ..RawBtfInfo::default()
+        };
+        let mut attr = sys::InfoByFd {
+            bpf_fd: self.fd.as_raw_fd() as u32,
+            info_len: size_of::<RawBtfInfo>() as u32,
+            info: std::ptr::from_mut(&mut raw) as u64,
+        };
+        // SAFETY: `raw` has room for `info_len` bytes, and what it points to for `name_len`.
+        unsafe { sys::bpf(Command::InfoByFd, &mut attr) }?;
+        let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+        let name = String::from_utf8_lossy(&name[..end]).into_owned();
+        Ok((raw.kernel_btf != 0).then_some(name))
+    }
+}
+
 impl AsFd for Btf {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

@@ -23,7 +23,9 @@ pub(super) enum Command {
     InfoByFd = 15,
     RawTracepointOpen = 17,
     BtfLoad = 18,
+    BtfGetFdById = 19,
     MapFreeze = 22,
+    BtfGetNextId = 23,
     MapLookupBatch = 24,
     LinkCreate = 28,
     EnableStats = 32,
@@ -200,6 +202,12 @@ attrs! {
     }
     EnableStats {
         kind: u32,
+    }
+    /// `next` is an output of `BtfGetNextId`.
+    GetId {
+        id: u32,
+        next: u32,
+        flags: u32,
     }
     MapFreeze {
         map_fd: u32,

@@ -15,7 +15,7 @@ mod maps;
 mod verifier;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::LoadError;
 pub use image_file::ObjectFile;
@@ -79,11 +79,6 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Whether a map is that of the globals: declared under its name, or as a data section.
-fn is_globals(name: &str) -> bool {
-    name.trim_start_matches(".data.") == GLOBALS_MAP.trim_start_matches(".data.")
-}
-
 impl Loaded {
     /// Creates the maps of an object and loads its BTF.
     pub fn new(mut object: ObjectFile, options: &LoadOptions<'_>) -> Result<Self, LoadError> {
@@ -103,10 +98,8 @@ impl Loaded {
             core_reloc::apply(&mut object, options.target)?;
         }
         let maps = maps::create(&object, btf.as_ref(), options)?;
-        let globals = match maps.iter().find(|(name, _)| is_globals(name)) {
-            Some((name, map)) => Some(map.mmap().map_err(|error| LoadError::map(name, error))?),
-            None => None,
-        };
+        let globals = maps.get(GLOBALS_MAP).map(Map::mmap).transpose();
+        let globals = globals.map_err(|error| LoadError::map(GLOBALS_MAP, error))?;
         Ok(Self {
             object,
             maps,

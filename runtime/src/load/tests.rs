@@ -10,7 +10,7 @@ use rtap_compiler::btf::{BtfBuilder, Kind, Linkage, TypeId};
 use super::*;
 use crate::host::{LiveTarget, Rights};
 
-const GLOBALS: &str = ".data.rtap_globals";
+const GLOBALS: &str = GLOBALS_MAP;
 
 fn insn(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
     u64::from(code)
@@ -20,7 +20,7 @@ fn insn(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
 }
 
 /// `globals[8] += 5; return helper(7)` with `helper(x) = x + globals[0]`, and a program that reads
-/// through an uninitialised register.
+/// through an uninitialised register, and one like the first that returns 0.
 fn sample() -> Vec<u8> {
     let mut b = BtfBuilder::new();
     let int = b.int("int", 4, 32, 1);
@@ -51,6 +51,7 @@ fn sample() -> Vec<u8> {
     let proto = b.func_proto(int, &[("ctx", context)]);
     let main = b.func("main_prog", proto, Linkage::Global);
     let bad = b.func("bad_prog", proto, Linkage::Global);
+    let quiet = b.func("quiet_prog", proto, Linkage::Global);
     let helper_proto = b.func_proto(int, &[("x", int)]);
     let helper = b.func("helper", helper_proto, Linkage::Static);
 
@@ -63,6 +64,8 @@ fn sample() -> Vec<u8> {
         insn(0x85, 0, 1, 0, -1),
         insn(0x95, 0, 0, 0, 0),
     ];
+    let mut quiet_code = main_code;
+    quiet_code[5] = insn(0xb7, 0, 0, 0, 0);
     let bad_code = [
         insn(0xb7, 0, 0, 0, 0),
         insn(0x79, 0, 3, 0, 0),
@@ -114,6 +117,13 @@ fn sample() -> Vec<u8> {
         bytes(&bad_code),
         SymbolKind::Text,
     );
+    symbol(
+        &mut elf,
+        "quiet_prog",
+        programs,
+        bytes(&quiet_code),
+        SymbolKind::Text,
+    );
     let helper_symbol = symbol(
         &mut elf,
         "helper",
@@ -128,6 +138,7 @@ fn sample() -> Vec<u8> {
     let data_symbol = elf.section_symbol(data);
     for (section, offset, symbol, r_type) in [
         (programs, 0, data_symbol, 1),
+        (programs, 80, data_symbol, 1),
         (programs, 40, helper_symbol, 10),
         (text, 8, data_symbol, 1),
     ] {
@@ -152,11 +163,13 @@ fn sample() -> Vec<u8> {
     let funcs: &[u32] = &[
         8,
         in_programs,
-        2,
+        3,
         0,
         main.0,
         56,
         bad.0,
+        80,
+        quiet.0,
         in_text,
         1,
         0,
@@ -165,7 +178,7 @@ fn sample() -> Vec<u8> {
     let lines: &[u32] = &[
         16,
         in_programs,
-        3,
+        4,
         0,
         file,
         line,
@@ -178,6 +191,10 @@ fn sample() -> Vec<u8> {
         file,
         line,
         7 << 10 | 3,
+        80,
+        file,
+        line,
+        8 << 10 | 1,
         in_text,
         1,
         0,
@@ -205,7 +222,7 @@ const RAW_TRACEPOINT: ProgramKind = ProgramKind {
 };
 
 /// The sample in the kernel, `None` where we may not load.
-fn loaded(target: &LiveTarget) -> Option<Loaded> {
+pub(crate) fn loaded(target: &LiveTarget) -> Option<Loaded> {
     if !Rights::of_self().missing_for_tracing().is_empty() {
         eprintln!("skipped: no right to load programs");
         return None;
@@ -224,7 +241,7 @@ fn parses_an_object() {
     let object = ObjectFile::parse(&sample()).unwrap();
     assert_eq!(
         object.symbols().collect::<Vec<_>>(),
-        ["main_prog", "bad_prog", "helper"]
+        ["main_prog", "bad_prog", "quiet_prog", "helper"]
     );
     assert_eq!(object.maps.len(), 1);
     let counts = &object.maps[0];

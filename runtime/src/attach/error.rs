@@ -1,0 +1,113 @@
+//! Why a probe point was not attached to.
+
+use std::io;
+
+use rtap_compiler::target::{Feature, Unavailable};
+use thiserror::Error;
+
+use crate::load::LoadError;
+
+/// Why a probe point was not attached to. `Display` is a clause for a diagnostic.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The program could not be loaded.
+    #[error(transparent)]
+    Load(#[from] Box<LoadError>),
+    /// The kernel lacks the mechanism.
+    #[error("this kernel has no {feature}{}", option_note(*.feature))]
+    Missing {
+        /// What it lacks.
+        feature: Feature,
+    },
+    /// There is no such tracepoint.
+    #[error("this kernel has no tracepoint '{0}'")]
+    NoTracepoint(String),
+    /// There is no such function, or it cannot be traced.
+    #[error("this kernel has no function '{0}' that can be traced")]
+    NoFunction(String),
+    /// Several functions have the name.
+    #[error("several functions of this kernel are named '{0}'")]
+    Ambiguous(String),
+    /// The kernel refuses to trace this place.
+    #[error("the kernel does not allow probes in '{0}'")]
+    Forbidden(String),
+    /// The file of a user probe is not there.
+    #[error("{0} does not exist")]
+    NoFile(String),
+    /// No instruction begins there.
+    #[error("no instruction begins at offset {offset:#x} of {path}, or it cannot be probed")]
+    NotAnInstruction {
+        /// The file.
+        path: String,
+        /// The offset in it.
+        offset: u64,
+    },
+    /// The event is not supported by this machine.
+    #[error("this machine does not count that event")]
+    NoEvent,
+    /// What must be known to attach is not.
+    #[error(transparent)]
+    Unknown(#[from] Unavailable),
+    /// No right to attach.
+    #[error("no permission to attach")]
+    Permission,
+    /// Nothing to attach to.
+    #[error("the program has no probe point in the kernel")]
+    NoPoints,
+    /// Any other failure.
+    #[error("{what} failed: {error}")]
+    Io {
+        /// The call.
+        what: &'static str,
+        /// The system's word.
+        error: io::Error,
+    },
+}
+
+impl AttachError {
+    /// A failure that has no more precise meaning.
+    pub(super) fn io(what: &'static str, error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => Self::Permission,
+            _ => Self::Io { what, error },
+        }
+    }
+
+    /// What to do about it, for a diagnostic's `help:`.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Load(error) => error.help(),
+            Self::Unknown(reason) => reason.help().map(str::to_owned),
+            Self::Permission => Some("run as root, or with CAP_BPF and CAP_PERFMON".to_owned()),
+            Self::Missing { feature } => {
+                let (major, minor) = feature.info().since;
+                Some(format!("{feature} came with Linux {major}.{minor}"))
+            }
+            Self::Io { error, .. } if error.raw_os_error() == Some(libc::EMFILE) => {
+                Some("raise the limit of open files: 'ulimit -n 65536'".to_owned())
+            }
+            Self::NoTracepoint(_)
+            | Self::NoFunction(_)
+            | Self::Ambiguous(_)
+            | Self::Forbidden(_)
+            | Self::NoFile(_)
+            | Self::NotAnInstruction { .. }
+            | Self::NoEvent
+            | Self::NoPoints
+            | Self::Io { .. } => None,
+        }
+    }
+}
+
+impl From<LoadError> for AttachError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(Box::new(error))
+    }
+}
+
+fn option_note(feature: Feature) -> String {
+    let option = feature.info().option;
+    option
+        .map(|option| format!(" ({option} is not set)"))
+        .unwrap_or_default()
+}

@@ -1,0 +1,155 @@
+//! kprobes and kretprobes: by the `kprobe` PMU (Linux 4.17), or many at once by one
+//! `kprobe.multi` link (Linux 5.18).
+//!
+//! Not by tracefs events: those would outlive rtap when it is killed.
+
+use std::io;
+
+use rtap_compiler::image::{Attach, KernelFunction, Point};
+use rtap_compiler::target::Feature;
+
+use super::{AttachError, AttachOptions, Attachment, Outcome, load};
+use crate::bpf::link::KprobeTargets;
+use crate::bpf::perf::PerfEventSpec;
+use crate::bpf::{AttachType, Link, ProgType, Program};
+use crate::load::{Loaded, ProgramKind};
+
+/// A kprobe's place.
+struct Place<'a> {
+    function: &'a KernelFunction,
+    offset: u64,
+    is_return: bool,
+}
+
+fn place(attach: &Attach) -> Option<Place<'_>> {
+    match attach {
+        Attach::Kprobe { function, offset } => Some(Place {
+            function,
+            offset: *offset,
+            is_return: false,
+        }),
+        Attach::Kretprobe { function, .. } => Some(Place {
+            function,
+            offset: 0,
+            is_return: true,
+        }),
+        _ => None,
+    }
+}
+
+pub(super) fn install(
+    loaded: &Loaded,
+    symbol: &str,
+    points: &[&Point],
+    options: &AttachOptions<'_>,
+) -> Result<(Program, Outcome), AttachError> {
+    let places: Vec<Place<'_>> = points
+        .iter()
+        .filter_map(|point| place(&point.attach))
+        .collect();
+    if places.len() > 1
+        && options.multi
+        && fit_one_link(&places)
+        && options.target.has(Feature::KprobeMulti)
+    {
+        let kind = ProgramKind::new(ProgType::Kprobe, AttachType::TraceKprobeMulti);
+        let program = load(loaded, symbol, kind)?;
+        // One function that cannot be traced fails them all: then each on its own.
+        if let Ok(link) = attach_all(&program, &places) {
+            let links = vec![Attachment::Link(link)];
+            return Ok((
+                program,
+                Outcome {
+                    links,
+                    ..Outcome::default()
+                },
+            ));
+        }
+    }
+    if !options.target.has(Feature::Kprobe) {
+        return Err(AttachError::Missing {
+            feature: Feature::Kprobe,
+        });
+    }
+    let program = load(
+        loaded,
+        symbol,
+        ProgramKind::new(ProgType::Kprobe, AttachType::Any),
+    )?;
+    let use_link = options.target.has(Feature::PerfEventLink);
+    let mut outcome = Outcome::default();
+    for (at, place) in places.iter().enumerate() {
+        let link = open(place)
+            .and_then(|spec| spec.open(0, None))
+            .map_err(|error| explain(place, error))
+            .and_then(|event| {
+                let attached = event.attach(&program, use_link, 0);
+                attached.map_err(|error| AttachError::io("attaching to a kprobe", error))
+            });
+        outcome.add(at, link, Attachment::Perf);
+    }
+    Ok((program, outcome))
+}
+
+/// Whether the places are entries, or returns, of functions only.
+fn fit_one_link(places: &[Place<'_>]) -> bool {
+    let is_return = places.first().is_some_and(|place| place.is_return);
+    let by_address = places
+        .first()
+        .is_some_and(|place| place.function.address != 0);
+    places.iter().all(|place| {
+        place.offset == 0
+            && place.is_return == is_return
+            && (place.function.address != 0) == by_address
+            && (by_address || place.function.module.is_none())
+    })
+}
+
+fn attach_all(program: &Program, places: &[Place<'_>]) -> io::Result<Link> {
+    let is_return = places.first().is_some_and(|place| place.is_return);
+    let addresses: Vec<u64> = places
+        .iter()
+        .map(|place| place.function.address)
+        .filter(|&a| a != 0)
+        .collect();
+    let names: Vec<&str> = places
+        .iter()
+        .map(|place| place.function.name.as_str())
+        .collect();
+    let targets = if addresses.is_empty() {
+        KprobeTargets::Names(&names)
+    } else {
+        KprobeTargets::Addresses(&addresses)
+    };
+    Link::kprobe_multi(
+        program,
+        targets,
+        &[],
+        is_return,
+        AttachType::TraceKprobeMulti,
+    )
+}
+
+fn open(place: &Place<'_>) -> io::Result<PerfEventSpec> {
+    let function = place.function;
+    if function.address != 0 {
+        let address = function.address.wrapping_add(place.offset);
+        return PerfEventSpec::kprobe(None, address, place.is_return);
+    }
+    let symbol = match &function.module {
+        Some(module) => format!("{module}:{}", function.name),
+        None => function.name.clone(),
+    };
+    PerfEventSpec::kprobe(Some(&symbol), place.offset, place.is_return)
+}
+
+fn explain(place: &Place<'_>, error: io::Error) -> AttachError {
+    let name = place.function.name.clone();
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => AttachError::NoFunction(name),
+        Some(libc::EADDRNOTAVAIL) => AttachError::Ambiguous(name),
+        // EINVAL and EILSEQ: on the list of what must not be probed, or no instruction there.
+        Some(libc::EINVAL | libc::EILSEQ) => AttachError::Forbidden(name),
+        _ => AttachError::io("opening a kprobe", error),
+    }
+}

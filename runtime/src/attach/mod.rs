@@ -1,0 +1,131 @@
+//! Loads the programs of an image and attaches them, one file for each kernel mechanism.
+//!
+//! Everything that is attached hangs on file descriptors: an [`Installed`] that is dropped,
+//! or a process that is killed, leaves nothing behind. Detaching is closing, which for all
+//! mechanisms in use takes well below a millisecond each.
+
+mod error;
+mod kprobe;
+mod perf_event;
+mod raw_tracepoint;
+mod tracing;
+mod uprobe;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::AttachError;
+
+use rtap_compiler::image::{Attach, Point};
+use rtap_compiler::target::Target;
+
+use crate::bpf::perf::PerfLink;
+use crate::bpf::{Link, Program};
+use crate::load::{Loaded, ProgramKind};
+
+/// What attaching needs to know besides the program.
+#[derive(Clone, Copy)]
+pub struct AttachOptions<'a> {
+    /// The running machine.
+    pub target: &'a dyn Target,
+    /// Whether the image was compiled against this very kernel: its BTF ids are right.
+    pub same_kernel: bool,
+    /// Whether to use one link for many kprobes or uprobes where the kernel can; otherwise each
+    /// has a perf event of its own.
+    pub multi: bool,
+}
+
+/// A program in the kernel with its attachments. Dropped: detached and unloaded.
+#[derive(Debug)]
+pub struct Installed {
+    // Dropped in this order.
+    links: Vec<Attachment>,
+    /// The program, for its statistics.
+    pub program: Program,
+    /// Points that could not be attached to, with the reason: (position in the list, why).
+    pub failed: Vec<(usize, AttachError)>,
+}
+
+impl Installed {
+    /// How many links hold it.
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Detaches; the program stays loaded, its statistics readable.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+}
+
+/// What holds a program to its points; detaches when dropped.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held to be dropped")]
+enum Attachment {
+    Link(Link),
+    Perf(PerfLink),
+}
+
+/// What attaching to some points came to.
+#[derive(Debug, Default)]
+struct Outcome {
+    links: Vec<Attachment>,
+    failed: Vec<(usize, AttachError)>,
+}
+
+impl Outcome {
+    /// Notes the result of attaching to point `at`.
+    fn add<A>(
+        &mut self,
+        at: usize,
+        result: Result<A, AttachError>,
+        wrap: impl FnOnce(A) -> Attachment,
+    ) {
+        match result {
+            Ok(attachment) => self.links.push(wrap(attachment)),
+            Err(error) => self.failed.push((at, error)),
+        }
+    }
+}
+
+/// Loads the program of `symbol` and attaches it to `points`, which are all of one kind.
+///
+/// An error means that the program could not be loaded. Points that cannot be attached
+/// to are in [`Installed::failed`]: the caller knows which are optional.
+pub fn install(
+    loaded: &Loaded,
+    symbol: &str,
+    points: &[&Point],
+    options: &AttachOptions<'_>,
+) -> Result<Installed, AttachError> {
+    let first = points.first().ok_or(AttachError::NoPoints)?;
+    let (program, outcome) = match &first.attach {
+        Attach::RawTracepoint { .. } => raw_tracepoint::install(loaded, symbol, points, options)?,
+        Attach::BtfTracepoint { .. } | Attach::Fentry(_) | Attach::Fexit(_) => {
+            tracing::install(loaded, symbol, points, options)?
+        }
+        Attach::Kprobe { .. } | Attach::Kretprobe { .. } => {
+            kprobe::install(loaded, symbol, points, options)?
+        }
+        Attach::Uprobe { .. } | Attach::Uretprobe { .. } => {
+            uprobe::install(loaded, symbol, points, options)?
+        }
+        Attach::Profile { .. } | Attach::PerfEvent { .. } => {
+            perf_event::install(loaded, symbol, points, options)?
+        }
+        Attach::Begin { .. }
+        | Attach::End { .. }
+        | Attach::Error { .. }
+        | Attach::Never
+        | Attach::Timer { .. } => return Err(AttachError::NoPoints),
+    };
+    Ok(Installed {
+        links: outcome.links,
+        program,
+        failed: outcome.failed,
+    })
+}
+
+fn load(loaded: &Loaded, symbol: &str, kind: ProgramKind) -> Result<Program, AttachError> {
+    Ok(loaded.program(symbol, kind)?)
+}
