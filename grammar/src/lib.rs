@@ -3,8 +3,10 @@
 //! In: source text registered in [`source::Files`]. Out: an [`ast::File`] whose every node has a
 //! [`source::Span`], and [`diag::Diagnostics`]. Pure: no file system, no clock, no environment.
 //!
-//! Layers, each knowing only those before it: [`source`] (files, spans), [`diag`] (what is wrong and
-//! where, and its rendering), [`ast`] (the tree).
+//! The way of a file: [`lexer`] makes tokens, [`preprocess`] expands macros and decides conditionals,
+//! [`parse`] does both and makes the [`ast`]. [`mod@print`] turns a tree back into source. [`scan_index`]
+//! tells what a tapset file defines without parsing it. Layers, each knowing only those before it:
+//! [`source`], [`diag`], [`lexer`], [`preprocess`], the parser.
 
 pub mod ast;
 pub mod diag;
@@ -12,7 +14,9 @@ pub mod lexer;
 mod parser;
 pub mod preprocess;
 pub mod print;
+mod scan;
 pub mod source;
 
-pub use parser::{Parsed, parse};
+pub use parser::{Parsed, emit_tokens, parse};
 pub use preprocess::{MacroLibrary, PreprocessorFacts, StaticFacts, add_macros};
+pub use scan::{Definition, DefinitionKind, scan_index};

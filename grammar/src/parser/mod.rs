@@ -15,11 +15,13 @@ mod terminal;
 
 use crate::ast;
 use crate::diag::{Diagnostic, Diagnostics, codes};
-use crate::lexer;
+use crate::lexer::{self, Spliced};
 use crate::preprocess::{MacroLibrary, Preprocessed, PreprocessorFacts, preprocess};
 use crate::source::{FileId, Files, Span};
 use expected::SyntaxError;
 use lalrpop_util::ParseError;
+use std::fmt::Write as _;
+use std::sync::Arc;
 use terminal::Terminals;
 
 #[allow(
@@ -62,33 +64,106 @@ pub fn parse(
     facts: &dyn PreprocessorFacts,
     macros: &MacroLibrary,
 ) -> Parsed {
-    let text = files.text_arc(id);
-    let is_library = files.is_library(id);
-    let end = Span::new(id, text.len() as u32, text.len() as u32);
-    let spliced = if is_library {
-        None
-    } else {
-        lexer::splice(&text, facts.args())
-    };
-    let source = spliced.as_ref().map_or(&*text, |s| s.text.as_str());
-    let tokens = lexer::tokens(id, source, spliced.as_ref());
+    let source = Source::new(files, id, facts);
     let Preprocessed {
         tokens,
         diagnostics: found,
         expansions,
         ..
-    } = preprocess(tokens, end, facts, macros);
+    } = source.preprocess(facts, macros);
     let mut diagnostics = Diagnostics::new();
     diagnostics.extend(found);
 
     let terminals = classify::classify(&tokens, &mut diagnostics);
     drop(tokens);
-    let items = parse_items(&terminals, end, files, &mut diagnostics);
+    let items = parse_items(&terminals, source.end, files, &mut diagnostics);
     let file = ast::File { id, items };
-    check::check(&file, is_library || facts.guru(), &mut diagnostics);
+    let embedded = files.is_library(id) || facts.guru();
+    check::check(&file, embedded, &mut diagnostics);
     files.note_expansions(&expansions);
     diagnostics.sort_by_place();
+    let diagnostics = diagnostics
+        .into_iter()
+        .map(|d| explain_arguments(d, files, facts))
+        .collect();
     Parsed { file, diagnostics }
+}
+
+/// The tokens of a file as text, one a line, after preprocessing: `--emit=tokens`.
+pub fn emit_tokens(
+    files: &Files,
+    id: FileId,
+    facts: &dyn PreprocessorFacts,
+    macros: &MacroLibrary,
+) -> (String, Diagnostics) {
+    let source = Source::new(files, id, facts);
+    let done = source.preprocess(facts, macros);
+    let mut out = String::new();
+    for token in &done.tokens {
+        let _ = writeln!(
+            out,
+            "{}\t{:?}\t{}",
+            files.location(token.span),
+            token.kind,
+            token.text
+        );
+    }
+    (out, done.diagnostics.into_iter().collect())
+}
+
+/// A file's text with its script arguments put in.
+struct Source {
+    id: FileId,
+    text: Arc<str>,
+    spliced: Option<Spliced>,
+    /// The place after the last byte.
+    end: Span,
+}
+
+impl Source {
+    fn new(files: &Files, id: FileId, facts: &dyn PreprocessorFacts) -> Source {
+        let text = files.text_arc(id);
+        let end = Span::new(id, text.len() as u32, text.len() as u32);
+        let spliced = if files.is_library(id) {
+            None
+        } else {
+            lexer::splice(&text, facts.args())
+        };
+        Source {
+            id,
+            text,
+            spliced,
+            end,
+        }
+    }
+
+    fn preprocess<'s>(
+        &'s self,
+        facts: &dyn PreprocessorFacts,
+        macros: &'s MacroLibrary,
+    ) -> Preprocessed<'s> {
+        let text = self
+            .spliced
+            .as_ref()
+            .map_or(&*self.text, |s| s.text.as_str());
+        let tokens = lexer::tokens(self.id, text, self.spliced.as_ref());
+        preprocess(tokens, self.end, facts, macros)
+    }
+}
+
+/// Says what an argument is if a diagnostic is about one.
+fn explain_arguments(d: Diagnostic, files: &Files, facts: &dyn PreprocessorFacts) -> Diagnostic {
+    let named = files.slice(d.span());
+    let Some(number) = named.strip_prefix(['$', '@']) else {
+        return d;
+    };
+    let index = number.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+    match index.and_then(|i| facts.args().get(i)) {
+        Some(arg) => d.note(format!(
+            "'{named}' stands for the script's argument '{arg}'"
+        )),
+        None => d,
+    }
 }
 
 /// Parses item by item.
