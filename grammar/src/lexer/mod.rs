@@ -22,8 +22,11 @@ pub(crate) fn tokens<'s>(file: FileId, text: &'s str, map: Option<&Spliced>) -> 
     let mut places = map.map(Spliced::places);
     // Where the run of bad characters that the last token is ends.
     let mut bad_until = usize::MAX;
+    let mut last_end = 0;
     while let Some(result) = lexer.next() {
         let range = lexer.span();
+        let first_on_line = text[last_end..range.start].contains('\n');
+        last_end = range.end;
         if result.is_err()
             && bad_until == range.start
             && let Some(last) = out.last_mut()
@@ -43,9 +46,11 @@ pub(crate) fn tokens<'s>(file: FileId, text: &'s str, map: Option<&Spliced>) -> 
             Some(places) => places.locate(range.clone()),
         };
         let text = &text[range];
+        let flaw = token::flaw(kind, text);
         out.push(Token {
             kind,
-            flaw: token::flaw(kind, text),
+            flaw,
+            first_on_line,
             span: Span::new(file, start, end),
             text,
         });

@@ -10,6 +10,8 @@ pub struct Token<'s> {
     pub kind: TokenKind,
     /// What is wrong with it, if anything; reported only if the token survives preprocessing.
     pub flaw: Option<Flaw>,
+    /// It is the first of its line.
+    pub first_on_line: bool,
     /// The place to blame: its own, or that of the macro or script argument that brought it in.
     pub span: Span,
     /// Its characters, which need not be those at `span`.
@@ -29,6 +31,16 @@ pub enum Flaw {
     BadCharacter,
     /// `$5` or `@5` where there is no fifth argument (or it stands in an argument's text).
     NoSuchArgument,
+}
+
+impl Flaw {
+    /// Whether text that should have been other tokens may have become part of this one.
+    pub(crate) fn swallows(self) -> bool {
+        matches!(
+            self,
+            Flaw::UnterminatedString | Flaw::UnterminatedComment | Flaw::UnterminatedEmbedded
+        )
+    }
 }
 
 /// The kinds of token.

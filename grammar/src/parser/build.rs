@@ -214,7 +214,7 @@ impl<'c> Cx<'c> {
         r: u32,
     ) -> Item {
         let span = self.span(l, r);
-        let Some(epilogue_style) = names.first().map(|(_, epilogue)| *epilogue) else {
+        if names.is_empty() {
             if let Some(second) = second {
                 let d = Diagnostic::error(codes::BAD_ALIAS, "a probe has only one body")
                     .label(second.span, "a second one")
@@ -226,22 +226,9 @@ impl<'c> Cx<'c> {
                 body: first,
                 span,
             });
-        };
-        if names
-            .iter()
-            .any(|(_, epilogue)| *epilogue != epilogue_style)
-        {
-            let d = Diagnostic::error(
-                codes::BAD_ALIAS,
-                "an alias is defined with both '=' and '+='",
-            )
-            .label(
-                span.at_start().to(first.span.at_start()),
-                "in this definition",
-            )
-            .note("'=' makes the body a prologue, '+=' makes it an epilogue");
-            self.report(d);
         }
+        // One '+=' among several makes it an epilogue.
+        let epilogue_style = names.iter().any(|(_, epilogue)| *epilogue);
         if let (true, Some(second)) = (epilogue_style, &second) {
             let d = Diagnostic::error(
                 codes::BAD_ALIAS,

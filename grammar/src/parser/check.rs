@@ -267,13 +267,10 @@ impl Cx<'_> {
                 self.keys(keys, true);
             }
             ExprKind::Call { name, args } => {
-                let prints = matches!(name.as_str(), "print" | "println");
-                for arg in args {
-                    if prints {
-                        self.hist(arg);
-                    } else {
-                        self.expr(arg);
-                    }
+                let prints = matches!(name.as_str(), "print" | "println" | "sprint" | "sprintln");
+                match args.as_slice() {
+                    [arg] if prints => self.hist(arg),
+                    args => args.iter().for_each(|arg| self.expr(arg)),
                 }
             }
             ExprKind::Member { base: e, .. }
@@ -306,7 +303,9 @@ impl Cx<'_> {
                     let title = format!("'@{}' is no value", op.name());
                     let d = Diagnostic::error(codes::MISPLACED_HISTOGRAM, title)
                         .label(e.span, "a histogram")
-                        .note("a histogram can be printed, indexed and iterated, nothing else")
+                        .note(
+                            "a histogram can be printed alone, indexed and iterated, nothing else",
+                        )
                         .help(format!(
                             "write 'print(@{}(…))', '@{0}(…)[i]' or 'foreach (i in @{0}(…))'",
                             op.name()

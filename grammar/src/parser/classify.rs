@@ -23,6 +23,7 @@ pub(super) fn classify(tokens: &[Token<'_>], diagnostics: &mut Diagnostics) -> T
         known: HashMap::new(),
         mode: Mode::Other,
         brackets: Vec::new(),
+        after_prefix: vec![false],
         ends_value: false,
         diagnostics,
     };
@@ -64,6 +65,8 @@ struct Cx<'t, 's> {
     known: HashMap<&'s str, NameId>,
     mode: Mode,
     brackets: Vec<Bracket>,
+    /// For each open bracket and outside them: the value being read has `++` or `--` before it.
+    after_prefix: Vec<bool>,
     /// The last terminal can end a value.
     ends_value: bool,
     diagnostics: &'t mut Diagnostics,
@@ -85,21 +88,37 @@ impl<'s> Cx<'_, 's> {
     }
 
     fn push(&mut self, tok: Tok, span: Span, flawed: bool) {
-        self.ends_value = matches!(
+        self.note_prefix(tok);
+        self.ends_value = tok.ends_value();
+        let first_on_line = self.tokens.get(self.at).is_some_and(|t| t.first_on_line);
+        self.out.list.push(Terminal {
             tok,
-            Tok::Ident(_)
-                | Tok::Context(_)
-                | Tok::Suffix(_)
-                | Tok::At(_)
-                | Tok::Number(_)
-                | Tok::Str(_)
-                | Tok::Embedded(_)
-                | Tok::Error
-                | Tok::PostfixInc(_)
-                | Tok::RParen
-                | Tok::RSquare
-        );
-        self.out.list.push(Terminal { tok, span, flawed });
+            span,
+            first_on_line,
+            flawed,
+        });
+    }
+
+    /// Keeps `after_prefix` true.
+    fn note_prefix(&mut self, tok: Tok) {
+        if tok.opens() {
+            self.after_prefix.push(false);
+            return;
+        }
+        if tok.closes() {
+            if self.after_prefix.len() > 1 {
+                self.after_prefix.pop();
+            }
+            return;
+        }
+        let same_value = match tok {
+            Tok::Arrow | Tok::Suffix(_) | Tok::AddressOf => true,
+            tok if tok.ends_value() => !self.ends_value,
+            _ => false,
+        };
+        if let Some(flag) = self.after_prefix.last_mut() {
+            *flag = matches!(tok, Tok::PrefixInc(_)) || (*flag && same_value);
+        }
     }
 
     fn next_kind(&self) -> Option<TokenKind> {
@@ -117,6 +136,7 @@ impl<'s> Cx<'_, 's> {
         if self.begins_item(token.kind) {
             self.out.starts.push(self.out.list.len());
             self.brackets.clear();
+            self.after_prefix = vec![false];
             self.mode = if token.kind == TokenKind::Probe {
                 Mode::ProbeHead
             } else {
@@ -194,7 +214,9 @@ impl<'s> Cx<'_, 's> {
             _ => return false,
         }
         let is_part = self.in_point()
-            && (last == Some(Tok::Dot) || self.brackets.last() == Some(&Bracket::Points));
+            && (last == Some(Tok::Dot)
+                || self.brackets.last() == Some(&Bracket::Points)
+                || (last == Some(Tok::Probe) && self.next_kind() == Some(TokenKind::Dot)));
         let after_private =
             last == Some(Tok::Private) && !matches!(kind, TokenKind::Probe | TokenKind::Private);
         !is_part && !after_private && last != Some(Tok::Arrow)
@@ -207,7 +229,8 @@ impl<'s> Cx<'_, 's> {
             kind.is_keyword()
                 || matches!(kind, TokenKind::Ident | TokenKind::Star | TokenKind::Number)
         };
-        let condition = first.kind == TokenKind::If && self.last() != Some(Tok::Dot);
+        let condition =
+            first.kind == TokenKind::If && !matches!(self.last(), Some(Tok::Dot | Tok::Probe));
         if !is_part(first.kind) || first.kind == TokenKind::Number || condition {
             return false;
         }
@@ -312,9 +335,19 @@ impl<'s> Cx<'_, 's> {
     }
 
     fn open_paren(&mut self, span: Span) {
+        let before = self
+            .out
+            .list
+            .len()
+            .checked_sub(2)
+            .map(|i| self.out.list[i].tok);
         let (bracket, tok) = match self.last() {
             Some(Tok::If | Tok::While | Tok::For | Tok::Foreach | Tok::Catch) => {
                 (Bracket::StmtHead, Tok::LParen)
+            }
+            // A member or an array cannot be called: a statement begins here.
+            Some(Tok::Ident(_)) if matches!(before, Some(Tok::Arrow | Tok::In)) => {
+                (Bracket::Value, Tok::LParen)
             }
             Some(Tok::Ident(_) | Tok::Component(_) | Tok::At(_)) => {
                 (Bracket::Value, Tok::CallParen)
@@ -438,10 +471,11 @@ impl<'s> Cx<'_, 's> {
         }
     }
 
-    /// `x++ ++y` is two statements: only one can follow a value.
+    /// `x++ ++y` and `++x --y` are two statements: a value has only one of these.
     fn incdec(&self, op: IncDecOp) -> Tok {
-        let follows = self.ends_value && !matches!(self.last(), Some(Tok::PostfixInc(_)));
-        if follows {
+        let has_one = matches!(self.last(), Some(Tok::PostfixInc(_)))
+            || self.after_prefix.last().is_some_and(|&flag| flag);
+        if self.ends_value && !has_one {
             Tok::PostfixInc(op)
         } else {
             Tok::PrefixInc(op)

@@ -1,6 +1,6 @@
 //! Syntax errors in words.
 
-use super::recover::{ends_brackets, open_brackets};
+use super::recover::{find_closer, open_brackets};
 use super::terminal::{Terminal, Tok};
 use crate::diag::{Diagnostic, codes};
 use crate::source::{Files, Span};
@@ -24,8 +24,8 @@ pub(super) fn describe(
         None => true,
         Some(_) => {
             list[o].tok != Tok::LBrace
-                && ends_brackets(list, error.at, o)
                 && error.wants_closer(list[o].tok)
+                && find_closer(list, error.at, o).is_err()
         }
     });
     if let Some(&opener) = unclosed {
@@ -40,19 +40,18 @@ pub(super) fn describe(
             .label(end, error.expected_label());
     };
     let text = quoted(files, terminal.span).unwrap_or_else(|| "text".to_owned());
-    let has_partner = open
-        .last()
-        .is_some_and(|&o| list[o].tok.closer() == terminal.tok);
+    let innermost = open.last().map(|&o| (list[o].tok, list[o].span));
+    let has_partner = innermost.is_some_and(|(opener, _)| opener.closer() == terminal.tok);
     if terminal.tok.closes() && !has_partner {
         let d = Diagnostic::error(codes::UNOPENED_BRACKET, format!("{text} closes nothing"));
-        return match open.last() {
-            None => d
-                .label(terminal.span, "nothing is open here")
+        return match innermost {
+            None | Some((Tok::LBrace, _)) => d
+                .label(terminal.span, "nothing that it could close is open")
                 .help("remove it, or open it before"),
-            Some(&opener) => {
-                let (opened, closer) = brackets(list[opener].tok);
+            Some((opener, place)) => {
+                let (opened, closer) = brackets(opener);
                 d.label(terminal.span, format!("expected '{closer}'"))
-                    .secondary(list[opener].span, format!("this '{opened}' is open"))
+                    .secondary(place, format!("this '{opened}' is open"))
             }
         };
     }
@@ -72,17 +71,41 @@ pub(super) fn describe(
     }
     let mut d = Diagnostic::error(codes::UNEXPECTED_TOKEN, format!("unexpected {text}"))
         .label(terminal.span, error.expected_label());
-    let before = error.at.checked_sub(1).map(|i| list[i].tok);
     if error.has("IDENT") && terminal.tok.is_keyword() {
         d = d.note(format!("{text} is a reserved word and cannot be a name"));
     }
-    if matches!(before, Some(Tok::Match(_))) {
+    if let Some(before) = error.at.checked_sub(1).map(|i| &list[i]) {
+        d = explain(d, before, terminal, files);
+    }
+    if error.at == 0 && error.has("\"probe\"") {
+        d = d.help("a script consists of 'probe', 'function' and 'global' definitions");
+    }
+    d
+}
+
+/// Adds what the token before tells about the error.
+fn explain(mut d: Diagnostic, before: &Terminal, at: &Terminal, files: &Files) -> Diagnostic {
+    if matches!(before.tok, Tok::Match(_)) {
         d = d.note(
             "a regular expression is a string literal: it is compiled before the script runs",
         );
     }
-    if error.at == 0 && error.has("\"probe\"") {
-        d = d.help("a script consists of 'probe', 'function' and 'global' definitions");
+    let assigns = matches!(at.tok, Tok::Assign | Tok::AssignOp(_) | Tok::AddAssign);
+    let is_word = before.tok.is_keyword() && !matches!(before.tok, Tok::Return | Tok::Delete);
+    if let (true, Some(word)) = (assigns && is_word, quoted(files, before.span)) {
+        d = d.note(format!("{word} is a reserved word and cannot be a name"));
+    }
+    if before.span != at.span {
+        if let Some((name, _)) = files.expansions(before.span).first() {
+            d = d.secondary(
+                before.span,
+                format!("the text of macro '@{name}' is put in here"),
+            );
+        } else if files.slice(before.span).starts_with(['$', '@'])
+            && !matches!(before.tok, Tok::Context(_) | Tok::At(_))
+        {
+            d = d.secondary(before.span, "the text of a script argument is put in here");
+        }
     }
     d
 }
@@ -212,15 +235,11 @@ impl SyntaxError {
     fn expected_label(&self) -> String {
         let mut left: Vec<&str> = self.expected.iter().map(String::as_str).collect();
         left.retain(|e| !e.starts_with("ERROR") && *e != "\"; else\"" && *e != "\"return;\"");
-        let mut parts: Vec<String> = Vec::new();
         let value = self.has("NUMBER") && self.has("IDENT");
         let stmt = self.has("\"while\"") && value;
         let item = self.has("\"probe\"") && self.has("\"global\"");
         let operator = self.has("COMPARE") && self.has("\"+\"");
-        if item {
-            parts.push("a probe, function or global".to_owned());
-            left.retain(|e| !ITEM.contains(e) && *e != "\";\"");
-        }
+        let mut parts: Vec<String> = Vec::new();
         if operator {
             left.retain(|e| !OPERATOR.contains(e) && *e != "\"call (\"");
         }
@@ -231,13 +250,33 @@ impl SyntaxError {
             parts.push("an expression".to_owned());
             left.retain(|e| !VALUE.contains(e));
         }
-        let mut named: Vec<String> = left.into_iter().map(name).collect();
-        named.dedup();
-        parts.append(&mut named);
+        if item {
+            left.retain(|e| !ITEM.contains(e) && *e != "\";\"");
+        }
+        // What ends or separates something is the likeliest.
+        left.sort_by_key(|e| {
+            !matches!(
+                *e,
+                "\")\"" | "\"]\"" | "\"}\"" | "\",\"" | "\";\"" | "\"{\""
+            )
+        });
+        for part in left.into_iter().map(name) {
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        parts.truncate(4);
+        if item {
+            let what = if self.at == 0 {
+                "a probe, function or global"
+            } else {
+                "another definition"
+            };
+            parts.push(what.to_owned());
+        }
         if operator && parts.is_empty() {
             parts.push("an operator".to_owned());
         }
-        parts.truncate(4);
         match parts.split_last() {
             None => "not expected here".to_owned(),
             Some((only, [])) => format!("expected {only}"),

@@ -76,11 +76,11 @@ pub fn parse(
 
     let terminals = classify::classify(&tokens, &mut diagnostics);
     drop(tokens);
+    files.note_expansions(&expansions);
     let items = parse_items(&terminals, source.end, files, &mut diagnostics);
     let file = ast::File { id, items };
     let embedded = files.is_library(id) || facts.guru();
     check::check(&file, embedded, &mut diagnostics);
-    files.note_expansions(&expansions);
     diagnostics.sort_by_place();
     let diagnostics = diagnostics
         .into_iter()
@@ -153,13 +153,17 @@ impl Source {
 
 /// Says what an argument is if a diagnostic is about one.
 fn explain_arguments(d: Diagnostic, files: &Files, facts: &dyn PreprocessorFacts) -> Diagnostic {
-    let named = files.slice(d.span());
-    let Some(number) = named.strip_prefix(['$', '@']) else {
-        return d;
+    let argument = |span: Span| {
+        let named = files.slice(span);
+        let index = named
+            .strip_prefix(['$', '@'])?
+            .parse::<usize>()
+            .ok()?
+            .checked_sub(1)?;
+        facts.args().get(index).map(|arg| (named, arg))
     };
-    let index = number.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
-    match index.and_then(|i| facts.args().get(i)) {
-        Some(arg) => d.note(format!(
+    match d.labels.iter().find_map(|l| argument(l.span)) {
+        Some((named, arg)) => d.note(format!(
             "'{named}' stands for the script's argument '{arg}'"
         )),
         None => d,

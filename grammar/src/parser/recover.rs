@@ -21,7 +21,7 @@ pub(super) struct Repair {
 pub(super) fn repair(list: &[Terminal], at: usize, last_stmt_end: usize) -> Repair {
     let mut open = open_brackets(list, at);
     if at == list.len() {
-        return at_end(list, &open, last_stmt_end);
+        return at_end(list, &open);
     }
     while let Some(opener) = open.pop() {
         let found = match list[opener].tok {
@@ -56,26 +56,25 @@ pub(super) fn open_brackets(list: &[Terminal], at: usize) -> Vec<usize> {
     open
 }
 
-/// The text ended inside something: closes it.
-fn at_end(list: &[Terminal], open: &[usize], last_stmt_end: usize) -> Repair {
-    let blocks = open.iter().filter(|&&o| list[o].tok == Tok::LBrace);
-    let Some(&innermost) = blocks.clone().next_back() else {
+/// The text ended inside something: closes its blocks. If that is not enough, the next error will be at
+/// one of the new braces.
+fn at_end(list: &[Terminal], open: &[usize]) -> Repair {
+    let with: Vec<Tok> = open
+        .iter()
+        .filter(|&&o| list[o].tok == Tok::LBrace)
+        .map(|_| Tok::RBrace)
+        .collect();
+    if with.is_empty() {
         return give_up(list);
-    };
-    let start = stmt_start(list, list.len(), innermost, last_stmt_end);
-    let mut with = Vec::new();
-    if start < list.len() {
-        with.push(Tok::ErrorStmt);
     }
-    with.extend(blocks.map(|_| Tok::RBrace));
     Repair {
-        range: start..list.len(),
+        range: list.len()..list.len(),
         with,
     }
 }
 
 /// Whether brackets that were not closed before this token never will be.
-pub(super) fn ends_brackets(list: &[Terminal], at: usize, opener: usize) -> bool {
+fn ends_brackets(list: &[Terminal], at: usize, opener: usize) -> bool {
     let in_for = opener > 0 && list[opener - 1].tok == Tok::For;
     match list[at].tok {
         Tok::Semi => !in_for,
@@ -84,17 +83,15 @@ pub(super) fn ends_brackets(list: &[Terminal], at: usize, opener: usize) -> bool
     }
 }
 
-/// In `( … )`, `[ … ]` or the braces of a probe point: `Error` in place of what they hold. `None` if that
-/// is so already.
-fn in_brackets(list: &[Terminal], at: usize, opener: usize) -> Option<Repair> {
+/// The bracket that closes `opener`, if it is found from `from` on before the statement must have ended.
+/// Else where the statement must have ended.
+pub(super) fn find_closer(list: &[Terminal], from: usize, opener: usize) -> Result<usize, usize> {
     let closer = list[opener].tok.closer();
     let mut inner: Vec<Tok> = Vec::new();
-    let mut end = at;
-    let mut closed = false;
+    let mut end = from;
     while let Some(t) = list.get(end) {
         if inner.is_empty() && t.tok == closer {
-            closed = true;
-            break;
+            return Ok(end);
         }
         if ends_brackets(list, end, opener) {
             break;
@@ -106,15 +103,35 @@ fn in_brackets(list: &[Terminal], at: usize, opener: usize) -> Option<Repair> {
         }
         end += 1;
     }
+    Err(end)
+}
+
+/// Whether a new statement seems to begin here: on a new line, with a name or the like, and after something
+/// that can end one.
+fn seems_to_begin_stmt(list: &[Terminal], at: usize) -> bool {
+    let begins = matches!(
+        list[at].tok,
+        Tok::Ident(_) | Tok::Context(_) | Tok::At(_) | Tok::PrefixInc(_) | Tok::Embedded(_)
+    );
+    begins && list[at].first_on_line && at > 0 && list[at - 1].tok.ends_value()
+}
+
+/// In `( … )`, `[ … ]` or the braces of a probe point: `Error` in place of what they hold. `None` if that
+/// is so already.
+fn in_brackets(list: &[Terminal], at: usize, opener: usize) -> Option<Repair> {
+    let (end, with) = match find_closer(list, at, opener) {
+        Ok(end) => (end, vec![Tok::Error]),
+        Err(end) => {
+            let end = (at..end)
+                .find(|&i| seems_to_begin_stmt(list, i))
+                .unwrap_or(end);
+            (end, vec![Tok::Error, list[opener].tok.closer()])
+        }
+    };
     let held = &list[opener + 1..end];
-    if closed && held.len() == 1 && held[0].tok == Tok::Error {
+    if with.len() == 1 && held.len() == 1 && held[0].tok == Tok::Error {
         return None;
     }
-    let with = if closed {
-        vec![Tok::Error]
-    } else {
-        vec![Tok::Error, closer]
-    };
     Some(Repair {
         range: opener + 1..end,
         with,
@@ -186,6 +203,7 @@ fn stmt_end(list: &[Terminal], at: usize, start: usize) -> usize {
             Tok::Semi | Tok::SemiElse | Tok::Else => return i + 1,
             Tok::RBrace | Tok::LBrace => return i,
             tok if tok.begins_stmt() => return i,
+            _ if i > at && seems_to_begin_stmt(list, i) => return i,
             _ => i += 1,
         }
     }
@@ -245,6 +263,7 @@ pub(super) fn apply(list: &mut Vec<Terminal>, repair: Repair) {
         .map(|tok| Terminal {
             tok,
             span,
+            first_on_line: false,
             flawed: true,
         })
         .collect();

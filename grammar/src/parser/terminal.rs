@@ -108,6 +108,8 @@ pub(crate) enum Tok {
 pub(crate) struct Terminal {
     pub(crate) tok: Tok,
     pub(crate) span: Span,
+    /// It is the first of its line.
+    pub(crate) first_on_line: bool,
     /// Something about it has been reported already: what the parser makes of it may be a consequence.
     pub(crate) flawed: bool,
 }
@@ -176,6 +178,25 @@ impl Tok {
                 | TypeLong
                 | Try
                 | Catch
+        )
+    }
+
+    /// Whether a value or a whole statement can end with it.
+    pub(super) fn ends_value(self) -> bool {
+        use Tok::*;
+        matches!(
+            self,
+            Ident(_)
+                | Context(_)
+                | Suffix(_)
+                | At(_)
+                | Number(_)
+                | Str(_)
+                | Embedded(_)
+                | Error
+                | PostfixInc(_)
+                | RParen
+                | RSquare
         )
     }
 

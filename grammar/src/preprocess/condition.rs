@@ -167,10 +167,15 @@ fn named(
         return config(left.text, op, right, facts);
     }
     if left.text == "guru_mode" {
-        if right.kind != TokenKind::Number {
+        let wanted = if right.kind == TokenKind::Number {
+            number(right)?
+        } else {
+            -1
+        };
+        if wanted != 0 && wanted != 1 {
             return wrong(right.span, "expected 0 or 1");
         }
-        return op.equality(number(right)? == i64::from(facts.guru()));
+        return op.equality((wanted == 1) == facts.guru());
     }
     if !NAMES.contains(&left.text) {
         return unknown_left(left);
@@ -212,8 +217,17 @@ fn config(
     match right.kind {
         TokenKind::String => op.equality(matches_pattern(&string(right), &value)),
         TokenKind::Number => {
-            let right = number(right)?;
-            Ok(number_value(&value).is_ok_and(|left| op.holds(left.cmp(&right))))
+            let right_value = number(right)?;
+            // An option that is not set counts as 0.
+            let left = if value.is_empty() {
+                Ok(0)
+            } else {
+                number_value(&value)
+            };
+            match left {
+                Ok(left) => Ok(op.holds(left.cmp(&right_value))),
+                Err(_) => wrong(right.span, format!("{name} is {value}, which is no number")),
+            }
         }
         TokenKind::Ident if right.text.starts_with("CONFIG_") => {
             let other = facts.config(right.text).unwrap_or_default();

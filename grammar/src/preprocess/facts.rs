@@ -13,8 +13,8 @@ pub trait PreprocessorFacts {
     /// `arch`, in SystemTap's names: `x86_64`, `arm64`, `powerpc`, …
     fn arch(&self) -> String;
 
-    /// `CONFIG_…`: the option's value, `y`, `m` or the text after `=`, without quotes. `None` if it is
-    /// not set.
+    /// `CONFIG_…`: the option's value as the kernel's configuration file has it: `y`, `m`, a number, or a
+    /// string with its quotes. `None` if it is not set.
     fn config(&self, name: &str) -> Option<String>;
 
     /// `systemtap_v`: the version of SystemTap whose language this is, or the older one that

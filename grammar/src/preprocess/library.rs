@@ -79,6 +79,7 @@ impl MacroLibrary {
         let body = stored.body.iter().map(|&(kind, flaw, span)| Token {
             kind,
             flaw,
+            first_on_line: false,
             span,
             text: text(span),
         });

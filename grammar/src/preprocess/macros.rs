@@ -8,7 +8,7 @@
 //! parse lie in its file, in the place that its author can mend.
 
 use crate::ast::AtOp;
-use crate::diag::{Diagnostic, codes, did_you_mean};
+use crate::diag::{Diagnostic, codes, nearest};
 use crate::lexer::{Token, TokenKind};
 use crate::source::Span;
 use indexmap::IndexMap;
@@ -86,6 +86,16 @@ pub struct Expansion {
     pub defined: Span,
 }
 
+/// Whether a definition's body was read before something was found to be wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum BodyRead {
+    No,
+    Yes,
+}
+
+/// What is wrong with a definition, and where.
+type BadDefinition = (Span, String, BodyRead);
+
 /// Tokens with macros expanded.
 pub(super) struct Stream<'s> {
     frames: Vec<Frame<'s>>,
@@ -139,9 +149,8 @@ impl<'s> Stream<'s> {
             if let Some(env) = &frame.env {
                 token.span = env.blame;
             }
-            if self.frames.len() > 1 {
-                self.expanded += 1;
-                self.check_expansion(token.span);
+            if self.frames.len() > 1 && self.charge(token.span) {
+                return Some(junk(token.span));
             }
             return Some(token);
         }
@@ -181,7 +190,7 @@ impl<'s> Stream<'s> {
                 format!("unknown macro '{}'", token.text),
             )
             .label(token.span, "neither a macro nor an operator")
-            .help_if(did_you_mean(name, known));
+            .help_if(nearest(name, known).map(|n| format!("did you mean '@{n}'?")));
             self.report(diagnostic);
             // Its arguments, if any, go the same way.
             if self.peek_raw().is_some_and(|t| t.kind == TokenKind::LParen) {
@@ -209,11 +218,12 @@ impl<'s> Stream<'s> {
         let Some((_, run)) = env.args.iter().find(|(param, _)| *param == name) else {
             return false;
         };
-        self.count_use(env.blame);
-        self.frames.push(Frame {
-            run: run.clone(),
-            env: env.caller.clone(),
-        });
+        if !self.charge(env.blame) {
+            self.frames.push(Frame {
+                run: run.clone(),
+                env: env.caller.clone(),
+            });
+        }
         true
     }
 
@@ -234,7 +244,7 @@ impl<'s> Stream<'s> {
                 )
                 .help("write a function; functions may call themselves");
                 self.report(d);
-                self.stop_expanding();
+                self.stop_expanding(token.span);
                 return;
             }
             chain = env.caller.as_ref();
@@ -265,7 +275,13 @@ impl<'s> Stream<'s> {
             }
             args = params.iter().copied().zip(runs).collect();
         }
-        self.count_use(used);
+        if self.charge(used) {
+            self.frames.push(Frame {
+                run: Run::new(vec![junk(used)]),
+                env: None,
+            });
+            return;
+        }
         let blame = caller.as_ref().map_or(used, |env| env.blame);
         if caller.is_none() {
             self.expansions.push(Expansion {
@@ -353,12 +369,16 @@ impl<'s> Stream<'s> {
             let d = Diagnostic::error(codes::BAD_MACRO_DEFINITION, "a macro cannot define macros")
                 .label(define.span, "this use brings in '@define'");
             self.report(d);
-            self.stop_expanding();
+            self.stop_expanding(define.span);
             return;
         }
         let parsed = self.parse_definition();
         match parsed {
-            Err((span, text)) => {
+            Err((span, text, body)) => {
+                // A body that was found has been read.
+                if body == BodyRead::No {
+                    self.skip_definition();
+                }
                 let d =
                     Diagnostic::error(codes::BAD_MACRO_DEFINITION, "malformed macro definition")
                         .label(span, text)
@@ -388,7 +408,7 @@ impl<'s> Stream<'s> {
     }
 
     /// `NAME [(params)] %( body %)` from the file itself. What could not be read is left to be read.
-    fn parse_definition(&mut self) -> Result<(Token<'s>, Macro<'s>), (Span, String)> {
+    fn parse_definition(&mut self) -> Result<(Token<'s>, Macro<'s>), BadDefinition> {
         let name = self.expect("a name", |t| {
             t.kind == TokenKind::Ident || t.kind.is_keyword()
         })?;
@@ -406,12 +426,17 @@ impl<'s> Stream<'s> {
                     if list.is_empty() {
                         break;
                     }
-                    return Err((next.span, "expected a parameter's name".to_owned()));
+                    return Err((
+                        next.span,
+                        "expected a parameter's name".to_owned(),
+                        BodyRead::No,
+                    ));
                 }
                 if list.contains(&next.text) {
                     return Err((
                         next.span,
                         format!("a second parameter named '{}'", next.text),
+                        BodyRead::No,
                     ));
                 }
                 list.push(next.text);
@@ -428,28 +453,57 @@ impl<'s> Stream<'s> {
         let open = next;
         let mut depth = 1;
         let mut body = Vec::new();
+        let mut nested = None;
         while let Some(token) = self.next_raw() {
             match token.kind {
                 TokenKind::PpOpen => depth += 1,
                 TokenKind::PpClose => depth -= 1,
                 TokenKind::AtWord if token.text == "@define" => {
-                    return Err((token.span, "a macro cannot define macros".to_owned()));
+                    nested = nested.or(Some(token.span));
                 }
                 _ => {}
             }
             if depth == 0 {
-                return Ok((
-                    name,
-                    Macro {
-                        defined: name.span,
-                        params,
-                        body: Run::new(body),
-                    },
-                ));
+                return match nested {
+                    None => Ok((
+                        name,
+                        Macro {
+                            defined: name.span,
+                            params,
+                            body: Run::new(body),
+                        },
+                    )),
+                    Some(place) => Err((
+                        place,
+                        "a macro cannot define macros".to_owned(),
+                        BodyRead::Yes,
+                    )),
+                };
             }
             body.push(token);
         }
-        Err((open.span, "this has no '%)'".to_owned()))
+        Err((open.span, "this has no '%)'".to_owned(), BodyRead::Yes))
+    }
+
+    /// After a mistake in the head of a definition: skips its body, if it can be found.
+    fn skip_definition(&mut self) {
+        let mut depth = 0;
+        while let Some(token) = self.peek_raw() {
+            match token.kind {
+                TokenKind::PpOpen => depth += 1,
+                TokenKind::PpClose => depth -= 1,
+                TokenKind::AtWord if token.text == "@define" && depth == 0 => return,
+                _ if token.kind.is_keyword() && depth == 0 => return,
+                _ => {}
+            }
+            if depth < 0 {
+                return;
+            }
+            self.next_raw();
+            if token.kind == TokenKind::PpClose && depth == 0 {
+                return;
+            }
+        }
     }
 
     /// The file's next token if it is as wanted; otherwise what and where the complaint is.
@@ -457,37 +511,52 @@ impl<'s> Stream<'s> {
         &mut self,
         what: &str,
         wanted: impl Fn(&Token<'s>) -> bool,
-    ) -> Result<Token<'s>, (Span, String)> {
+    ) -> Result<Token<'s>, BadDefinition> {
         match self.peek_raw() {
             Some(token) if wanted(&token) => {
                 self.next_raw();
                 Ok(token)
             }
-            Some(token) => Err((token.span, format!("expected {what}"))),
-            None => Err((self.end, format!("expected {what}"))),
+            Some(token) => Err((token.span, format!("expected {what}"), BodyRead::No)),
+            None => Err((self.end, format!("expected {what}"), BodyRead::No)),
         }
     }
 
-    fn count_use(&mut self, span: Span) {
+    /// Counts a use or a token of a macro. True, and all expansion ended, if there have been too many.
+    fn charge(&mut self, span: Span) -> bool {
         self.expanded += 1;
-        self.check_expansion(span);
-    }
-
-    /// Ends all expansion if there has been too much of it.
-    fn check_expansion(&mut self, span: Span) {
+        if self.expanded < MAX_EXPANSION {
+            return false;
+        }
         if self.expanded == MAX_EXPANSION {
             let d = Diagnostic::error(codes::EXPANSION_TOO_LARGE, "macros make too much text")
                 .label(span, "while expanding this")
-                .note(format!("the limit is {MAX_EXPANSION} tokens in one file"));
+                .note(format!(
+                    "the limit is {MAX_EXPANSION} uses and tokens in one file"
+                ));
             self.report(d);
         }
-        if self.expanded >= MAX_EXPANSION {
-            self.stop_expanding();
-        }
+        self.frames.truncate(1);
+        true
     }
 
-    /// Goes back to the file itself.
-    fn stop_expanding(&mut self) {
+    /// Goes back to the file itself, by way of a token that stands for anything.
+    fn stop_expanding(&mut self, span: Span) {
         self.frames.truncate(1);
+        self.frames.push(Frame {
+            run: Run::new(vec![junk(span)]),
+            env: None,
+        });
+    }
+}
+
+/// A token that stands for anything; what is wrong has been reported.
+pub(super) fn junk(span: Span) -> Token<'static> {
+    Token {
+        kind: TokenKind::Junk,
+        flaw: None,
+        first_on_line: false,
+        span,
+        text: "",
     }
 }

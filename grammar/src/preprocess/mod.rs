@@ -19,7 +19,7 @@ use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::lexer::{self, Flaw, Token, TokenKind};
 use crate::source::{FileId, Files, Span};
 use indexmap::IndexMap;
-use macros::{Macro, Stream};
+use macros::{Macro, Stream, junk};
 
 /// What preprocessing made of a file.
 pub(crate) struct Preprocessed<'s> {
@@ -128,10 +128,7 @@ impl<'s> Cx<'s, '_> {
                 self.open.pop();
             }
             TokenKind::PpThen | TokenKind::PpElse | TokenKind::PpClose => {
-                let title = format!("'{}' outside a conditional", token.text);
-                let d = Diagnostic::error(codes::UNBALANCED_CONDITIONAL, title)
-                    .label(token.span, "there is no '%(' that this could belong to");
-                self.stream.report(d);
+                self.stray(&token);
                 self.poison(&token);
             }
             _ => self.emit(token),
@@ -139,13 +136,28 @@ impl<'s> Cx<'s, '_> {
         None
     }
 
+    fn stray(&mut self, token: &Token<'s>) {
+        let (title, label) = match token.kind {
+            TokenKind::PpElse => (
+                "'%:' that follows no '%?'",
+                "a conditional has at most one of these",
+            ),
+            TokenKind::PpThen => (
+                "'%?' outside a conditional",
+                "no condition begins before this",
+            ),
+            _ => (
+                "'%)' outside a conditional",
+                "there is no '%(' that this could belong to",
+            ),
+        };
+        let d = Diagnostic::error(codes::UNBALANCED_CONDITIONAL, title).label(token.span, label);
+        self.stream.report(d);
+    }
+
     /// Passes on a token that stands for anything, so that what is wrong here is reported only once.
     fn poison(&mut self, token: &Token<'s>) {
-        self.out.push(Token {
-            kind: TokenKind::Junk,
-            flaw: None,
-            ..*token
-        });
+        self.out.push(junk(token.span));
     }
 
     /// Passes a token on, its flaw reported.
@@ -182,9 +194,23 @@ impl<'s> Cx<'s, '_> {
                 }
                 None
                 | Some(PpOpen | Semi | LBrace | RBrace | RParen | Probe | Global | Function) => {
-                    // Most likely an expression: these tokens are the parser's.
                     self.not_a_condition(open.span);
-                    self.poison(open);
+                    if token.is_some_and(|t| t.kind == RParen) {
+                        // The remainder of a division by something in parentheses.
+                        let (percent, paren) = open.text.split_at(1);
+                        self.out.push(Token {
+                            kind: TokenKind::Percent,
+                            text: percent,
+                            ..*open
+                        });
+                        self.out.push(Token {
+                            kind: TokenKind::LParen,
+                            text: paren,
+                            ..*open
+                        });
+                    } else {
+                        self.poison(open);
+                    }
                     self.out.append(&mut condition);
                     return token;
                 }
@@ -236,16 +262,25 @@ impl<'s> Cx<'s, '_> {
     /// stopped at the latter.
     fn skip(&mut self, open: Span, else_too: bool) -> bool {
         let mut depth = 0usize;
+        // A string or the like without an end may have eaten what is looked for.
+        let mut swallower = None;
         while let Some(token) = self.stream.next_raw() {
             match token.kind {
                 TokenKind::PpOpen => depth += 1,
                 TokenKind::PpElse if depth == 0 && else_too => return true,
+                TokenKind::PpElse if depth == 0 => self.stray(&token),
                 TokenKind::PpClose if depth == 0 => return false,
                 TokenKind::PpClose => depth -= 1,
+                _ if token.flaw.is_some_and(Flaw::swallows) => swallower = Some(token),
                 _ => {}
             }
         }
-        self.unclosed(open);
+        match swallower {
+            Some(token) => self.report_flaw(&token),
+            None => self.unclosed(open),
+        }
+        // What is missing after this, closing braces for one, may have been skipped.
+        self.out.push(junk(self.stream.end));
         false
     }
 
