@@ -6,7 +6,7 @@ use rtap_grammar::source::Span;
 
 use super::{Cx, error};
 use crate::builtins;
-use crate::hir::{Expr, ExprKind};
+use crate::hir::{Expr, ExprKind, PointText, Ty};
 
 impl Cx<'_> {
     /// `name(args)`.
@@ -19,6 +19,9 @@ impl Cx<'_> {
         }
         if let Some(print) = self.print_call(name, args, span) {
             return print;
+        }
+        if name.as_str() == "__syscall_name" && args.is_empty() && self.privileged(span) {
+            return Expr::new(ExprKind::PointText(PointText::Syscall), Ty::Str, span);
         }
         if let Some(call) = self.builtin(name, args, span) {
             return call;

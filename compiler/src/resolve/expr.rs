@@ -110,7 +110,7 @@ impl Cx<'_> {
         match array {
             Indexable::Array(name) => {
                 // A local that holds an address, indexed: a C array.
-                if self.scope.local(&name.name).is_some() {
+                if self.visible_local(&name.name).is_some() {
                     self.fail(
                         codes::UNKNOWN_ARRAY,
                         format!("'{}' is a variable, not an array", name.as_str()),
@@ -331,7 +331,7 @@ impl Cx<'_> {
     pub(crate) fn stat_target(&mut self, target: &ast::Expr) -> Option<StatRef> {
         let (global, keys) = match &target.kind {
             Ast::Name(name) => {
-                if self.scope.local(&name.name).is_some() {
+                if self.visible_local(&name.name).is_some() {
                     self.not_a_statistic(target.span);
                     return None;
                 }

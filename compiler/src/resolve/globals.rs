@@ -86,9 +86,8 @@ impl Cx<'_> {
 
     /// The array that a name means, with `keys` keys.
     pub(crate) fn array(&mut self, name: &ast::Ident, keys: usize) -> Option<Global> {
-        let see_script = self.scope.function.is_none();
-        if self.scope.local(&name.name).is_none()
-            && let Some(index) = self.find_global(&name.name, self.scope.file, see_script)
+        if self.visible_local(&name.name).is_none()
+            && let Some(index) = self.find_global(&name.name, self.scope.file)
         {
             return self.use_global(index, keys, name.span);
         }

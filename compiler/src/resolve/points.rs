@@ -156,9 +156,22 @@ impl Cx<'_> {
             let ((), diags) = self.capture(|cx| cx.points(&alias.points, &next, out));
             problems.extend(diags);
         }
-        let (calls, rest) = self.matching_syscalls(components, span);
+        let (calls, rest) = match self.matching_syscalls(components, span) {
+            Some(found_calls) => {
+                found = true;
+                found_calls
+            }
+            None => (Vec::new(), 0),
+        };
+        if !calls.is_empty() && rest < components.len() {
+            let text = shown(&components[rest..]);
+            self.report(
+                Diagnostic::error(codes::UNKNOWN_POINT, format!("system calls have no '.{text}'"))
+                    .label(span, "only '.return' can follow the name"),
+            );
+            return true;
+        }
         for call in calls {
-            found = true;
             let mut next = chain.clone();
             next.suffix = components[rest..].to_vec();
             let ((), diags) = self.capture(|cx| cx.syscall_point(call, next.layers, next.conditions, next.optional, span, out));

@@ -131,7 +131,7 @@ impl Cx<'_> {
             match layer {
                 Layer::Alias(alias) => key.push_str(&format!("{:p};", Rc::as_ptr(alias))),
                 Layer::Syscall(call) => {
-                    key.push_str(&call.prologue(&point.wanted(body)));
+                    key.push_str(&call.prologue(&self.wanted(point, body)));
                     key.push(';');
                 }
             }
@@ -161,7 +161,7 @@ impl Cx<'_> {
                 self.held_stmts(&block.stmts, place, out);
             }
             Layer::Syscall(call) => {
-                let text = call.prologue(&point.wanted(body));
+                let text = call.prologue(&self.wanted(point, body));
                 let Some(block) = self.syscall_prologue(&text, call) else { return };
                 self.scope.file = block.span.file;
                 self.held_stmts(&block.stmts, place, out);
@@ -185,6 +185,20 @@ impl Cx<'_> {
         }
     }
 
+    /// Names that code after a system call's prologue mentions, the script's globals left out.
+    fn wanted(&self, point: &Expanded, body: &Mentions) -> Mentions {
+        let mut wanted = Mentions { names: body.names.clone(), context: false };
+        for layer in &point.layers {
+            if let Layer::Alias(alias) = layer {
+                alias.prologue.iter().chain(&alias.epilogue).for_each(|block| wanted.block(block));
+            }
+        }
+        for global in self.symbols.script_globals() {
+            wanted.names.remove(global);
+        }
+        wanted
+    }
+
     /// The probe as it is written, on one line.
     fn probe_name(&self, probe: &ast::Probe) -> String {
         let text = |span: Span| {
@@ -206,16 +220,5 @@ impl Expanded {
         }
         self.conditions.iter().for_each(|condition| mentions.expr(condition));
         mentions.context
-    }
-
-    /// Names that code after a system call's prologue mentions.
-    fn wanted(&self, body: &Mentions) -> Mentions {
-        let mut wanted = Mentions { names: body.names.clone(), context: false };
-        for layer in &self.layers {
-            if let Layer::Alias(alias) = layer {
-                alias.prologue.iter().chain(&alias.epilogue).for_each(|block| wanted.block(block));
-            }
-        }
-        wanted
     }
 }

@@ -123,16 +123,24 @@ impl Scope {
 impl Cx<'_> {
     /// What a name means: a local, else a global, else a new local.
     pub(crate) fn lookup(&mut self, ident: &Ident) -> Named {
-        if let Some(local) = self.scope.local(&ident.name) {
+        if let Some(local) = self.visible_local(&ident.name) {
             return Named::Local(local);
         }
-        // Library functions know nothing of the script's globals; aliases do, as they become
-        // part of the script's probe.
-        let see_script = self.scope.function.is_none();
-        match self.find_global(&ident.name, self.scope.file, see_script) {
+        match self.find_global(&ident.name, self.scope.file) {
             Some(global) => Named::Global(global),
             None => Named::Local(self.scope.declare(&ident.name, ident.span, Ty::Unknown)),
         }
+    }
+
+    /// The local that a name means. The script's globals hide the variables that a tapset's
+    /// alias brings into a probe.
+    pub(crate) fn visible_local(&self, name: &str) -> Option<Local> {
+        let local = self.scope.local(name)?;
+        let in_script = self.scope.function.is_none() && !self.is_library(self.scope.file);
+        let hidden = in_script
+            && self.is_library(self.scope.locals[local].span.file)
+            && self.symbols.script_globals().any(|global| global == name);
+        (!hidden).then_some(local)
     }
 
     /// Warns of locals that are read and never assigned.

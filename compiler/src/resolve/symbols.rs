@@ -135,13 +135,13 @@ impl Cx<'_> {
         });
     }
 
-    /// The global that a name means in `file`: its own private one, then (unless hidden from
-    /// a tapset) the script's, then a tapset's.
-    pub(crate) fn find_global(&mut self, name: &str, file: FileId, see_script: bool) -> Option<usize> {
-        let from_library = self.is_library(file);
-        let mut found = self.known_global(name, file, see_script || !from_library);
+    /// The global that a name means in `file`: its own private one, then (not in tapsets) the
+    /// script's, then a tapset's.
+    pub(crate) fn find_global(&mut self, name: &str, file: FileId) -> Option<usize> {
+        let see_script = !self.is_library(file);
+        let mut found = self.known_global(name, file, see_script);
         if found.is_none() && self.pull_globals(name) {
-            found = self.known_global(name, file, see_script || !from_library);
+            found = self.known_global(name, file, see_script);
         }
         found
     }

@@ -61,15 +61,22 @@ pub(super) struct SyscallUse {
     kinds: Rc<Vec<(&'static str, &'static str)>>,
     /// How many calls the point means: few have their names as constants.
     siblings: usize,
+    /// The point.
+    span: Span,
     prologue: OnceCell<(BTreeSet<String>, String)>,
 }
 
 impl Cx<'_> {
     /// The system calls that a point names, and how many of its components they take.
-    pub(super) fn matching_syscalls(&mut self, components: &[Component], span: Span) -> (Vec<SyscallUse>, usize) {
-        let [prefix, name, rest @ ..] = components else { return (Vec::new(), 0) };
+    /// `None` if it is about something else; reports a call that does not exist.
+    pub(super) fn matching_syscalls(
+        &mut self,
+        components: &[Component],
+        span: Span,
+    ) -> Option<(Vec<SyscallUse>, usize)> {
+        let [prefix, name, rest @ ..] = components else { return None };
         if !PREFIXES.contains(&&*prefix.name) || prefix.arg.is_some() || name.arg.is_some() {
-            return (Vec::new(), 0);
+            return None;
         }
         let is_return = rest.first().is_some_and(|c| &*c.name == "return" && c.arg.is_none());
         let used = 2 + usize::from(is_return);
@@ -114,9 +121,10 @@ impl Cx<'_> {
             is_return,
             kinds: Rc::clone(&kinds),
             siblings,
+            span,
             prologue: OnceCell::new(),
         });
-        (uses.collect(), used)
+        Some((uses.collect(), used))
     }
 
     fn unknown_syscall(&mut self, name: &str, span: Span) {
@@ -178,10 +186,12 @@ impl Cx<'_> {
         let id = self.files.add(name, format!("probe never {{\n{text}}}\n"), true);
         let (file, diags) = self.loader.parse(self.files, id);
         self.diags.extend(diags);
-        file.items.into_iter().find_map(|item| match item {
+        let body = file.items.into_iter().find_map(|item| match item {
             ast::Item::Probe(probe) => Some(probe.body),
             _ => None,
-        })
+        })?;
+        self.blame(body.span, call.span);
+        Some(body)
     }
 }
 
@@ -468,6 +478,7 @@ mod tests {
             is_return: false,
             kinds: Rc::new(kinds()),
             siblings: 1,
+            span: Span::NONE,
             prologue: OnceCell::new(),
         };
         let text = |names: &[&str]| {
