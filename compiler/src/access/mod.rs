@@ -12,6 +12,7 @@ mod pretty;
 mod types;
 
 pub(crate) use path::add;
+pub(crate) use types::btf_of;
 
 use std::rc::Rc;
 

@@ -7,7 +7,10 @@
 
 mod begin;
 mod context;
+mod function;
 mod pattern;
+mod process;
+mod profile;
 pub(crate) mod syscall;
 mod timer;
 mod tracepoint;
@@ -39,7 +42,14 @@ pub(crate) struct Kind {
 }
 
 /// All probe kinds.
-pub(crate) static KINDS: &[Kind] = &[begin::KIND, timer::KIND, tracepoint::KIND];
+pub(crate) static KINDS: &[Kind] = &[
+    begin::KIND,
+    timer::KIND,
+    profile::KIND,
+    tracepoint::KIND,
+    function::KIND,
+    process::KIND,
+];
 
 /// A probe point to be resolved.
 pub(crate) struct Request<'r> {

@@ -20,8 +20,11 @@ impl Cx<'_> {
         if let Some(print) = self.print_call(name, args, span) {
             return print;
         }
-        if name.as_str() == "__syscall_name" && args.is_empty() && self.privileged(span) {
-            return Expr::new(ExprKind::PointText(PointText::Syscall), Ty::Str, span);
+        if let Some(text) = point_text(name.as_str())
+            && args.is_empty()
+            && self.privileged(span)
+        {
+            return Expr::new(ExprKind::PointText(text), Ty::Str, span);
         }
         if let Some(call) = self.builtin(name, args, span) {
             return call;
@@ -82,12 +85,8 @@ impl Cx<'_> {
         error(span)
     }
 
-    /// `matched`-like checks of a regular expression happen when it is compiled; here only
-    /// what can be told from its text.
+    /// Checks the regular expression of `=~`.
     pub(crate) fn check_regex(&mut self, pattern: &ast::StrLit) {
-        if pattern.value.is_empty() {
-            return;
-        }
         if pattern.value.contains(&0) {
             self.fail(
                 codes::BAD_REGEX,
@@ -97,4 +96,15 @@ impl Cx<'_> {
             );
         }
     }
+}
+
+/// Texts of the probe point, which tapset functions ask for as if by builtins.
+fn point_text(name: &str) -> Option<PointText> {
+    Some(match name {
+        "__pp" => PointText::Full,
+        "__probefunc" => PointText::Function,
+        "__probemod" => PointText::Module,
+        "__syscall_name" => PointText::Syscall,
+        _ => return None,
+    })
 }

@@ -12,8 +12,9 @@ use super::points::{Expanded, Layer};
 use super::prune::Held;
 use super::scope::Scope;
 use super::Cx;
-use crate::hir::{Probe, Stmt, Variant};
-use crate::image::Point;
+use crate::hir::visit::{Visit, walk_expr};
+use crate::hir::{Expr, ExprKind, Probe, Stmt, Variant};
+use crate::image::{Attach, Point};
 
 impl Cx<'_> {
     /// Resolves a probe of the script or of a tapset.
@@ -102,11 +103,13 @@ impl Cx<'_> {
         self.warn_never_assigned();
         let name = self.probe_name(probe);
         let scope = std::mem::take(&mut self.scope);
+        let variants: Vec<Variant> = variants.into_values().map(|(variant, _)| variant).collect();
+        let save = uses_entry(&variants, &stmts);
         let points = points.into_iter().map(|point| Point {
             text: point.candidate.text,
             function: point.candidate.function,
             module: point.candidate.module,
-            attach: point.candidate.attach,
+            attach: save_entry(point.candidate.attach, save),
             selector: point.candidate.selector,
             optional: point.optional,
         });
@@ -118,7 +121,7 @@ impl Cx<'_> {
             points: points.collect(),
             selector,
             locals: scope.locals,
-            variants: variants.into_values().map(|(variant, _)| variant).collect(),
+            variants,
             stmts,
         });
     }
@@ -220,5 +223,33 @@ impl Expanded {
         }
         self.conditions.iter().for_each(|condition| mentions.expr(condition));
         mentions.context
+    }
+}
+
+/// Whether code reads arguments that have to be saved at the function's entry.
+fn uses_entry(variants: &[Variant], stmts: &[Stmt]) -> bool {
+    struct Uses(bool);
+    impl Visit for Uses {
+        fn expr(&mut self, expr: &Expr) {
+            self.0 |= matches!(expr.kind, ExprKind::EntryArg(_));
+            walk_expr(self, expr);
+        }
+    }
+    let mut uses = Uses(false);
+    uses.stmts(stmts);
+    for variant in variants {
+        variant.conditions.iter().for_each(|condition| uses.expr(condition));
+        uses.stmts(&variant.prologue);
+        uses.stmts(&variant.epilogue);
+    }
+    uses.0
+}
+
+/// Has a return probe's arguments saved at the entry.
+fn save_entry(attach: Attach, save: bool) -> Attach {
+    match attach {
+        Attach::Kretprobe { function, maxactive, .. } => Attach::Kretprobe { function, maxactive, save_entry: save },
+        Attach::Uretprobe { path, offset, scope, .. } => Attach::Uretprobe { path, offset, scope, save_entry: save },
+        other => other,
     }
 }

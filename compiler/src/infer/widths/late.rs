@@ -1,10 +1,11 @@
 //! Which strings are late: carried in their raw form and rendered in user space.
 //!
 //! A string expression is *natively* late if only user space can make it or makes it cheaper:
-//! `sprintf` and its like, builtins that say so, the name of the system call. A place is
-//! late if a natively late value reaches it and nothing in the kernel needs its characters:
-//! comparisons, string functions, array keys. Globals are late only if all that is ever
-//! stored in them is stored by kernel handlers, as user-side code holds rendered strings.
+//! `sprintf` and its like, builtins that say so, texts of the probe point. A place is
+//! late if a natively late value of a kernel handler reaches it and nothing in the kernel
+//! needs its characters, as comparisons and string functions do; user-side code renders where
+//! it needs them. An array's key is late only if everything that becomes that key is made by
+//! the same function, one whose equal strings have equal records.
 //!
 //! Flow is a graph of nodes: places, and the expressions that may be late themselves.
 
@@ -16,10 +17,10 @@ use super::{Slot, number_bodies};
 use crate::builtins;
 use crate::hir::visit::{Visit, walk_expr, walk_probe};
 use crate::hir::{
-    AssignOp, Delete, Expr, ExprKind, FuncId, Local, Place, PointText, Print, PrintArg, Program, Stmt,
+    AssignOp, Delete, Expr, ExprKind, FuncId, Global, Local, Place, PointText, Print, PrintArg, Program, Stmt,
     StmtKind, Ty,
 };
-use crate::lir::Exec;
+use crate::lir::{Exec, SortBy};
 
 /// The late places.
 #[derive(Default)]
@@ -67,12 +68,40 @@ struct Runs {
 
 #[derive(Default)]
 struct Node {
-    /// A natively late value reaches it.
+    /// A natively late value of a kernel handler reaches it.
     native: bool,
+    /// User-side code that makes it can make it late if it has to be.
+    able: bool,
     /// Something needs its characters.
     blocked: bool,
     /// Where its value goes.
     to: Vec<usize>,
+    /// What it is made by.
+    origin: Origin,
+    /// Whether it is an array's key.
+    key: bool,
+}
+
+/// What makes a value, as far as keys care.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Origin {
+    /// Nothing yet.
+    #[default]
+    None,
+    /// This function, whose equal strings have equal records.
+    One(&'static str),
+    /// Several things, or one that will not do for a key.
+    Mixed,
+}
+
+impl Origin {
+    fn join(self, other: Origin) -> Origin {
+        match (self, other) {
+            (Origin::None, other) | (other, Origin::None) => other,
+            (a, b) if a == b => a,
+            _ => Origin::Mixed,
+        }
+    }
 }
 
 impl Node {
@@ -149,12 +178,7 @@ fn walk(program: &mut Program, graph: &mut Graph) {
         return;
     }
     for (id, global) in program.globals.iter() {
-        // A key has to be the same whoever makes it; an initial text is there before any
-        // handler runs.
-        for index in 0..global.keys.len() {
-            let node = graph.place(Slot::Key(id, index));
-            graph.nodes[node].blocked = true;
-        }
+        // An initial text is there before any handler runs.
         if matches!(&global.init, Some(crate::hir::Literal::Str(text)) if !text.is_empty()) {
             let node = graph.place(Slot::Value(id));
             graph.nodes[node].blocked = true;
@@ -213,8 +237,7 @@ impl Graph {
     }
 
     fn edge(&mut self, from: usize, to: usize) {
-        // User-side code renders on the way.
-        if !self.mark && self.runs.kernel {
+        if !self.mark {
             self.nodes[from].to.push(to);
         }
     }
@@ -237,16 +260,10 @@ impl Graph {
         node
     }
 
-    /// `native` goes along the edges, `blocked` against them.
+    /// `native` and `origin` go along the edges, `blocked` against them.
     fn solve(&mut self) {
-        let mut queue: Vec<usize> = (0..self.nodes.len()).filter(|n| self.nodes[*n].native).collect();
-        while let Some(node) = queue.pop() {
-            for to in self.nodes[node].to.clone() {
-                if !std::mem::replace(&mut self.nodes[to].native, true) {
-                    queue.push(to);
-                }
-            }
-        }
+        self.spread_native();
+        self.spread_origins();
         let mut from: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate() {
             for to in &node.to {
@@ -259,6 +276,68 @@ impl Graph {
                 if !std::mem::replace(&mut self.nodes[source].blocked, true) {
                     queue.push(source);
                 }
+            }
+        }
+    }
+
+    fn spread_native(&mut self) {
+        let mut queue: Vec<usize> = (0..self.nodes.len()).filter(|n| self.nodes[*n].native).collect();
+        loop {
+            while let Some(node) = queue.pop() {
+                for to in self.nodes[node].to.clone() {
+                    if !std::mem::replace(&mut self.nodes[to].native, true) {
+                        queue.push(to);
+                    }
+                }
+            }
+            // What user-side code gives to a late place is made late, where it can be.
+            for node in 0..self.nodes.len() {
+                let wanted = self.nodes[node].to.iter().any(|to| self.nodes[*to].native);
+                if self.nodes[node].able && !self.nodes[node].native && wanted {
+                    self.nodes[node].native = true;
+                    queue.push(node);
+                }
+            }
+            if queue.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn spread_origins(&mut self) {
+        let mut queue: Vec<usize> =
+            (0..self.nodes.len()).filter(|n| self.nodes[*n].origin != Origin::None).collect();
+        while let Some(node) = queue.pop() {
+            let origin = self.nodes[node].origin;
+            for to in self.nodes[node].to.clone() {
+                let joined = self.nodes[to].origin.join(origin);
+                if joined != self.nodes[to].origin {
+                    self.nodes[to].origin = joined;
+                    queue.push(to);
+                }
+            }
+        }
+        for node in &mut self.nodes {
+            node.blocked |= node.key && !matches!(node.origin, Origin::One(_));
+        }
+    }
+
+    /// The node of an array's key.
+    fn key(&mut self, global: Global, index: usize) -> usize {
+        let node = self.place(Slot::Key(global, index));
+        self.nodes[node].key = true;
+        node
+    }
+
+    /// Keys of an array; absent ones are wildcards.
+    fn keys<'e>(&mut self, global: Global, keys: impl Iterator<Item = Option<&'e mut Expr>>) {
+        for (index, key) in keys.enumerate() {
+            let Some(key) = key else { continue };
+            if key.ty == Ty::Str {
+                let node = self.key(global, index);
+                self.expr(key, Sink::Node(node));
+            } else {
+                self.expr(key, Sink::Any);
             }
         }
     }
@@ -301,23 +380,29 @@ impl Graph {
                 if let Some(value) = foreach.value {
                     let (from, to) = (self.place(Slot::Value(foreach.array)), self.local(value));
                     self.edge(from, to);
-                    if !self.runs.kernel {
-                        self.block(to);
+                }
+                for (index, key) in foreach.keys.iter().enumerate() {
+                    let (from, to) = (self.key(foreach.array, index), self.local(*key));
+                    self.edge(from, to);
+                }
+                self.keys(foreach.array, foreach.slice.iter_mut().map(Option::as_mut));
+                // Sorting needs the characters.
+                match foreach.sort.map(|sort| sort.by) {
+                    Some(SortBy::Value) if self.runs.kernel => {
+                        let node = self.place(Slot::Value(foreach.array));
+                        self.block(node);
                     }
-                }
-                for key in foreach.slice.iter_mut().flatten() {
-                    self.expr(key, Sink::Chars);
-                }
-                // Sorting by late values needs their characters.
-                if matches!(foreach.sort, Some(sort) if sort.by == crate::lir::SortBy::Value) && self.runs.kernel {
-                    let node = self.place(Slot::Value(foreach.array));
-                    self.block(node);
+                    Some(SortBy::Key(index)) if self.runs.kernel => {
+                        let node = self.key(foreach.array, usize::from(index));
+                        self.block(node);
+                    }
+                    _ => {}
                 }
                 foreach.limit.iter_mut().for_each(|e| self.expr(e, Sink::Any));
                 self.stmts(&mut foreach.body);
             }
             StmtKind::ForeachBucket { stat, limit, body, .. } => {
-                stat.keys.iter_mut().for_each(|e| self.expr(e, Sink::Chars));
+                self.keys(stat.global, stat.keys.iter_mut().map(Some));
                 limit.iter_mut().for_each(|e| self.expr(e, Sink::Any));
                 self.stmts(body);
             }
@@ -330,10 +415,8 @@ impl Graph {
             }
             StmtKind::Delete(what) => match what {
                 Delete::Global(_) | Delete::Local(_) => {}
-                Delete::Element(_, keys) => keys.iter_mut().for_each(|e| self.expr(e, Sink::Chars)),
-                Delete::Slice(_, keys) => {
-                    keys.iter_mut().flatten().for_each(|e| self.expr(e, Sink::Chars));
-                }
+                Delete::Element(global, keys) => self.keys(*global, keys.iter_mut().map(Some)),
+                Delete::Slice(global, keys) => self.keys(*global, keys.iter_mut().map(Option::as_mut)),
             },
             StmtKind::Try { body, var, catch } => {
                 self.stmts(body);
@@ -369,7 +452,7 @@ impl Graph {
             }
             ExprKind::Element(global, keys) => {
                 let global = *global;
-                self.exprs(keys, Sink::Chars);
+                self.keys(global, keys.iter_mut().map(Some));
                 if is_str {
                     let node = self.place(Slot::Value(global));
                     self.give(node, sink);
@@ -382,30 +465,49 @@ impl Graph {
                 let node = self.expr_node();
                 self.expr(a, Sink::Node(node));
                 self.expr(b, Sink::Node(node));
-                self.produced(expr, node, false, sink);
+                self.produced(expr, node, false, Origin::None, sink);
             }
             ExprKind::Concat(parts) => {
                 let node = self.expr_node();
                 self.exprs(parts, Sink::Node(node));
-                self.produced(expr, node, false, sink);
+                self.produced(expr, node, false, Origin::Mixed, sink);
             }
             ExprKind::Sprint(print) => {
                 let node = self.expr_node();
                 self.print(print, Sink::Node(node));
-                self.produced(expr, node, true, sink);
+                self.produced(expr, node, true, Origin::Mixed, sink);
             }
             ExprKind::Print(print) => self.print(print, Sink::Any),
             ExprKind::Builtin(id, args) => {
                 let row = builtins::get(*id);
                 self.exprs(args, if row.late_args { Sink::Any } else { Sink::Chars });
-                if row.late.is_some() && is_str {
+                if let (Some(late), true) = (&row.late, is_str) {
+                    let name = row.name.trim_start_matches('_');
+                    let origin = if late.key { Origin::One(name) } else { Origin::Mixed };
                     let node = self.expr_node();
-                    self.produced(expr, node, true, sink);
+                    self.produced(expr, node, true, origin, sink);
+                } else {
+                    self.plain(is_str, sink);
                 }
             }
-            ExprKind::PointText(PointText::Syscall) => {
+            ExprKind::PointText(text) => {
+                // The name that the function of that record has in user space.
+                let origin = match text {
+                    PointText::Syscall => Origin::One("syscall_name"),
+                    PointText::Full | PointText::Function | PointText::Module => Origin::Mixed,
+                };
                 let node = self.expr_node();
-                self.produced(expr, node, true, sink);
+                self.produced(expr, node, true, origin, sink);
+            }
+            ExprKind::In(global, keys) => self.keys(*global, keys.iter_mut().map(Option::as_mut)),
+            ExprKind::Push(stat, value) => {
+                self.keys(stat.global, stat.keys.iter_mut().map(Some));
+                self.expr(value, Sink::Any);
+            }
+            ExprKind::StatGet(stat, _) => self.keys(stat.global, stat.keys.iter_mut().map(Some)),
+            ExprKind::HistBucket(stat, _, index) => {
+                self.keys(stat.global, stat.keys.iter_mut().map(Some));
+                self.expr(index, Sink::Any);
             }
             ExprKind::Call(function, args) => {
                 let function = *function;
@@ -423,6 +525,7 @@ impl Graph {
                 }
             }
             _ => {
+                self.plain(is_str, sink);
                 let mut rest = Rest { graph: self };
                 crate::hir::visit::walk_expr_mut(&mut rest, expr);
             }
@@ -430,7 +533,7 @@ impl Graph {
     }
 
     /// An expression that may be late itself.
-    fn produced(&mut self, expr: &mut Expr, node: usize, native: bool, sink: Sink) {
+    fn produced(&mut self, expr: &mut Expr, node: usize, native: bool, origin: Origin, sink: Sink) {
         if expr.ty != Ty::Str {
             return;
         }
@@ -439,20 +542,23 @@ impl Graph {
             return;
         }
         self.nodes[node].native |= native && self.runs.kernel;
-        // What never runs in the kernel is rendered at once.
-        self.nodes[node].blocked |= !self.runs.kernel;
+        self.nodes[node].able |= native && !self.runs.kernel;
+        self.nodes[node].origin = origin;
         self.give(node, sink);
+    }
+
+    /// A string that is never late itself.
+    fn plain(&mut self, is_str: bool, sink: Sink) {
+        if let (Sink::Node(node), true, false) = (sink, is_str, self.mark) {
+            self.nodes[node].origin = Origin::Mixed;
+        }
     }
 
     fn assign(&mut self, place: &mut Place, op: Option<AssignOp>, value: &mut Expr, sink: Sink) {
         let node = match place {
             Place::Local(local) if value.ty == Ty::Str => Some(self.local(*local)),
             Place::Global(global) | Place::Element(global, _) if value.ty == Ty::Str => {
-                let node = self.place(Slot::Value(*global));
-                if self.runs.user {
-                    self.block(node);
-                }
-                Some(node)
+                Some(self.place(Slot::Value(*global)))
             }
             _ => None,
         };
@@ -467,15 +573,12 @@ impl Graph {
         } else {
             self.expr(value, Sink::Node(node));
         }
-        if !self.runs.kernel {
-            self.block(node);
-        }
         self.give(node, sink);
     }
 
     fn target(&mut self, place: &mut Place) {
         match place {
-            Place::Element(_, keys) => self.exprs(keys, Sink::Chars),
+            Place::Element(global, keys) => self.keys(*global, keys.iter_mut().map(Some)),
             Place::Memory { addr, .. } => self.expr(addr, Sink::Any),
             Place::Local(_) | Place::Global(_) | Place::Error => {}
         }
@@ -485,7 +588,7 @@ impl Graph {
         for arg in &mut print.args {
             match arg {
                 PrintArg::Value(e) => self.expr(e, sink),
-                PrintArg::Hist(stat, _) => self.exprs(&mut stat.keys, Sink::Chars),
+                PrintArg::Hist(stat, _) => self.keys(stat.global, stat.keys.iter_mut().map(Some)),
             }
         }
     }

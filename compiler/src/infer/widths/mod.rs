@@ -13,6 +13,7 @@ mod wrap;
 use cranelift_entity::PrimaryMap;
 
 use crate::hir::{FuncId, Function, Global, Local, Program};
+use crate::image::Point;
 use late::LateSet;
 
 /// Walks after which what still grows gets the greatest width.
@@ -72,11 +73,18 @@ struct Cx {
     /// The body that is walked.
     body: u32,
     function: Option<FuncId>,
-    /// Longest texts of the probe's points: full, function, module.
+    /// Longest texts of the probes' points: full, function, module.
     point_texts: (u32, u32, u32),
     changed: bool,
     /// Widths no longer grow step by step but jump to the greatest.
     widen: bool,
+}
+
+fn longest_texts<'p>(points: impl Iterator<Item = &'p Point>, max: u32) -> (u32, u32, u32) {
+    let longer = |known: u32, text: &str| known.max(text.len() as u32).min(max);
+    points.fold((0, 0, 0), |(full, function, module), point| {
+        (longer(full, &point.text), longer(function, &point.function), longer(module, &point.module))
+    })
 }
 
 /// Numbers of bodies: functions' overloads in order, then probes.
@@ -115,7 +123,7 @@ impl Cx {
             late,
             body: 0,
             function: None,
-            point_texts: (0, 0, 0),
+            point_texts: longest_texts(program.probes.iter().flat_map(|probe| &probe.points), max),
             changed: false,
             widen: false,
         }
@@ -154,10 +162,6 @@ impl Cx {
         self.function = None;
         for probe in &mut program.probes {
             self.body = number;
-            let longest = |text: fn(&crate::image::Point) -> &String| {
-                probe.points.iter().map(|point| text(point).len() as u32).max().unwrap_or(0).min(self.max)
-            };
-            self.point_texts = (longest(|p| &p.text), longest(|p| &p.function), longest(|p| &p.module));
             for variant in &mut probe.variants {
                 for condition in &mut variant.conditions {
                     self.expr(condition);

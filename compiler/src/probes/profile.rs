@@ -1,0 +1,112 @@
+//! `timer.profile`, `timer.profile.freq.hz(n)`, `perf.type(t).config(c)` with `.sample(n)` or `.hz(n)`:
+//! perf events on every CPU.
+
+use std::rc::Rc;
+
+use rtap_grammar::diag::{Diagnostic, codes};
+use rtap_grammar::source::Span;
+
+use super::{Candidate, ContextVars, Kind, Request, Typed, VarInfo, function};
+use crate::image::{Attach, PerfPeriod};
+use crate::lir::{Context, Exec};
+use crate::resolve::Cx;
+use crate::target::Feature;
+
+pub(super) const KIND: Kind = Kind {
+    name: "profile",
+    forms: &[
+        "timer.profile",
+        "timer.profile.tick",
+        "timer.profile.freq.hz(number)",
+        "timer.profile.freq(number)",
+        "perf.type(number).config(number)",
+        "perf.type(number).config(number).sample(number)",
+        "perf.type(number).config(number).hz(number)",
+    ],
+    doc: "samples on every CPU, by time or by a counter",
+    resolve,
+};
+
+/// Events between samples if nothing is said, as SystemTap has it.
+const DEFAULT_SAMPLE: u64 = 1_000_000;
+/// Most samples a second that make sense.
+const MAX_HZ: i64 = 100_000;
+
+fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
+    if !request.session.target.has(Feature::PerfEvent) {
+        return Err(Box::new(
+            Diagnostic::error(codes::POINT_UNAVAILABLE, "this kernel cannot sample")
+                .label(request.span, "this probe point")
+                .note(function::feature_missing(request, Feature::PerfEvent)),
+        ));
+    }
+    let hz = request.number("hz").or_else(|| request.number("freq"));
+    if hz.is_some_and(|hz| !(1..=MAX_HZ).contains(&hz)) {
+        return Err(Box::new(
+            Diagnostic::error(codes::BAD_POINT, "the frequency is out of range")
+                .label(request.span, format!("1 to {MAX_HZ} samples a second are possible")),
+        ));
+    }
+    let (text, attach) = if request.has("perf") {
+        perf(request, hz)?
+    } else {
+        let text = hz.map_or("timer.profile".to_owned(), |hz| format!("timer.profile.freq.hz({hz})"));
+        (text, Attach::Profile { hz: hz.unwrap_or(0) as u64 })
+    };
+    Ok(vec![Candidate {
+        text,
+        function: String::new(),
+        module: String::new(),
+        attach,
+        selector: None,
+        exec: Exec::Kernel,
+        context: Context::PerfEvent,
+        vars: Rc::new(SampleVars),
+        share: None,
+    }])
+}
+
+fn perf(request: &Request<'_>, hz: Option<i64>) -> Result<(String, Attach), Box<Diagnostic>> {
+    let (kind, config) = (request.number("type").unwrap_or(0), request.number("config").unwrap_or(0));
+    let sample = request.number("sample");
+    let out_of_range = |what: &str| {
+        Box::new(
+            Diagnostic::error(codes::BAD_POINT, format!("the {what} is out of range"))
+                .label(request.span, "in this probe point"),
+        )
+    };
+    let kind = u32::try_from(kind).map_err(|_| out_of_range("type"))?;
+    let period = match (hz, sample) {
+        (Some(hz), _) => PerfPeriod::Hz(hz as u64),
+        (None, None) => PerfPeriod::Count(DEFAULT_SAMPLE),
+        (None, Some(n)) if n > 0 => PerfPeriod::Count(n as u64),
+        (None, Some(_)) => return Err(out_of_range("number of events")),
+    };
+    let mut text = format!("perf.type({kind}).config({config})");
+    match period {
+        PerfPeriod::Count(n) if sample.is_some() => text.push_str(&format!(".sample({n})")),
+        PerfPeriod::Count(_) => {}
+        PerfPeriod::Hz(n) => text.push_str(&format!(".hz({n})")),
+    }
+    Ok((text, Attach::PerfEvent { kind, config: config as u64, period }))
+}
+
+struct SampleVars;
+
+impl ContextVars for SampleVars {
+    fn get(&self, _: &mut Cx<'_>, _: &str, _: Span) -> Option<Typed> {
+        None
+    }
+
+    fn list(&self, _: &Cx<'_>) -> Vec<VarInfo> {
+        Vec::new()
+    }
+
+    fn has_registers(&self) -> bool {
+        true
+    }
+
+    fn identity(&self) -> String {
+        String::new()
+    }
+}
