@@ -58,6 +58,7 @@ fn line(insn: &Insn<Reg>, names: &dyn Names, target: impl Fn(i32) -> i32) -> Str
         }
         Insn::Neg { dst } => format!("{dst} = -{dst}"),
         Insn::ToLe { dst, bits } => format!("{dst} = le{bits} {dst}"),
+        Insn::ToBe { dst, bits } => format!("{dst} = be{bits} {dst}"),
         Insn::LoadWide { dst, value } => match value {
             Wide::Imm(imm) => format!("{dst} = {imm:#x} ll"),
             Wide::Map(map) => format!("{dst} = map[{}]", names.map(map)),

@@ -82,6 +82,7 @@ pub fn encode(insns: &[Insn<Reg>]) -> Result<Code, TooFar> {
             }
             Insn::Neg { dst } => put(0x80 | ALU64, dst.0, 0, 0, 0),
             Insn::ToLe { dst, bits } => put(0xd0 | ALU, dst.0, 0, 0, bits),
+            Insn::ToBe { dst, bits } => put(0xd0 | SRC_X | ALU, dst.0, 0, 0, bits),
             Insn::LoadWide { dst, value } => {
                 let (imm, reloc) = match value {
                     Wide::Imm(imm) => (imm, None),

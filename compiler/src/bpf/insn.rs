@@ -226,6 +226,13 @@ pub enum Insn<R> {
         /// 16, 32 or 64.
         bits: i32,
     },
+    /// Conversion from the machine's order to big-endian.
+    ToBe {
+        /// Operand and result.
+        dst: R,
+        /// 16, 32 or 64.
+        bits: i32,
+    },
     /// Load a 64-bit value; two slots.
     LoadWide {
         /// Result.
@@ -316,6 +323,7 @@ impl<R> Insn<R> {
             },
             Insn::Neg { dst } => Insn::Neg { dst: f(dst) },
             Insn::ToLe { dst, bits } => Insn::ToLe { dst: f(dst), bits },
+            Insn::ToBe { dst, bits } => Insn::ToBe { dst: f(dst), bits },
             Insn::LoadWide { dst, value } => Insn::LoadWide { dst: f(dst), value },
             Insn::Load {
                 size,

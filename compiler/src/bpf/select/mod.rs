@@ -16,6 +16,7 @@ mod mem;
 mod prologue;
 mod stat;
 mod text;
+mod text_ops;
 
 use cranelift_entity::SecondaryMap;
 use regalloc2::VReg;

@@ -7,7 +7,7 @@ use super::build::Arg;
 use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
-use crate::bpf::insn::{AluOp, Cond, Size, Src};
+use crate::bpf::insn::{AluOp, Size, Src};
 use crate::image::width_bytes;
 use crate::lir::{Op, PointText, Ty, Value};
 
@@ -51,7 +51,7 @@ impl Text {
 }
 
 /// Eight bytes as they are loaded.
-fn word_of(bytes: &[u8]) -> i64 {
+pub(super) fn word_of(bytes: &[u8]) -> i64 {
     let mut word = [0; 8];
     word[..bytes.len()].copy_from_slice(bytes);
     i64::from_le_bytes(word)
@@ -298,6 +298,14 @@ impl Cx<'_> {
                 let text = self.text(*value);
                 self.text_len(text).map(Some)
             }
+            Op::StrConcat(values) => self.text_concat(values, cap, dest).map(Some),
+            Op::StrCmp(a, b) => self.text_cmp(*a, *b).map(Some),
+            Op::StrByte(text, index) => self.text_byte(*text, *index).map(Some),
+            Op::StrSub(text, start, len) => {
+                self.text_sub(*text, *start, *len, cap, dest).map(Some)
+            }
+            Op::StrFind(text, needle) => self.text_find(*text, *needle).map(Some),
+            Op::StrToInt(text, base) => self.text_to_int(*text, *base).map(Some),
             _ => Err(self.unsupported("this string operation", "do it in an end or timer probe")),
         }
     }
@@ -352,85 +360,5 @@ impl Cx<'_> {
             ],
         );
         Ok(Val::Reg(self.alu(AluOp::Sub, copied, Src::Imm(1))))
-    }
-
-    /// 1 if two strings are equal.
-    fn text_eq(&mut self, a: Value, b: Value) -> Lowered<Val> {
-        let (a, b) = (self.text(a), self.text(b));
-        match (self.const_bytes(a), self.const_bytes(b)) {
-            (Some(a), Some(b)) => Ok(Val::Const(i64::from(a == b))),
-            (Some(bytes), None) => self.eq_const(b, &bytes),
-            (None, Some(bytes)) => self.eq_const(a, &bytes),
-            (None, None) => self.eq_memory(a, b),
-        }
-    }
-
-    /// Compares with a constant, word by word up to its NUL.
-    fn eq_const(&mut self, text: Text, bytes: &[u8]) -> Lowered<Val> {
-        let Text::Mem(text) = text else {
-            return Ok(Val::Const(0));
-        };
-        if bytes.len() > text.cap as usize {
-            return Ok(Val::Const(0));
-        }
-        let (done, result) = self.join();
-        let differ = self.code.block(self.is_cold());
-        self.in_block(differ, |cx| {
-            let zero = cx.imm(0);
-            cx.jump(done, vec![zero]);
-        });
-        let mut wanted = bytes.to_vec();
-        wanted.push(0);
-        for (n, chunk) in wanted.chunks(8).enumerate() {
-            let mut word = self.load(Size::D, text.mem.at(n as u32 * 8));
-            // What follows the NUL does not count.
-            if chunk.len() < 8 && !text.padded {
-                word = self.alu(AluOp::Lsh, word, Src::Imm(64 - chunk.len() as i32 * 8));
-                let value = word_of(chunk) << (64 - chunk.len() * 8);
-                let value = self.val_src(Val::Const(value));
-                self.jump_if(Cond::Ne, word, value, differ);
-            } else {
-                let value = self.val_src(Val::Const(word_of(chunk)));
-                self.jump_if(Cond::Ne, word, value, differ);
-            }
-        }
-        let one = self.imm(1);
-        self.jump(done, vec![one]);
-        self.enter(done);
-        Ok(Val::Reg(result))
-    }
-
-    /// Compares two zero-padded strings word by word.
-    fn eq_memory(&mut self, a: Text, b: Text) -> Lowered<Val> {
-        let (Text::Mem(a), Text::Mem(b)) = (a, b) else {
-            return Err(self.internal("constant string in memory"));
-        };
-        let (a, b) = if a.width() <= b.width() {
-            (a, b)
-        } else {
-            (b, a)
-        };
-        if b.width() > INLINE_BYTES {
-            return Err(self.unsupported("comparing two long strings", "compare a part of them"));
-        }
-        let (done, result) = self.join();
-        let differ = self.code.block(self.is_cold());
-        self.in_block(differ, |cx| {
-            let zero = cx.imm(0);
-            cx.jump(done, vec![zero]);
-        });
-        for at in (0..b.width()).step_by(8) {
-            let right = self.load(Size::D, b.mem.at(at));
-            if at < a.width() {
-                let left = self.load(Size::D, a.mem.at(at));
-                self.jump_if(Cond::Ne, left, Src::Reg(right), differ);
-            } else {
-                self.jump_if(Cond::Ne, right, Src::Imm(0), differ);
-            }
-        }
-        let one = self.imm(1);
-        self.jump(done, vec![one]);
-        self.enter(done);
-        Ok(Val::Reg(result))
     }
 }
