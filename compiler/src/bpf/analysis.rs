@@ -105,7 +105,7 @@ impl Positions {
     pub fn new(function: &Function) -> Self {
         let mut positions = Positions::default();
         let mut next = 0;
-        for (block, data) in function.blocks.iter() {
+        for (block, data) in &function.blocks {
             positions.start[block] = next;
             next += data.insts.len() as u32 + 1;
             positions.end[block] = next;
@@ -163,7 +163,7 @@ impl Uses {
         let mut changed = true;
         while changed {
             changed = false;
-            for (block, data) in function.blocks.iter() {
+            for (block, data) in &function.blocks {
                 for inst in &data.insts {
                     if let (Op::StrCut(from), Some(to)) = (&inst.op, inst.result) {
                         changed |= self.same_buffer(*from, to);

@@ -64,6 +64,7 @@ pub struct Buffers {
     next: usize,
     stack_bytes: u32,
     frame_bytes: u32,
+    slack_bytes: u32,
     mismatch: bool,
 }
 
@@ -80,7 +81,17 @@ impl Buffers {
 
     /// Bytes of the scratch frame, its head included; 0 if it is not needed.
     pub fn frame_bytes(&self) -> u32 {
-        self.frame_bytes
+        if self.frame_bytes == 0 {
+            0
+        } else {
+            self.frame_bytes + self.slack_bytes
+        }
+    }
+
+    /// Asks for so many bytes behind the last buffer of the scratch frame, which code never
+    /// touches but the verifier thinks it could.
+    pub fn reserve_slack(&mut self, bytes: u32) {
+        self.slack_bytes = self.slack_bytes.max(bytes.next_multiple_of(8));
     }
 
     /// Bytes of stack.

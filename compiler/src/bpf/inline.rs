@@ -148,7 +148,7 @@ fn copy(function: &mut Function, callee: &Function, leave: &Leave<'_>) -> Block 
             (block, fresh)
         })
         .collect();
-    for (block, data) in callee.blocks.iter() {
+    for (block, data) in &callee.blocks {
         let mut at = blocks[&block];
         for inst in &data.insts {
             let mut inst: Inst = inst.clone();

@@ -121,6 +121,7 @@ impl Cond {
     }
 
     /// The condition with its operands exchanged.
+    #[must_use]
     pub fn swapped(self) -> Cond {
         match self {
             Cond::Eq | Cond::Ne | Cond::Set => self,

@@ -20,6 +20,8 @@ mod vcode;
 
 pub use error::BpfError;
 
+use std::fmt::Write as _;
+
 use rtap_grammar::source::Span;
 
 use self::analysis::{Positions, Uses};
@@ -80,7 +82,8 @@ impl Object {
     pub fn disassemble(&self) -> String {
         let mut text = String::new();
         for program in &self.programs {
-            text += &format!("{} ({}):\n", program.symbol, program.section);
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{} ({}):", program.symbol, program.section);
             text += &disasm::disassemble(&program.insns, &self.plan);
             text.push('\n');
         }
@@ -145,6 +148,8 @@ pub fn generate(module: &Module, features: Features) -> Result<Object, Vec<BpfEr
     if plan.frame_bytes != 0 {
         plan.maps[Plan::FRAMES.0 as usize].value = plan::Shape::Words(plan.frame_bytes / 8);
     }
+    let rodata_bytes = plan.rodata.len() + plan.rodata_slack.next_multiple_of(8) as usize;
+    plan.rodata.resize(rodata_bytes, 0);
     if errors.is_empty() {
         Ok(Object { plan, programs })
     } else {

@@ -142,6 +142,8 @@ pub struct Plan {
     /// Read-only data.
     pub rodata: Vec<u8>,
     rodata_at: HashMap<Vec<u8>, u32>,
+    /// Bytes wanted behind the constants.
+    pub rodata_slack: u32,
     records: Vec<RecordLayout>,
     /// Bytes of one scratch frame, 0 if no handler needs any.
     pub frame_bytes: u32,
@@ -193,6 +195,7 @@ impl Plan {
             globals_fields: Vec::new(),
             rodata: Vec::new(),
             rodata_at: HashMap::new(),
+            rodata_slack: 0,
             records: Vec::new(),
             frame_bytes: 0,
         };
@@ -380,6 +383,14 @@ impl Plan {
         at
     }
 
+    /// Asks for so many bytes behind the constants if `mem` is one: see
+    /// `Buffers::reserve_slack`.
+    pub fn reserve_rodata_slack(&mut self, mem: super::frame::Mem, bytes: u32) {
+        if matches!(mem, super::frame::Mem::Rodata(_)) {
+            self.rodata_slack = self.rodata_slack.max(bytes);
+        }
+    }
+
     /// The layouts for the runtime.
     pub fn layout(&self) -> Layout {
         let mut globals = SecondaryMap::new();
@@ -439,7 +450,7 @@ fn stat_shape(record: &StatRecord) -> Shape {
 /// (trampolines, BTF tracepoints) gets one for each different attachment.
 fn programs(module: &Module) -> Vec<Program> {
     let mut programs = Vec::new();
-    for (id, handler) in module.handlers.iter() {
+    for (id, handler) in &module.handlers {
         if handler.exec != Exec::Kernel {
             continue;
         }

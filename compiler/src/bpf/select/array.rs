@@ -51,7 +51,7 @@ impl Cx<'_> {
                 }
                 Ty::Str { .. } => {
                     let text = self.text(*key);
-                    self.copy_text(text, at, slot.width(), true)?;
+                    self.copy_text(text, at, slot.width(), true);
                 }
             }
         }
@@ -88,7 +88,7 @@ impl Cx<'_> {
                 let done = self.code.block(self.is_cold());
                 let none = self.code.block(self.is_cold());
                 self.in_block(none, |cx| {
-                    cx.copy_text(Text::EMPTY, text.mem, text.width(), text.padded)?;
+                    cx.copy_text(Text::EMPTY, text.mem, text.width(), text.padded);
                     cx.jump(done, Vec::new());
                     Ok(())
                 })?;
@@ -99,7 +99,7 @@ impl Cx<'_> {
                     padded: true,
                     late,
                 });
-                self.copy_text(element, text.mem, text.width(), text.padded)?;
+                self.copy_text(element, text.mem, text.width(), text.padded);
                 self.jump(done, Vec::new());
                 self.enter(done);
                 Ok(Val::Text(Text::Mem(text)))
@@ -158,7 +158,7 @@ impl Cx<'_> {
                     Some(mem) => mem,
                     None => {
                         let mem = self.temp(slot.width());
-                        self.copy_text(text, mem, slot.width(), true)?;
+                        self.copy_text(text, mem, slot.width(), true);
                         mem
                     }
                 };

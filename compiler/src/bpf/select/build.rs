@@ -9,6 +9,7 @@ use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, AtomicOp, Cond, Insn, MapId, Reg, Size, Src, Wide};
 use crate::bpf::plan::Plan;
 use crate::bpf::vcode::{BlockId, Edge, TReg, Term, VInst, call_clobbers, preg};
+use crate::image::header;
 
 /// A template under construction.
 #[derive(Default)]
@@ -174,14 +175,31 @@ impl Cx<'_> {
         reg
     }
 
-    /// The same number, of which the verifier knows nothing any more: what is loaded from
+    /// The same number, which the verifier takes for a number only: what is loaded from
     /// a BTF-typed context may be a pointer to it, which it lets nobody calculate with.
+    /// (What it knows of a number it may keep: see `forget`.)
     pub(super) fn launder(&mut self, a: VReg) -> VReg {
         let reg = self.code.vreg();
         let mut t = Template::default();
         let first = t.read(a);
         let dst = t.write_over(reg, first);
         t.add(Insn::ToLe { dst, bits: 64 });
+        self.push(t);
+        reg
+    }
+
+    /// The same number, of which the verifier knows nothing any more. Where it would follow
+    /// the rest of the program once for each value that it knows to be possible, this
+    /// makes it stop. Exclusive or, twice, with a number unknown to it.
+    pub(super) fn forget(&mut self, a: VReg) -> VReg {
+        let unknown = self.load(Size::D, Mem::Globals(header::STATE));
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let first = t.read(a);
+        let unknown = t.read_late(unknown);
+        let dst = t.write_over(reg, first);
+        t.alu(AluOp::Xor, dst, Src::Reg(unknown));
+        t.alu(AluOp::Xor, dst, Src::Reg(unknown));
         self.push(t);
         reg
     }

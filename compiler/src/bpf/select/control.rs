@@ -21,7 +21,7 @@ impl Cx<'_> {
         for value in &to.args {
             args.push(match func.ty(*value) {
                 Ty::I64 => self.int(*value),
-                _ => Val::Text(self.text(*value)),
+                Ty::Str { .. } => Val::Text(self.text(*value)),
             });
         }
         if args.len() != params.len() {
@@ -65,7 +65,7 @@ impl Cx<'_> {
                     .any(|(m, buffer)| m < n && *buffer == Some(text.mem));
                 if clash {
                     let saved = self.temp(text.width());
-                    self.copy_text(Text::Mem(*text), saved, text.width(), text.padded)?;
+                    self.copy_text(Text::Mem(*text), saved, text.width(), text.padded);
                     text.mem = saved;
                 }
             }
@@ -78,7 +78,7 @@ impl Cx<'_> {
             if matches!(text, Text::Mem(from) if from.mem == param.mem) {
                 continue;
             }
-            self.copy_text(text, param.mem, param.width(), param.padded)?;
+            self.copy_text(text, param.mem, param.width(), param.padded);
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ impl Cx<'_> {
         match field {
             Field::Fixed { width, .. } => {
                 let text = self.text(arg);
-                self.copy_text(text, to, width, false)?;
+                self.copy_text(text, to, width, false);
                 Ok(width)
             }
             Field::Int | Field::Variable { .. } => {

@@ -9,10 +9,10 @@ use crate::image::header;
 use crate::lir::{Context, Env, Op};
 
 impl Cx<'_> {
-    pub(super) fn env(&mut self, env: Env) -> Lowered<Val> {
+    pub(super) fn env(&mut self, env: Env) -> Val {
         let helper = match env {
             Env::PidTgid => match self.pid_tgid {
-                Some(reg) => return Ok(Val::Reg(reg)),
+                Some(reg) => return Val::Reg(reg),
                 None => Helper::GetCurrentPidTgid,
             },
             Env::UidGid => Helper::GetCurrentUidGid,
@@ -22,20 +22,18 @@ impl Cx<'_> {
             Env::RealNs => {
                 let mono = self.call(Helper::KtimeGetNs, &[]);
                 let offset = self.load(Size::D, Mem::Globals(header::REALTIME_OFFSET_NS));
-                return Ok(Val::Reg(self.alu(AluOp::Add, mono, Src::Reg(offset))));
+                return Val::Reg(self.alu(AluOp::Add, mono, Src::Reg(offset)));
             }
             Env::Jiffies => Helper::Jiffies64,
             Env::CurrentTask => Helper::GetCurrentTask,
             Env::CgroupId => Helper::GetCurrentCgroupId,
             Env::Random => Helper::GetPrandomU32,
-            Env::Point => return Ok(Val::Const(i64::from(self.program.point))),
+            Env::Point => return Val::Const(i64::from(self.program.point)),
             Env::TargetPid => {
-                return Ok(Val::Reg(
-                    self.load(Size::D, Mem::Globals(header::TARGET_PID)),
-                ));
+                return Val::Reg(self.load(Size::D, Mem::Globals(header::TARGET_PID)));
             }
         };
-        Ok(Val::Reg(self.call(helper, &[])))
+        Val::Reg(self.call(helper, &[]))
     }
 
     /// Eight bytes of the context.

@@ -46,7 +46,8 @@ impl Cx<'_> {
             }
             Ty::Str { .. } => {
                 let text = self.text(value);
-                self.copy_text(text, to, slot.width(), true)
+                self.copy_text(text, to, slot.width(), true);
+                Ok(())
             }
         }
     }

@@ -296,7 +296,7 @@ impl Cx<'_> {
         } else if let Some(result) = inst.result {
             self.vals[result] = Some(match self.func.ty(result) {
                 Ty::I64 => Val::Const(0),
-                _ => Val::Text(Text::EMPTY),
+                Ty::Str { .. } => Val::Text(Text::EMPTY),
             });
         }
     }
@@ -359,7 +359,7 @@ impl Cx<'_> {
             | Op::StrQuote(_)
             | Op::Comm => self.text_op(op, dest),
 
-            Op::Env(env) => self.env(*env).map(Some),
+            Op::Env(env) => some(self.env(*env)),
             Op::CtxArg(_) | Op::CtxRet | Op::CtxReg(_) | Op::CtxLoad { .. } | Op::EntryArg(..) => {
                 self.context(op).map(Some)
             }

@@ -167,7 +167,7 @@ impl Cx<'_> {
                 let bits = self.alu(AluOp::Sub, bits, Src::Reg(sign));
                 self.alu(AluOp::Add, bits, Src::Imm(LOG_ZERO))
             }
-            Histogram::Linear { low, high, width } => {
+            Histogram::Linear { low, width, .. } => {
                 let (done, bucket) = self.join();
                 let under = self.code.block(self.is_cold());
                 self.in_block(under, |cx| {
@@ -181,10 +181,14 @@ impl Cx<'_> {
                 });
                 let bound = self.val_src(Val::Const(low));
                 self.jump_if(Cond::Slt, value, bound, under);
-                let bound = self.val_src(Val::Const(high));
-                self.jump_if(Cond::Sgt, value, bound, over);
                 let low = self.val_src(Val::Const(low));
                 let above = self.alu(AluOp::Sub, value, low);
+                // The first distance that is beyond the last whole bucket, if there is any.
+                let last = histogram.buckets() as u64 - 3;
+                if let Some(end) = (last + 1).checked_mul(width as u64) {
+                    let end = self.val_src(Val::Const(end as i64));
+                    self.jump_if(Cond::Ge, above, end, over);
+                }
                 let width = self.val_src(Val::Const(width));
                 let step = match width {
                     Src::Imm(1) => above,
@@ -242,12 +246,8 @@ impl Cx<'_> {
         }
         // What is left is 0 or 1.
         t.alu(AluOp::Add, bits, Src::Reg(x));
-        t.add(Insn::ToLe {
-            dst: bits,
-            bits: 64,
-        });
         self.push(t);
-        reg
+        self.forget(reg)
     }
 
     pub(super) fn stat_get(

@@ -121,7 +121,7 @@ impl Cx<'_> {
             return Ok(Val::Text(text));
         };
         let to = self.fresh_text(from.cap, from.late, dest);
-        self.copy_text(text, to.mem, to.width(), to.padded)?;
+        self.copy_text(text, to.mem, to.width(), to.padded);
         Ok(Val::Text(Text::Mem(to)))
     }
 
@@ -170,13 +170,7 @@ impl Cx<'_> {
 
     /// Stores a string in a slot of `width` bytes, cut if it is too long. All of the slot is
     /// written; with `padded`, with zeroes after the text.
-    pub(super) fn copy_text(
-        &mut self,
-        text: Text,
-        to: Mem,
-        width: u32,
-        padded: bool,
-    ) -> Lowered<()> {
+    pub(super) fn copy_text(&mut self, text: Text, to: Mem, width: u32, padded: bool) {
         let Text::Mem(from) = text else {
             let mut bytes = self.const_bytes(text).unwrap_or_default();
             bytes.truncate(width as usize - 1);
@@ -190,7 +184,7 @@ impl Cx<'_> {
                 let at = self.plan.constant(&bytes);
                 self.copy_block(Mem::Rodata(at), to, width);
             }
-            return Ok(());
+            return;
         };
         let have = from.width();
         let whole = from.late || (from.padded && have <= width) || have <= 64 && !padded;
@@ -203,7 +197,7 @@ impl Cx<'_> {
             if have > width && !from.late {
                 self.store(Size::B, to.at(width - 1), Src::Imm(0));
             }
-            return Ok(());
+            return;
         }
         if padded {
             self.zero(to, width);
@@ -216,7 +210,6 @@ impl Cx<'_> {
             Helper::ProbeReadKernelStr,
             &[Arg::Addr(to), Arg::Imm(i64::from(size)), Arg::Reg(from)],
         );
-        Ok(())
     }
 
     /// Copies a string, NUL included, to memory that has room for `width` bytes; gives its
@@ -273,7 +266,7 @@ impl Cx<'_> {
                     return Ok(Some(Val::Text(text)));
                 }
                 let to = self.fresh_text(cap, false, dest);
-                self.copy_cut(text, to)?;
+                self.copy_cut(text, to);
                 Ok(Some(Val::Text(Text::Mem(to))))
             }
             Op::StrFromByte(value) => {
@@ -296,14 +289,12 @@ impl Cx<'_> {
             Op::StrEq(a, b) => self.text_eq(*a, *b).map(Some),
             Op::StrLen(value) => {
                 let text = self.text(*value);
-                self.text_len(text).map(Some)
+                Ok(Some(self.text_len(text)))
             }
-            Op::StrConcat(values) => self.text_concat(values, cap, dest).map(Some),
+            Op::StrConcat(values) => Ok(Some(self.text_concat(values, cap, dest))),
             Op::StrCmp(a, b) => self.text_cmp(*a, *b).map(Some),
             Op::StrByte(text, index) => self.text_byte(*text, *index).map(Some),
-            Op::StrSub(text, start, len) => {
-                self.text_sub(*text, *start, *len, cap, dest).map(Some)
-            }
+            Op::StrSub(text, start, len) => self.text_sub(*text, *start, *len, cap, dest).map(Some),
             Op::StrFind(text, needle) => self.text_find(*text, *needle).map(Some),
             Op::StrToInt(text, base) => self.text_to_int(*text, *base).map(Some),
             _ => Err(self.unsupported("this string operation", "do it in an end or timer probe")),
@@ -311,16 +302,16 @@ impl Cx<'_> {
     }
 
     /// Copies a string to a slot that is too short for it: the text is cut to the slot's cap.
-    pub(super) fn copy_cut(&mut self, text: Text, to: TextMem) -> Lowered<()> {
+    pub(super) fn copy_cut(&mut self, text: Text, to: TextMem) {
         if let Some(mut bytes) = self.const_bytes(text) {
             bytes.truncate(to.cap as usize);
             bytes.resize(to.width() as usize, 0);
             let at = self.plan.constant(&bytes);
             self.copy_block(Mem::Rodata(at), to.mem, to.width());
-            return Ok(());
+            return;
         }
         let Text::Mem(from) = text else {
-            return Ok(());
+            return;
         };
         if to.padded {
             self.zero(to.mem, to.width());
@@ -336,16 +327,15 @@ impl Cx<'_> {
                 Arg::Reg(from),
             ],
         );
-        Ok(())
     }
 
     /// Length of a string: a copy into nowhere counts it.
-    pub(super) fn text_len(&mut self, text: Text) -> Lowered<Val> {
+    pub(super) fn text_len(&mut self, text: Text) -> Val {
         if let Some(bytes) = self.const_bytes(text) {
-            return Ok(Val::Const(bytes.len() as i64));
+            return Val::Const(bytes.len() as i64);
         }
         let Text::Mem(from) = text else {
-            return Ok(Val::Const(0));
+            return Val::Const(0);
         };
         let scratch = self
             .buffers
@@ -359,6 +349,6 @@ impl Cx<'_> {
                 Arg::Reg(address),
             ],
         );
-        Ok(Val::Reg(self.alu(AluOp::Sub, copied, Src::Imm(1))))
+        Val::Reg(self.alu(AluOp::Sub, copied, Src::Imm(1)))
     }
 }

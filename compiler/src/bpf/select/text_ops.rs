@@ -24,7 +24,7 @@ const MAX_NEEDLE_BYTES: u32 = 63;
 
 impl Cx<'_> {
     /// All operands one after another.
-    pub(super) fn text_concat(&mut self, values: &[Value], cap: u32, dest: Dest) -> Lowered<Val> {
+    pub(super) fn text_concat(&mut self, values: &[Value], cap: u32, dest: Dest) -> Val {
         let texts: Vec<Text> = values.iter().map(|value| self.text(*value)).collect();
         if texts.iter().all(|text| self.const_bytes(*text).is_some()) {
             let mut bytes = Vec::new();
@@ -32,18 +32,21 @@ impl Cx<'_> {
                 bytes.extend(self.const_bytes(text).unwrap_or_default());
             }
             bytes.truncate(cap as usize);
-            return Ok(Val::Text(self.literal(&bytes)));
+            return Val::Text(self.literal(&bytes));
         }
         let mut builder = self.build_text(&texts, cap, dest);
         for text in texts {
             self.append(&mut builder, text);
         }
-        Ok(self.built(builder))
+        self.built(&builder)
     }
 
     /// Begins a string made of pieces; `texts` say how long it can become.
     fn build_text(&mut self, texts: &[Text], cap: u32, dest: Dest) -> TextBuilder {
-        let most = texts.iter().map(|text| self.text_cap(*text)).collect::<Vec<_>>();
+        let most = texts
+            .iter()
+            .map(|text| self.text_cap(*text))
+            .collect::<Vec<_>>();
         self.begin_text(&most, cap, dest)
     }
 
@@ -75,9 +78,9 @@ impl Cx<'_> {
     pub(super) fn text_cap(&self, text: Text) -> u32 {
         match text {
             Text::Mem(text) => text.cap,
-            Text::Empty | Text::Const(_) => self
-                .const_bytes(text)
-                .map_or(0, |bytes| bytes.len() as u32),
+            Text::Empty | Text::Const(_) => {
+                self.const_bytes(text).map_or(0, |bytes| bytes.len() as u32)
+            }
         }
     }
 
@@ -95,9 +98,7 @@ impl Cx<'_> {
     /// Moves the end of a string by `len` bytes.
     pub(super) fn advance(&mut self, builder: &mut TextBuilder, len: Val) {
         builder.cursor = match (builder.cursor, len) {
-            (Val::Const(at), Val::Const(len)) => {
-                Val::Const((at + len).min(i64::from(builder.cap)))
-            }
+            (Val::Const(at), Val::Const(len)) => Val::Const((at + len).min(i64::from(builder.cap))),
             (cursor, len) => {
                 let cursor = self.val_reg(cursor);
                 let len = self.val_src(len);
@@ -125,7 +126,7 @@ impl Cx<'_> {
         });
         t.alu(AluOp::Mov, dst, Src::Imm(most as i32));
         self.push(t);
-        reg
+        self.forget(reg)
     }
 
     /// Adds a piece.
@@ -161,7 +162,7 @@ impl Cx<'_> {
     }
 
     /// Ends a string made of pieces.
-    pub(super) fn built(&mut self, builder: TextBuilder) -> Val {
+    pub(super) fn built(&mut self, builder: &TextBuilder) -> Val {
         let width = width_bytes(Ty::str(builder.cap));
         if builder.cuts {
             // What was written beyond is cut off.
@@ -178,24 +179,24 @@ impl Cx<'_> {
     }
 
     /// The string zero-padded in memory that takes variable offsets, at least `width` bytes.
-    fn padded_text(&mut self, text: Text, width: u32) -> Lowered<TextMem> {
+    fn padded_text(&mut self, text: Text, width: u32) -> TextMem {
         let cap = width - 1;
         if let Some(mem) = self.text_in_place(text, width) {
-            return Ok(TextMem {
+            return TextMem {
                 mem,
                 cap,
                 padded: true,
                 late: false,
-            });
+            };
         }
         let mem = self.temp_variable(width);
-        self.copy_text(text, mem, width, true)?;
-        Ok(TextMem {
+        self.copy_text(text, mem, width, true);
+        TextMem {
             mem,
             cap,
             padded: true,
             late: false,
-        })
+        }
     }
 
     /// Width of the slot that a string would take.
@@ -203,8 +204,20 @@ impl Cx<'_> {
         width_bytes(Ty::str(self.text_cap(text)))
     }
 
-    /// The address of byte `index` of a string, or of its last NUL if it is not that long.
+    /// The address of byte `index` of a string. The index is known to be inside of it or a few
+    /// bytes behind; the mask only shows the verifier a bound.
     fn byte_address(&mut self, text: TextMem, index: VReg) -> VReg {
+        let bound = (text.width() + 2).next_power_of_two();
+        self.buffers.reserve_slack(bound);
+        self.plan.reserve_rodata_slack(text.mem, bound);
+        self.address_at(text.mem, index, bound)
+    }
+
+    /// The same for any index: beyond the end, the address of the last NUL.
+    fn byte_address_checked(&mut self, text: TextMem, index: VReg) -> VReg {
+        // What the verifier learns from the comparison would stick to the index: every
+        // access would split what it knows of it once more.
+        let index = self.forget(index);
         let base = self.address(text.mem);
         let reg = self.code.vreg();
         let last = text.width() as i32 - 1;
@@ -234,7 +247,7 @@ impl Cx<'_> {
             return Ok(Val::Const(byte.copied().map_or(0, i64::from)));
         }
         let width = self.text_width(text);
-        let text = self.padded_text(text, width)?;
+        let text = self.padded_text(text, width);
         if let Val::Const(index) = index {
             if !(0..i64::from(text.width())).contains(&index) {
                 return Ok(Val::Const(0));
@@ -242,7 +255,7 @@ impl Cx<'_> {
             return Ok(Val::Reg(self.load(Size::B, text.mem.at(index as u32))));
         }
         let index = self.val_reg(index);
-        let address = self.byte_address(text, index);
+        let address = self.byte_address_checked(text, index);
         Ok(Val::Reg(self.load(Size::B, Mem::Ptr(address, 0))))
     }
 
@@ -259,15 +272,13 @@ impl Cx<'_> {
         let start = self.reg(start);
         let len = self.int(len);
         let width = self.text_width(text);
-        let text = self.padded_text(text, width)?;
-        let total = self.text_len(Text::Mem(text))?;
+        let text = self.padded_text(text, width);
+        let total = self.text_len(Text::Mem(text));
         // Copying a number of bytes that is not constant wants memory that is initialised,
         // or not on the stack.
-        let to = self.buffers.alloc(
-            width_bytes(Ty::str(cap)),
-            Access::Variable,
-            dest.range,
-        );
+        let to = self
+            .buffers
+            .alloc(width_bytes(Ty::str(cap)), Access::Variable, dest.range);
         if dest.padded {
             self.zero(to, width_bytes(Ty::str(cap)));
         } else {
@@ -382,8 +393,8 @@ impl Cx<'_> {
             .extend([left, right]);
         self.in_block(differ, |cx| {
             // The first byte that differs decides: the most significant in big-endian order.
-            let left = cx.to_be(left);
-            let right = cx.to_be(right);
+            let left = cx.big_endian(left);
+            let right = cx.big_endian(right);
             let less = cx.flag_value(Cond::Lt, true, left, Src::Reg(right));
             let twice = cx.alu(AluOp::Lsh, less, Src::Imm(1));
             let one = cx.imm(1);
@@ -398,10 +409,15 @@ impl Cx<'_> {
     }
 
     /// Goes on if two strings are equal, and to `differ` with the first words that are not.
-    fn compare_words(&mut self, a: Text, b: Text, differ: crate::bpf::vcode::BlockId) -> Lowered<()> {
+    fn compare_words(
+        &mut self,
+        a: Text,
+        b: Text,
+        differ: crate::bpf::vcode::BlockId,
+    ) -> Lowered<()> {
         let width = self.text_width(a).max(self.text_width(b));
-        let a = self.padded_text(a, width)?;
-        let b = self.padded_text(b, width)?;
+        let a = self.padded_text(a, width);
+        let b = self.padded_text(b, width);
         let words = width / 8;
         let unequal = |cx: &mut Self, left: VReg, right: VReg| {
             let out = cx.code.block(cx.is_cold());
@@ -434,7 +450,7 @@ impl Cx<'_> {
     }
 
     /// The bytes of a register in the opposite order.
-    fn to_be(&mut self, a: VReg) -> VReg {
+    fn big_endian(&mut self, a: VReg) -> VReg {
         let reg = self.code.vreg();
         let mut t = Template::default();
         let first = t.read(a);
@@ -464,7 +480,7 @@ impl Cx<'_> {
         let slack = needle_cap.next_multiple_of(8) + 8;
         let width = width_bytes(Ty::str(text_cap)) + slack;
         let hay = self.temp_variable(width);
-        self.copy_text(text, hay, width_bytes(Ty::str(text_cap)), true)?;
+        self.copy_text(text, hay, width_bytes(Ty::str(text_cap)), true);
         self.zero(hay.at(width_bytes(Ty::str(text_cap))), slack);
         let (done, result) = self.join();
         let (head, index) = self.join();
@@ -474,12 +490,11 @@ impl Cx<'_> {
             cx.jump(done, vec![none]);
         });
         // A needle that is not constant is compared under a mask of its length.
-        let pattern = match &constant {
-            Some(bytes) => Pattern::Const(bytes.clone()),
-            None => {
-                let needle = self.padded_text(needle, width_bytes(Ty::str(needle_cap)))?;
-                Pattern::Mem(needle)
-            }
+        let pattern = if let Some(bytes) = constant {
+            Pattern::Const(bytes)
+        } else {
+            let width = width_bytes(Ty::str(needle_cap));
+            Pattern::Mem(self.padded_text(needle, width))
         };
         let zero = self.imm(0);
         self.jump(head, vec![zero]);
@@ -535,7 +550,7 @@ impl Cx<'_> {
         }
         self.jump(found, Vec::new());
         self.in_block(found, |cx| {
-            let at = cx.launder(index);
+            let at = cx.forget(index);
             cx.jump(done, vec![at]);
         });
         self.enter(next);
@@ -562,7 +577,7 @@ impl Cx<'_> {
     pub(super) fn text_to_int(&mut self, text: Value, base: Value) -> Lowered<Val> {
         let text = self.text(text);
         let width = self.text_width(text);
-        let text = self.padded_text(text, width)?;
+        let text = self.padded_text(text, width);
         let rounds = text.width() as i32;
         let base = self.reg(base);
         let (done, result) = self.join();
@@ -593,7 +608,7 @@ impl Cx<'_> {
         self.jump_if(Cond::Eq, byte, Src::Imm(i32::from(b' ')), more);
         let control = self.alu(AluOp::Sub, byte, Src::Imm(9));
         self.jump_if(Cond::Le, control, Src::Imm(4), more);
-        let start = self.launder(index);
+        let start = self.forget(index);
 
         // A sign: -1 in `negative` for a minus, else 0.
         let minus = self.flag_value(Cond::Eq, true, byte, Src::Imm(i32::from(b'-')));
@@ -643,7 +658,7 @@ impl Cx<'_> {
 
         // Digits. Beyond the limit the result stays there.
         self.enter(ready);
-        let radix = self.launder(radix);
+        let radix = self.forget(radix);
         let most = self.imm(i64::MAX);
         let limit = self.alu(AluOp::Sub, most, Src::Reg(negative));
         let zero = self.imm(0);
@@ -704,7 +719,7 @@ impl Cx<'_> {
         t.add(jump(Cond::Lt, dst, 36, 1));
         t.alu(AluOp::Mov, dst, Src::Imm(255));
         self.push(t);
-        self.launder(reg)
+        self.forget(reg)
     }
 }
 
