@@ -23,7 +23,7 @@ struct Session {
 
 impl Session {
     fn new(module: &Module, features: Features) -> Session {
-        let (elf, meta) = compile(module, features, &[], ("", 0)).unwrap_or_else(|errors| {
+        let (elf, meta) = compile(module, features, ("", 0), &[]).unwrap_or_else(|errors| {
             panic!(
                 "{}",
                 errors.iter().map(|e| format!("{e}\n")).collect::<String>()
