@@ -5,6 +5,7 @@ pub mod attach;
 pub mod bpf;
 pub mod cli;
 pub mod host;
+pub mod interp;
 pub mod load;
 pub mod output;
 pub mod session;

@@ -266,7 +266,7 @@ pub struct RecordLayout {
 }
 
 /// An argument in a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Field {
     /// An i64.
     Int,

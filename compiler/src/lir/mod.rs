@@ -53,6 +53,7 @@
 pub mod builder;
 pub mod cfg;
 pub mod entity;
+pub mod ere;
 mod func;
 mod module;
 mod op;

@@ -23,6 +23,9 @@ enum Repr {
 }
 
 impl Text {
+    /// The empty string.
+    pub const EMPTY: Text = Text(Repr::Inline(0, [0; INLINE]));
+
     /// The string of `bytes` up to the first NUL.
     pub fn new(bytes: &[u8]) -> Text {
         Text::whole(until_nul(bytes))
@@ -80,7 +83,7 @@ pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
 
 impl Default for Text {
     fn default() -> Self {
-        Text(Repr::Inline(0, [0; INLINE]))
+        Text::EMPTY
     }
 }
 

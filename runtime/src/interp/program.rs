@@ -1,0 +1,215 @@
+//! A module made ready to run: formats cooked, expressions compiled, late strings numbered,
+//! names looked up once.
+
+use std::collections::HashMap;
+
+use cranelift_entity::{EntityRef, SecondaryMap};
+use rtap_compiler::image::{Field, Layout, RecordLayout, width_bytes};
+use rtap_compiler::lir::cfg::{call_groups, for_each_callee};
+use rtap_compiler::lir::{
+    FormatId, Function, HandlerId, Module, Op, Terminator, Ty, UserFn, Value as Reg,
+};
+use thiserror::Error;
+
+use super::regex::Regex;
+use crate::userfn::{self, UserFnRow};
+use crate::values::{Cooked, Renderer};
+
+/// Calls that a recursive function may nest beyond MAXNESTING: a function that calls itself
+/// gets 13 deep with the default of 10 (observed).
+const RECURSION_BONUS: usize = 2;
+
+/// Why an image cannot be run.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ProgramError {
+    /// It is from a newer rtap.
+    #[error(
+        "the image needs the function `{0}`, which this rtap does not have; build it again with this one"
+    )]
+    UnknownFunction(String),
+    /// A pattern was not checked when it was compiled.
+    #[error("the regular expression \"{pattern}\": {message}")]
+    Regex {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// A module ready to run.
+#[derive(Debug)]
+pub struct Program<'m> {
+    /// The module.
+    pub module: &'m Module,
+    /// Formats, by [`FormatId`].
+    pub formats: Vec<Cooked>,
+    /// Layouts of records and late strings: the image's, then those that only user space
+    /// makes.
+    pub records: Vec<RecordLayout>,
+    /// The number of each layout of a late string.
+    late: HashMap<(FormatId, Vec<Field>), u32>,
+    /// Functions of user space that are called.
+    functions: HashMap<String, &'static UserFnRow>,
+    /// The program-wide number of each handler's first point.
+    first_points: SecondaryMap<HandlerId, i64>,
+    /// Compiled expressions.
+    pub(super) regexes: Vec<Regex>,
+    /// How deep calls may nest.
+    pub(super) max_depth: usize,
+}
+
+impl<'m> Program<'m> {
+    /// Makes a module ready. `layout` is that of its image; a default one will do for
+    /// modules without kernel handlers.
+    pub fn new(module: &'m Module, layout: &Layout) -> Result<Program<'m>, ProgramError> {
+        let formats = module
+            .formats
+            .values()
+            .map(Cooked::new)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(ProgramError::UnknownFunction)?;
+        let regexes = module
+            .regexes
+            .values()
+            .map(|pattern| {
+                Regex::new(pattern).map_err(|message| ProgramError::Regex {
+                    pattern: pattern.to_string(),
+                    message,
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut first_points = SecondaryMap::new();
+        let mut points = 0;
+        for (id, handler) in &module.handlers {
+            first_points[id] = points;
+            points += handler.points.len() as i64;
+        }
+        let mut records = layout.records.clone();
+        if records.is_empty() {
+            // Number 0 is never used.
+            records.push(RecordLayout {
+                format: FormatId::from_u32(0),
+                fields: Vec::new(),
+            });
+        }
+        let mut program = Program {
+            module,
+            formats,
+            late: HashMap::new(),
+            records,
+            functions: HashMap::new(),
+            first_points,
+            regexes,
+            max_depth: longest_chain(module) + module.limits.max_nesting as usize + RECURSION_BONUS,
+        };
+        for (number, record) in program.records.iter().enumerate().skip(1) {
+            let key = (record.format, record.fields.clone());
+            program.late.entry(key).or_insert(number as u32);
+        }
+        for function in module.functions.values() {
+            for block in function.blocks.values() {
+                for inst in &block.insts {
+                    program.prepare(function, &inst.op)?;
+                }
+                if let Terminator::Try { op, .. } = &block.term {
+                    program.prepare(function, op)?;
+                }
+            }
+        }
+        Ok(program)
+    }
+
+    /// Looks up what an operation needs.
+    fn prepare(&mut self, function: &Function, op: &Op) -> Result<(), ProgramError> {
+        match op {
+            Op::StrLate(format, args) => {
+                let fields = late_fields(function, args);
+                let next = self.records.len() as u32;
+                let records = &mut self.records;
+                self.late
+                    .entry((*format, fields))
+                    .or_insert_with_key(|(format, fields)| {
+                        records.push(RecordLayout {
+                            format: *format,
+                            fields: fields.clone(),
+                        });
+                        next
+                    });
+            }
+            Op::User(name, ..) => {
+                let row = userfn::find(&name.0)
+                    .ok_or_else(|| ProgramError::UnknownFunction(name.0.clone()))?;
+                self.functions.insert(name.0.clone(), row);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What rendering needs.
+    pub fn renderer(&self) -> Renderer<'_> {
+        Renderer {
+            formats: &self.formats,
+            records: &self.records,
+        }
+    }
+
+    /// The number of the record that `str.late` makes of these operands.
+    pub(super) fn late_number(&self, format: FormatId, fields: Vec<Field>) -> u32 {
+        self.late.get(&(format, fields)).copied().unwrap_or(0)
+    }
+
+    /// A function of user space that the module calls.
+    pub(super) fn function(&self, name: &UserFn) -> Option<&'static UserFnRow> {
+        self.functions.get(&name.0).copied()
+    }
+
+    /// The program-wide number of a handler's first point.
+    pub(super) fn first_point(&self, handler: HandlerId) -> i64 {
+        self.first_points[handler]
+    }
+
+    /// A format, if there is such a one.
+    pub(super) fn format(&self, id: FormatId) -> Option<&Cooked> {
+        self.formats.get(id.index())
+    }
+}
+
+/// How the operands of a `str.late` are laid out.
+pub(super) fn late_fields(function: &Function, args: &[Reg]) -> Vec<Field> {
+    args.iter()
+        .map(|arg| match function.ty(*arg) {
+            Ty::I64 => Field::Int,
+            ty @ Ty::Str { late, .. } => Field::Fixed {
+                width: width_bytes(ty),
+                late,
+            },
+        })
+        .collect()
+}
+
+/// The most calls that nest when no function is called again before it returned: functions
+/// that do not recurse are never too deep.
+fn longest_chain(module: &Module) -> usize {
+    let mut depth: SecondaryMap<rtap_compiler::lir::Func, usize> = SecondaryMap::new();
+    let mut longest = 0;
+    // Callees' groups come before callers'.
+    for group in call_groups(module) {
+        let mut below = 0;
+        for id in &group {
+            if let Some(function) = module.functions.get(*id) {
+                for_each_callee(function, |callee| {
+                    if !group.contains(&callee) {
+                        below = below.max(depth[callee] + 1);
+                    }
+                });
+            }
+        }
+        for id in group {
+            depth[id] = below;
+        }
+        longest = longest.max(below);
+    }
+    longest
+}
