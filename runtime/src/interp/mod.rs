@@ -8,14 +8,17 @@
 //! not limited unless [`Machine::loop_limit`] says so, recursion always is.
 
 mod context;
+mod display;
 mod eval;
 mod machine;
+mod machine_env;
 mod mem;
 mod program;
 mod regex;
 mod sort;
 mod store;
 mod strings;
+mod user_side;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +28,7 @@ pub use machine::{Machine, Stop};
 pub use mem::MemStore;
 pub use program::{Program, ProgramError};
 pub use store::{Snapshot, Store, StoreError};
+pub use user_side::UserSide;
 
 use rtap_compiler::lir::{ElementKind, GlobalKind, StatLayout};
 

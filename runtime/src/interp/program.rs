@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use cranelift_entity::{EntityRef, SecondaryMap};
 use rtap_compiler::image::{Field, Layout, RecordLayout, width_bytes};
 use rtap_compiler::lir::cfg::{call_groups, for_each_callee};
-use rtap_compiler::lir::{
-    FormatId, Function, HandlerId, Module, Op, Terminator, Ty, UserFn, Value as Reg,
-};
+use rtap_compiler::lir::{FormatId, Function, Module, Op, Terminator, Ty, UserFn, Value as Reg};
 use thiserror::Error;
 
 use super::regex::Regex;
@@ -51,8 +49,6 @@ pub struct Program<'m> {
     late: HashMap<(FormatId, Vec<Field>), u32>,
     /// Functions of user space that are called.
     functions: HashMap<String, &'static UserFnRow>,
-    /// The program-wide number of each handler's first point.
-    first_points: SecondaryMap<HandlerId, i64>,
     /// Compiled expressions.
     pub(super) regexes: Vec<Regex>,
     /// How deep calls may nest.
@@ -79,12 +75,6 @@ impl<'m> Program<'m> {
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let mut first_points = SecondaryMap::new();
-        let mut points = 0;
-        for (id, handler) in &module.handlers {
-            first_points[id] = points;
-            points += handler.points.len() as i64;
-        }
         let mut records = layout.records.clone();
         if records.is_empty() {
             // Number 0 is never used.
@@ -99,7 +89,6 @@ impl<'m> Program<'m> {
             late: HashMap::new(),
             records,
             functions: HashMap::new(),
-            first_points,
             regexes,
             max_depth: longest_chain(module) + module.limits.max_nesting as usize + RECURSION_BONUS,
         };
@@ -163,11 +152,6 @@ impl<'m> Program<'m> {
     /// A function of user space that the module calls.
     pub(super) fn function(&self, name: &UserFn) -> Option<&'static UserFnRow> {
         self.functions.get(&name.0).copied()
-    }
-
-    /// The program-wide number of a handler's first point.
-    pub(super) fn first_point(&self, handler: HandlerId) -> i64 {
-        self.first_points[handler]
     }
 
     /// A format, if there is such a one.

@@ -10,6 +10,7 @@
 //! A user-side handler only ever runs when everything that was recorded before has been
 //! printed.
 
+pub mod commands;
 mod control;
 pub mod errors;
 mod queue;

@@ -3,6 +3,7 @@
 use rtap_compiler::image::Meta;
 use rtap_compiler::lir::{Channel, SiteId};
 
+use super::commands::Commands;
 use super::{Executor, errors};
 use crate::bpf::RingReader;
 use crate::output::{Event, Sink};
@@ -12,8 +13,8 @@ use crate::output::{Event, Sink};
 pub(super) struct Queue {
     /// Records that could not be understood.
     pub(super) corrupt: u64,
-    /// Commands of `system()` that have been started.
-    commands: Vec<std::process::Child>,
+    /// Commands of `system()`.
+    commands: Commands,
 }
 
 /// Where records go.
@@ -32,8 +33,7 @@ impl Queue {
         to: &mut Records<'_>,
         most: usize,
     ) -> usize {
-        self.commands
-            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        self.commands.reap();
         ring.drain(most, |record| self.take(record, to))
     }
 
@@ -42,7 +42,7 @@ impl Queue {
         match to.executor.decode(record, to.sink.buffer()) {
             Ok(Event::Printed) => to.sink.written(),
             Ok(Event::Exit) => {}
-            Ok(Event::Text(Channel::System, command)) => self.system(&command, to.sink),
+            Ok(Event::Text(Channel::System, command)) => self.commands.run(&command, to.sink),
             Ok(Event::Text(channel, text)) => to.sink.print_to(channel, &text),
             Ok(Event::Error {
                 site, arg, message, ..
@@ -58,21 +58,6 @@ impl Queue {
                 to.sink.buffer().truncate(before);
                 self.corrupt += 1;
             }
-        }
-    }
-
-    /// `system()`: a shell, not waited for, after the output that came before it.
-    fn system(&mut self, command: &[u8], sink: &mut Sink) {
-        use std::os::unix::ffi::OsStrExt;
-        sink.flush();
-        let started = std::process::Command::new("/bin/sh")
-            .arg("-c")
-            .arg(std::ffi::OsStr::from_bytes(command))
-            .stdin(std::process::Stdio::null())
-            .spawn();
-        match started {
-            Ok(child) => self.commands.push(child),
-            Err(error) => sink.warn(&format!("system(): {error}")),
         }
     }
 }

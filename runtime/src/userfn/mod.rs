@@ -8,6 +8,7 @@
 mod kallsyms;
 mod maps;
 mod names;
+mod points;
 mod process;
 mod symbols;
 mod time;
@@ -77,13 +78,21 @@ impl UserFnRow {
 pub struct Host {
     /// `module_name()`: what `-m` gave, else `rtap_PID`.
     pub module_name: Option<String>,
+    /// Text, function and module of each probe point, by program-wide number.
+    pub points: Vec<[String; 3]>,
     kernel: Option<kallsyms::Kallsyms>,
     users: maps::Processes,
     time: time::ZoneCache,
 }
 
 /// The families' tables.
-const FAMILIES: &[&[UserFnRow]] = &[names::ROWS, process::ROWS, symbols::ROWS, time::ROWS];
+const FAMILIES: &[&[UserFnRow]] = &[
+    names::ROWS,
+    points::ROWS,
+    process::ROWS,
+    symbols::ROWS,
+    time::ROWS,
+];
 
 /// The function of a name.
 pub fn find(name: &str) -> Option<&'static UserFnRow> {

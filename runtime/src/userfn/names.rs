@@ -1,6 +1,9 @@
 //! Names of numbers: errors, system calls, addresses of the Internet.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
+
+use rtap_compiler::target::{Arch, SyscallTable};
 
 use super::{Kind::*, UserFnRow, text};
 
@@ -17,6 +20,21 @@ pub(super) const ROWS: &[UserFnRow] = &[
             }
         },
         doc: "name of an error number: ENOENT for 2, E#3333 for one without a name (function::errno_str)",
+    },
+    UserFnRow {
+        name: "syscall_name",
+        params: &[Int],
+        result: Str,
+        call: |_, args| {
+            static TABLE: OnceLock<SyscallTable> = OnceLock::new();
+            let table = TABLE.get_or_init(|| Arch::X86_64.syscall_table());
+            let number = u32::try_from(args[0].int()).ok();
+            match number.and_then(|number| table.by_number(number)) {
+                Some(call) => text(&call.name),
+                None => text(""),
+            }
+        },
+        doc: "name of a system call's number, \"\" if there is none",
     },
     UserFnRow {
         name: "ip_ntop",
@@ -210,6 +228,13 @@ mod tests {
             call("errno_str", &[i64::from(libc::ECONNREFUSED)]),
             "ECONNREFUSED"
         );
+    }
+
+    #[test]
+    fn system_calls() {
+        assert_eq!(call("syscall_name", &[0]), "read");
+        assert_eq!(call("syscall_name", &[257]), "openat");
+        assert_eq!(call("syscall_name", &[-1]), "");
     }
 
     #[test]

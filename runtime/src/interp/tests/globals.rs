@@ -288,3 +288,58 @@ fn globals_outlive_a_run() {
         45
     );
 }
+
+#[test]
+fn globals_nobody_reads_are_shown() {
+    let text = r#"g0 = global "n" i64 = 5 print
+g1 = global "s" str<20> = "q\"x\n" print
+g2 = global "a" array [str<15>, i64] -> i64 max 9 print
+g3 = global "st" stat {count sum min max} print
+g4 = global "none" stat {count sum min max} print
+g5 = global "e" array [i64] -> stat {count sum min max} max 9 print
+g6 = global "hidden" i64 = 1
+g7 = global "w" array [i64] -> str<9> max 9 print
+str0 = "k"
+str1 = "z"
+site0 = array_overflow 9 near "" at ""
+handler0 = user none fn0 "probe begin"
+    point "begin" function "" module "" begin priority=0
+
+fn0 "begin"() {
+block0:
+    v0: i64 = iconst 3
+    v1: i64 = iconst -7
+    v2: str<15> = str.const str0
+    v3: str<9> = str.const str1
+    stat.push g5[v1], v0 !site0
+    stat.push g5[v0], v0 !site0
+    stat.push g5[v0], v1 !site0
+    array.set g2[v2, v1], v0 !site0
+    array.set g2[v3, v0], v0 !site0
+    array.set g2[v2, v0], v1 !site0
+    stat.push g3, v0 !site0
+    array.set g7[v0], v2 !site0
+    array.set g7[v1], v3 !site0
+    return
+}
+"#;
+    let module = text::parse(text).unwrap_or_else(|e| panic!("{e}"));
+    let program = Program::new(&module, &Layout::default()).unwrap();
+    let mut machine = Machine::new(&program, MemStore::new(&module.globals));
+    let mut cx = Fake {
+        patience: u32::MAX,
+        ..Fake::default()
+    };
+    machine.run(HandlerId::from_u32(0), 0, &mut cx).unwrap();
+    let mut out = Vec::new();
+    machine.show_globals(&mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "e[3] @count=2 @min=-7 @max=3 @sum=-4 @avg=-2\n\
+         e[-7] @count=1 @min=3 @max=3 @sum=3 @avg=3\n\
+         a[\"k\",-7]=3\na[\"z\",3]=3\na[\"k\",3]=-7\n\
+         st @count=1 @min=3 @max=3 @sum=3 @avg=3\n\
+         w[-7]=\"z\"\nw[3]=\"k\"\n\
+         n=5\ns=\"q\"x\n\"\nnone @count=0x0\n"
+    );
+}

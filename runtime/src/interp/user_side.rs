@@ -1,0 +1,139 @@
+//! The session's executor: runs user-side handlers, decodes what kernel handlers recorded,
+//! shows globals.
+
+use rtap_compiler::image::{Meta, SessionState, header};
+use rtap_compiler::lir::{Channel, Env, HandlerId, Space};
+
+use super::{Context, Machine, Program, Stop, Store, machine_env};
+use crate::output::{Event, Events, Sink};
+use crate::session::commands::Commands;
+use crate::session::{Control, Executor, Failure, Signals};
+use crate::values::{BadRecord, Text};
+
+/// Runs a script's user-side handlers on a store.
+pub struct UserSide<'a, S: Store> {
+    machine: Machine<'a, S>,
+    channels: Vec<Channel>,
+    control: &'a Control,
+    commands: Commands,
+}
+
+impl<'a, S: Store> UserSide<'a, S> {
+    /// An executor of `program`, which was made of `meta`.
+    pub fn new(program: &'a Program<'a>, store: S, control: &'a Control) -> Self {
+        UserSide {
+            channels: program
+                .formats
+                .iter()
+                .map(|format| format.channel)
+                .collect(),
+            machine: Machine::new(program, store),
+            control,
+            commands: Commands::default(),
+        }
+    }
+
+    /// The machine, to set `host.module_name` and the like.
+    pub fn machine(&mut self) -> &mut Machine<'a, S> {
+        &mut self.machine
+    }
+
+    /// Tells functions of user space what they need to know of the image.
+    pub fn describe(&mut self, meta: &Meta) {
+        self.machine.host.points = meta
+            .module
+            .handlers
+            .values()
+            .flat_map(|handler| &handler.points)
+            .map(|point| [&point.text, &point.function, &point.module].map(Clone::clone))
+            .collect();
+    }
+}
+
+impl<S: Store> Executor for UserSide<'_, S> {
+    fn run(&mut self, handler: HandlerId, point: u32, sink: &mut Sink) -> Result<(), Failure> {
+        let mut cx = UserContext {
+            sink,
+            control: self.control,
+            commands: &mut self.commands,
+        };
+        let result = self.machine.run(handler, point, &mut cx);
+        if let Some(error) = self.machine.store.take_failure() {
+            sink.warn(&format!("cannot access a global: {error}"));
+        }
+        match result {
+            // An interrupted handler is no error of the script's.
+            Ok(()) | Err(Stop::Interrupted) => Ok(()),
+            Err(Stop::Error { site, arg, text }) => Err(Failure {
+                site,
+                arg,
+                text: text.to_vec(),
+            }),
+        }
+    }
+
+    fn decode(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<Event, BadRecord> {
+        let program = self.machine.program;
+        let events = Events {
+            renderer: program.renderer(),
+            channels: &self.channels,
+        };
+        events.decode(record, out, &mut self.machine.host)
+    }
+
+    fn show_globals(&mut self, sink: &mut Sink) {
+        self.machine.show_globals(sink.buffer());
+        sink.written();
+    }
+}
+
+/// What surrounds a user-side handler: rtap itself.
+struct UserContext<'a> {
+    sink: &'a mut Sink,
+    control: &'a Control,
+    commands: &'a mut Commands,
+}
+
+impl Context for UserContext<'_> {
+    fn env(&mut self, env: Env) -> i64 {
+        match env {
+            Env::TargetPid => self.control.load(header::TARGET_PID) as i64,
+            other => machine_env::number(other),
+        }
+    }
+
+    fn comm(&mut self) -> Text {
+        machine_env::comm()
+    }
+
+    fn out(&mut self) -> &mut Vec<u8> {
+        self.sink.buffer()
+    }
+
+    fn printed(&mut self) {
+        self.sink.written();
+    }
+
+    fn send(&mut self, channel: Channel, text: &[u8]) {
+        match channel {
+            Channel::System => self.commands.run(text, self.sink),
+            _ => self.sink.print_to(channel, text),
+        }
+    }
+
+    fn request_exit(&mut self) {
+        self.control.advance(SessionState::Stopping);
+    }
+
+    fn interrupted(&mut self) -> bool {
+        Signals::caught() || self.sink.error().is_some()
+    }
+
+    fn read(&mut self, space: Space, address: u64, bytes: &mut [u8]) -> bool {
+        match space {
+            Space::User => machine_env::read_own_memory(address, bytes),
+            // Only kernel handlers can read the kernel's memory.
+            Space::Kernel => false,
+        }
+    }
+}
