@@ -1,6 +1,10 @@
 //! Collects the tapset files and indexes what they define.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a build script may stop the build")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a build script may stop the build"
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -57,8 +61,11 @@ fn main() {
     fs::write(out.join("embedded.rs"), text).expect("a writable OUT_DIR");
 
     let table = fs::read_to_string(root.join("syscalls.table")).expect("tapsets/syscalls.table");
-    let lines: Vec<&str> =
-        table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let lines: Vec<&str> = table
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
     fs::write(out.join("syscalls.table"), lines.join("\n")).expect("a writable OUT_DIR");
 }
 

@@ -28,6 +28,7 @@ fn main() {
             return;
         }
     }
-    let (elf, _) = bpf::compile(&module, features, ("", 0), &files).expect("generated once already");
+    let (elf, _) =
+        bpf::compile(&module, features, ("", 0), &files).expect("generated once already");
     std::fs::write(&args[2], elf).expect("a writable file");
 }

@@ -46,11 +46,20 @@ pub fn compile(
     scripts: &[FileId],
 ) -> (Option<Output>, Diagnostics) {
     let (program, mut diags) = check(session, files, scripts);
-    let Some(program) = program else { return (None, diags) };
-    let Some(module) = lower(&program, files, &mut diags) else { return (None, diags) };
-    let texts: Vec<(String, String)> =
-        files.ids().map(|id| (files.name(id).to_owned(), files.text(id).to_owned())).collect();
-    let kernel = (session.target.kernel().text.as_str(), session.target.kernel_id());
+    let Some(program) = program else {
+        return (None, diags);
+    };
+    let Some(module) = lower(&program, files, &mut diags) else {
+        return (None, diags);
+    };
+    let texts: Vec<(String, String)> = files
+        .ids()
+        .map(|id| (files.name(id).to_owned(), files.text(id).to_owned()))
+        .collect();
+    let kernel = (
+        session.target.kernel().text.as_str(),
+        session.target.kernel_id(),
+    );
     match bpf::compile(&module, session.target.features(), kernel, &texts) {
         Ok((elf, meta)) => (Some(Output { elf, meta }), diags),
         Err(errors) => {
@@ -118,14 +127,21 @@ pub fn emit(
 ) -> (String, Diagnostics) {
     if stage == Emit::Ast {
         let (trees, diags) = parse(&mut Loader::new(session), files, scripts);
-        return (trees.iter().map(rtap_grammar::print::print).collect(), diags);
+        return (
+            trees.iter().map(rtap_grammar::print::print).collect(),
+            diags,
+        );
     }
     let (program, mut diags) = check(session, files, scripts);
-    let Some(program) = program else { return (String::new(), diags) };
+    let Some(program) = program else {
+        return (String::new(), diags);
+    };
     if stage == Emit::Hir {
         return (hir::text::print(&program), diags);
     }
-    let Some(module) = lower(&program, files, &mut diags) else { return (String::new(), diags) };
+    let Some(module) = lower(&program, files, &mut diags) else {
+        return (String::new(), diags);
+    };
     if stage == Emit::Lir {
         return (lir::text::print(&module), diags);
     }
@@ -175,5 +191,7 @@ fn of_bpf(error: BpfError) -> Diagnostic {
         BpfError::Internal { .. } => codes::INTERNAL,
     };
     let remedy = Some(error.remedy().to_owned()).filter(|remedy| !remedy.is_empty());
-    Diagnostic::error(code, error.to_string()).label(error.span(), "used here").help_if(remedy)
+    Diagnostic::error(code, error.to_string())
+        .label(error.span(), "used here")
+        .help_if(remedy)
 }

@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod cli;
 pub mod host;
 pub mod interp;
+pub mod kernel;
 pub mod load;
 pub mod output;
 pub mod session;

@@ -1,3 +1,7 @@
 //! The `rtap` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rtap::cli::main(std::env::args_os().collect())
+}

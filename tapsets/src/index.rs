@@ -53,7 +53,9 @@ impl Index {
 
     /// All aliases.
     pub fn aliases(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.aliases.iter().map(|(name, file)| (name.as_str(), *file))
+        self.aliases
+            .iter()
+            .map(|(name, file)| (name.as_str(), *file))
     }
 
     /// Names of all functions.

@@ -59,8 +59,13 @@ impl Embedded {
 /// All files that a sorted list has for a name.
 fn find(list: &'static [(&'static str, u16)], name: &str) -> impl Iterator<Item = usize> {
     let start = list.partition_point(|(other, _)| *other < name);
-    let count = list[start..].iter().take_while(|(other, _)| *other == name).count();
-    list[start..start + count].iter().map(|(_, file)| usize::from(*file))
+    let count = list[start..]
+        .iter()
+        .take_while(|(other, _)| *other == name)
+        .count();
+    list[start..start + count]
+        .iter()
+        .map(|(_, file)| usize::from(*file))
 }
 
 #[cfg(test)]
@@ -69,9 +74,17 @@ mod tests {
 
     #[test]
     fn the_index_is_sorted_and_complete() {
-        for list in [EMBEDDED.functions, EMBEDDED.globals, EMBEDDED.aliases, EMBEDDED.macros] {
+        for list in [
+            EMBEDDED.functions,
+            EMBEDDED.globals,
+            EMBEDDED.aliases,
+            EMBEDDED.macros,
+        ] {
             assert!(list.is_sorted());
-            assert!(list.iter().all(|(_, file)| usize::from(*file) < EMBEDDED.files.len()));
+            assert!(
+                list.iter()
+                    .all(|(_, file)| usize::from(*file) < EMBEDDED.files.len())
+            );
         }
         assert_eq!(EMBEDDED.function("no_such_function").count(), 0);
         assert!(!SYSCALLS.is_empty());

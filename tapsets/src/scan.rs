@@ -74,7 +74,9 @@ pub fn scan(text: &str, mut found: impl FnMut(Kind, &str)) {
 /// `a, b[10]%, c = 1`; results in the place after.
 fn globals(tokens: &[&str], mut at: usize, found: &mut impl FnMut(Kind, &str)) -> usize {
     loop {
-        let Some(name) = tokens.get(at).filter(|t| is_word(t)) else { return at };
+        let Some(name) = tokens.get(at).filter(|t| is_word(t)) else {
+            return at;
+        };
         found(Kind::Global, name);
         at += 1;
         // Up to the comma before the next name.
@@ -130,7 +132,10 @@ impl<'t> Iterator for Tokens<'t> {
     fn next(&mut self) -> Option<&'t str> {
         let bytes = self.text.as_bytes();
         let until = |from: usize, end: &str| {
-            self.text.get(from..).and_then(|rest| rest.find(end)).map_or(bytes.len(), |i| from + i + end.len())
+            self.text
+                .get(from..)
+                .and_then(|rest| rest.find(end))
+                .map_or(bytes.len(), |i| from + i + end.len())
         };
         loop {
             let start = self.at;
@@ -203,7 +208,19 @@ mod tests {
 
     #[test]
     fn survives_anything() {
-        for text in ["", "\"", "/*", "%{", "function", "probe", "global", "@define x %(", "{{{", "}}}", "é\u{0}\"\\"] {
+        for text in [
+            "",
+            "\"",
+            "/*",
+            "%{",
+            "function",
+            "probe",
+            "global",
+            "@define x %(",
+            "{{{",
+            "}}}",
+            "é\u{0}\"\\",
+        ] {
             all(text);
         }
     }

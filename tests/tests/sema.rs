@@ -33,7 +33,11 @@ fn produce(case: &Case) -> String {
         kprobe_style: style,
         ..Options::default()
     };
-    let session = Session { target: &target, library: &library, options };
+    let session = Session {
+        target: &target,
+        library: &library,
+        options,
+    };
     let mut files = Files::new();
     let id = files.add(case.file_name(), case.text(), false);
     let (text, diags) = emit(&session, &mut files, &[id], Emit::Hir);

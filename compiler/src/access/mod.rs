@@ -61,9 +61,14 @@ impl Cx<'_> {
                 self.vars_text(name, false, expr.span)
             }
             _ => {
-                let Some((base, steps)) = self.base_and_steps(expr) else { return error(expr.span) };
+                let Some((base, steps)) = self.base_and_steps(expr) else {
+                    return error(expr.span);
+                };
                 // A variable that is an object in memory is read; a cast alone is its address.
-                let in_memory = matches!((&expr.kind, &base.ty), (Ast::ContextVar(_), CType::Object(_)));
+                let in_memory = matches!(
+                    (&expr.kind, &base.ty),
+                    (Ast::ContextVar(_), CType::Object(_))
+                );
                 if steps.is_empty() && !in_memory {
                     self.plain_value(base)
                 } else {
@@ -105,7 +110,10 @@ impl Cx<'_> {
     fn base(&mut self, expr: &ast::Expr, stepped: bool) -> Option<Typed> {
         match &expr.kind {
             Ast::ContextVar(name) => self.context_var(name),
-            Ast::At { op: AtOp::Cast, args } => self.cast(args, expr.span),
+            Ast::At {
+                op: AtOp::Cast,
+                args,
+            } => self.cast(args, expr.span),
             Ast::At { op: AtOp::Var, .. } => {
                 self.fail(
                     codes::NOT_SUPPORTED,
@@ -115,10 +123,18 @@ impl Cx<'_> {
                 );
                 None
             }
-            Ast::At { op: AtOp::Entry, args } if stepped => {
+            Ast::At {
+                op: AtOp::Entry,
+                args,
+            } if stepped => {
                 let [inner] = &args[..] else { return None };
                 let typed = self.base(inner, true)?;
-                if !self.scope.vars.as_ref().is_some_and(|vars| vars.is_return()) {
+                if !self
+                    .scope
+                    .vars
+                    .as_ref()
+                    .is_some_and(|vars| vars.is_return())
+                {
                     self.entry(args, expr.span);
                     return None;
                 }
@@ -143,7 +159,10 @@ impl Cx<'_> {
                     self.report(diag);
                     return None;
                 }
-                Some(Typed { expr: value, ty: ty.unwrap_or(CType::Long) })
+                Some(Typed {
+                    expr: value,
+                    ty: ty.unwrap_or(CType::Long),
+                })
             }
         }
     }
@@ -153,9 +172,12 @@ impl Cx<'_> {
         let text = name.as_str().trim_start_matches('$');
         let Some(vars) = self.scope.vars.clone() else {
             self.report(
-                Diagnostic::error(codes::NO_CONTEXT, format!("'{}' in a function", name.as_str()))
-                    .label(name.span, "functions have no probe point of their own")
-                    .help("pass it to the function as a parameter"),
+                Diagnostic::error(
+                    codes::NO_CONTEXT,
+                    format!("'{}' in a function", name.as_str()),
+                )
+                .label(name.span, "functions have no probe point of their own")
+                .help("pass it to the function as a parameter"),
             );
             return None;
         };
@@ -163,7 +185,10 @@ impl Cx<'_> {
             return Some(typed);
         }
         if self.session.options.skip_badvars {
-            return Some(Typed { expr: int(0, name.span), ty: CType::Long });
+            return Some(Typed {
+                expr: int(0, name.span),
+                ty: CType::Long,
+            });
         }
         let known: Vec<String> = vars.list(self).into_iter().map(|var| var.name).collect();
         let has_return = vars.result(self).is_some();
@@ -174,12 +199,18 @@ impl Cx<'_> {
             .map(|name| format!("${name}"))
             .collect();
         let diag = if shown.is_empty() {
-            Diagnostic::error(codes::NO_CONTEXT, format!("no context variable '{}' here", name.as_str()))
-                .label(name.span, "this probe point has no context variables")
+            Diagnostic::error(
+                codes::NO_CONTEXT,
+                format!("no context variable '{}' here", name.as_str()),
+            )
+            .label(name.span, "this probe point has no context variables")
         } else {
-            Diagnostic::error(codes::UNKNOWN_CONTEXT_VAR, format!("no context variable '{}' here", name.as_str()))
-                .label(name.span, "the probe point does not have this one")
-                .note(format!("it has {}", shown.join(", ")))
+            Diagnostic::error(
+                codes::UNKNOWN_CONTEXT_VAR,
+                format!("no context variable '{}' here", name.as_str()),
+            )
+            .label(name.span, "the probe point does not have this one")
+            .note(format!("it has {}", shown.join(", ")))
         };
         let near = did_you_mean(name.as_str(), shown.iter().map(String::as_str));
         let remark = vars.remark(self, text);
@@ -194,7 +225,9 @@ impl Cx<'_> {
     /// `@cast(value, "type", "module")`.
     fn cast(&mut self, args: &[ast::Expr], span: Span) -> Option<Typed> {
         let value = self.expr(args.first()?);
-        let Some(Ast::String(name)) = args.get(1).map(|arg| &arg.kind) else { return None };
+        let Some(Ast::String(name)) = args.get(1).map(|arg| &arg.kind) else {
+            return None;
+        };
         let module = match args.get(2).map(|arg| &arg.kind) {
             Some(Ast::String(module)) => Some(module.to_string()),
             _ => None,
@@ -217,7 +250,9 @@ impl Cx<'_> {
 
     /// `&path`
     fn address_of(&mut self, expr: &ast::Expr, span: Span) -> Expr {
-        let Some((base, steps)) = self.base_and_steps(expr) else { return error(span) };
+        let Some((base, steps)) = self.base_and_steps(expr) else {
+            return error(span);
+        };
         if steps.is_empty() {
             return match base.ty {
                 CType::Object(_) => base.expr,
@@ -230,19 +265,28 @@ impl Cx<'_> {
             };
         }
         match self.locate(base, &steps, span) {
-            Some(located) if located.place.bits.is_some() => {
-                self.fail(codes::NOT_A_VALUE, "a bit field has no address", span, "a bit field")
-            }
-            Some(located) => Expr { span, ..located.addr },
+            Some(located) if located.place.bits.is_some() => self.fail(
+                codes::NOT_A_VALUE,
+                "a bit field has no address",
+                span,
+                "a bit field",
+            ),
+            Some(located) => Expr {
+                span,
+                ..located.addr
+            },
             None => error(span),
         }
     }
 
     /// `path = value`: never possible in eBPF for kernel memory.
     pub(crate) fn access_place(&mut self, target: &ast::Expr) -> Place {
-        let diag = Diagnostic::error(codes::CONTEXT_ASSIGNED, "data of the kernel cannot be assigned")
-            .label(target.span, "this is only readable")
-            .note("the kernel does not let eBPF programs write its memory");
+        let diag = Diagnostic::error(
+            codes::CONTEXT_ASSIGNED,
+            "data of the kernel cannot be assigned",
+        )
+        .label(target.span, "this is only readable")
+        .note("the kernel does not let eBPF programs write its memory");
         self.report(diag);
         Place::Error
     }
@@ -250,7 +294,12 @@ impl Cx<'_> {
     /// `@entry(e)`: in return probes parameters are their values at entry already.
     pub(crate) fn entry(&mut self, args: &[ast::Expr], span: Span) -> Expr {
         let [value] = args else { return error(span) };
-        if !self.scope.vars.as_ref().is_some_and(|vars| vars.is_return()) {
+        if !self
+            .scope
+            .vars
+            .as_ref()
+            .is_some_and(|vars| vars.is_return())
+        {
             return self.fail(
                 codes::NO_CONTEXT,
                 "@entry outside of a return probe",
@@ -271,7 +320,9 @@ impl Cx<'_> {
 
     /// The value of an enumerator.
     pub(crate) fn enum_value(&mut self, name: &str, span: Span) -> Expr {
-        let Some(btf) = self.btf(None, span) else { return error(span) };
+        let Some(btf) = self.btf(None, span) else {
+            return error(span);
+        };
         match btf.find_enumerator(name) {
             Some(value) => Expr::new(ExprKind::Int(value), Ty::Long, span),
             None => self.fail(

@@ -35,14 +35,20 @@ impl Cx<'_> {
     }
 
     /// The address and type at the end of a path.
-    pub(super) fn locate(&mut self, base: Typed, steps: &[Step<'_>], span: Span) -> Option<Located> {
+    pub(super) fn locate(
+        &mut self,
+        base: Typed,
+        steps: &[Step<'_>],
+        span: Span,
+    ) -> Option<Located> {
         let (ty, by_address) = match base.ty {
             CType::Object(ty) => (ty, true),
             CType::Value(ty) => (ty, false),
             CType::Long => {
-                let diag = Diagnostic::error(codes::NOT_A_STRUCT, "this is a number without a C type")
-                    .label(span, "has neither members nor elements")
-                    .help("say what it points to: @cast(…, \"struct name\")->member");
+                let diag =
+                    Diagnostic::error(codes::NOT_A_STRUCT, "this is a number without a C type")
+                        .label(span, "has neither members nor elements")
+                        .help("say what it points to: @cast(…, \"struct name\")->member");
                 self.report(diag);
                 return None;
             }
@@ -77,7 +83,13 @@ impl Cx<'_> {
             let addr = self.hop_address(value, &hop, &indexes, module.as_deref(), &btf, span);
             if rest.peek().is_none() {
                 let place = hop.place.clone();
-                return Some(Located { addr, place, hop, module, btf });
+                return Some(Located {
+                    addr,
+                    place,
+                    hop,
+                    module,
+                    btf,
+                });
             }
             value = Expr::new(
                 ExprKind::Read {
@@ -91,7 +103,12 @@ impl Cx<'_> {
                 span,
             );
         }
-        self.fail(codes::NOT_A_STRUCT, "this has no members", span, "neither a structure nor a pointer to one");
+        self.fail(
+            codes::NOT_A_STRUCT,
+            "this has no members",
+            span,
+            "neither a structure nor a pointer to one",
+        );
         None
     }
 
@@ -106,13 +123,22 @@ impl Cx<'_> {
     ) -> Expr {
         let mut addr = start;
         if hop.needs_relocation() {
-            let offset = self.core(CoreKind::FieldByteOffset, hop, hop.offset, module, btf, span);
+            let offset = self.core(
+                CoreKind::FieldByteOffset,
+                hop,
+                hop.offset,
+                module,
+                btf,
+                span,
+            );
             addr = add(addr, offset, span);
         } else if hop.offset != 0 {
             addr = add(addr, int(hop.offset, span), span);
         }
         for dynamic in &hop.dynamic {
-            let Some(Some(index)) = indexes.get(dynamic.step) else { continue };
+            let Some(Some(index)) = indexes.get(dynamic.step) else {
+                continue;
+            };
             let stride = Box::new(int(dynamic.stride as i64, span));
             let scaled = ExprKind::Bin(BinOp::Mul, Box::new(index.clone()), stride);
             addr = add(addr, Expr::new(scaled, Ty::Long, span), span);
@@ -138,7 +164,12 @@ impl Cx<'_> {
             access: hop.access.clone(),
             value,
         };
-        let known = self.program.core.iter().find(|(_, other)| **other == core).map(|(id, _)| id);
+        let known = self
+            .program
+            .core
+            .iter()
+            .find(|(_, other)| **other == core)
+            .map(|(id, _)| id);
         let id = known.unwrap_or_else(|| self.program.core.push(core));
         Expr::new(ExprKind::Core(id), Ty::Long, span)
     }
@@ -151,7 +182,10 @@ impl Cx<'_> {
             PlaceKind::Float => (false, at.place.size),
             PlaceKind::CharArray { len } => {
                 // Text or address, as inference finds out.
-                let kind = ExprKind::ReadStr { addr: Box::new(at.addr), space: Space::Kernel };
+                let kind = ExprKind::ReadStr {
+                    addr: Box::new(at.addr),
+                    space: Space::Kernel,
+                };
                 let mut text = Expr::new(kind, Ty::Unknown, span);
                 text.cap.0 = len;
                 return text;
@@ -170,28 +204,49 @@ impl Cx<'_> {
         let size = match size {
             1 | 2 | 4 | 8 => size as u8,
             _ => {
-                return self.fail(codes::NOT_A_VALUE, format!("a number of {size} bytes"), span, "at most 8 can be read");
+                return self.fail(
+                    codes::NOT_A_VALUE,
+                    format!("a number of {size} bytes"),
+                    span,
+                    "at most 8 can be read",
+                );
             }
         };
         let bits = at.place.bits.map(|(shift, count)| {
-            let (left, right) = (64 - i64::from(shift) - i64::from(count), 64 - i64::from(count));
+            let (left, right) = (
+                64 - i64::from(shift) - i64::from(count),
+                64 - i64::from(count),
+            );
             let module = at.module.as_deref();
             let left = self.core(CoreKind::FieldLshift, &at.hop, left, module, &at.btf, span);
             let right = self.core(CoreKind::FieldRshift, &at.hop, right, module, &at.btf, span);
             (Box::new(left), Box::new(right))
         });
-        let kind = ExprKind::Read { addr: Box::new(at.addr), space: Space::Kernel, size, signed, bits };
+        let kind = ExprKind::Read {
+            addr: Box::new(at.addr),
+            space: Space::Kernel,
+            size,
+            signed,
+            bits,
+        };
         Expr::new(kind, Ty::Long, span)
     }
 
     /// What lies at the end of a path, with its type.
     pub(super) fn typed_place(&mut self, at: Located, span: Span) -> Typed {
-        let ty = BtfType { module: at.module.clone(), id: at.place.ty };
+        let ty = BtfType {
+            module: at.module.clone(),
+            id: at.place.ty,
+        };
         match at.place.kind {
-            PlaceKind::Integer { .. } | PlaceKind::Enum { .. } | PlaceKind::Pointer(_) => {
-                Typed { expr: self.read(at, span), ty: CType::Value(ty) }
-            }
-            _ => Typed { expr: at.addr, ty: CType::Object(ty) },
+            PlaceKind::Integer { .. } | PlaceKind::Enum { .. } | PlaceKind::Pointer(_) => Typed {
+                expr: self.read(at, span),
+                ty: CType::Value(ty),
+            },
+            _ => Typed {
+                expr: at.addr,
+                ty: CType::Object(ty),
+            },
         }
     }
 
@@ -209,33 +264,54 @@ impl Cx<'_> {
             None => span,
         };
         let diag = match &problem {
-            PathError::NoMember { step, ty, name, members } => {
+            PathError::NoMember {
+                step,
+                ty,
+                name,
+                members,
+            } => {
                 let names: Vec<&str> = members.iter().map(String::as_str).collect();
-                Diagnostic::error(codes::UNKNOWN_MEMBER, format!("{ty} has no member '{name}'"))
-                    .label(place(*step), "not a member")
-                    .note(format!("its members: {}", listed(&names)))
-                    .help_if(did_you_mean(name, names.iter().copied()))
+                Diagnostic::error(
+                    codes::UNKNOWN_MEMBER,
+                    format!("{ty} has no member '{name}'"),
+                )
+                .label(place(*step), "not a member")
+                .note(format!("its members: {}", listed(&names)))
+                .help_if(did_you_mean(name, names.iter().copied()))
             }
             PathError::NotAStruct { step, .. }
             | PathError::NotIndexable { step, .. }
             | PathError::OutOfRange { step, .. }
             | PathError::Incomplete { step, .. } => {
-                Diagnostic::error(codes::NOT_A_STRUCT, problem.to_string()).label(place(*step), "not possible")
+                Diagnostic::error(codes::NOT_A_STRUCT, problem.to_string())
+                    .label(place(*step), "not possible")
             }
-            PathError::Btf(_) => {
-                Diagnostic::error(codes::NO_TYPES, problem.to_string()).label(span, "the kernel's BTF is damaged")
-            }
+            PathError::Btf(_) => Diagnostic::error(codes::NO_TYPES, problem.to_string())
+                .label(span, "the kernel's BTF is damaged"),
         };
         self.report(diag);
     }
 }
 
 fn listed(names: &[&str]) -> String {
-    let shown = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
-    if names.len() > MAX_LISTED { format!("{shown}, … ({} in all)", names.len()) } else { shown }
+    let shown = names
+        .iter()
+        .take(MAX_LISTED)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > MAX_LISTED {
+        format!("{shown}, … ({} in all)", names.len())
+    } else {
+        shown
+    }
 }
 
 /// The sum of two numbers.
 pub(crate) fn add(a: Expr, b: Expr, span: Span) -> Expr {
-    Expr::new(ExprKind::Bin(BinOp::Add, Box::new(a), Box::new(b)), Ty::Long, span)
+    Expr::new(
+        ExprKind::Bin(BinOp::Add, Box::new(a), Box::new(b)),
+        Ty::Long,
+        span,
+    )
 }

@@ -37,8 +37,15 @@ impl Text {
     }
 
     fn finish(self, span: Span) -> Expr {
-        let kind = PrintKind::Format(Format { pieces: self.pieces, channel: Channel::Out });
-        let print = Print { kind, args: self.args, channel: Channel::Out };
+        let kind = PrintKind::Format(Format {
+            pieces: self.pieces,
+            channel: Channel::Out,
+        });
+        let print = Print {
+            kind,
+            args: self.args,
+            channel: Channel::Out,
+        };
         Expr::new(ExprKind::Sprint(print), Ty::Str, span)
     }
 }
@@ -58,9 +65,15 @@ impl Cx<'_> {
             "$$name" => {
                 return Expr::new(ExprKind::PointText(PointText::Function), Ty::Str, span);
             }
-            "$$vars" | "$$parms" | "$$args" => vars.list(self).into_iter().map(|v| v.name).collect(),
+            "$$vars" | "$$parms" | "$$args" => {
+                vars.list(self).into_iter().map(|v| v.name).collect()
+            }
             "$$locals" => Vec::new(),
-            "$$return" => vars.result(self).map(|_| "return".to_owned()).into_iter().collect(),
+            "$$return" => vars
+                .result(self)
+                .map(|_| "return".to_owned())
+                .into_iter()
+                .collect(),
             _ => match vars.get(self, name.as_str().trim_start_matches('$'), span) {
                 Some(typed) => return typed.expr,
                 None => {
@@ -75,7 +88,9 @@ impl Cx<'_> {
         };
         let mut text = Text::default();
         for (index, name) in wanted.iter().enumerate() {
-            let Some(typed) = vars.get(self, name, span) else { continue };
+            let Some(typed) = vars.get(self, name, span) else {
+                continue;
+            };
             text.plain(&format!("{}{name}=", if index == 0 { "" } else { " " }));
             if pretty {
                 self.pretty_value(&mut text, typed.expr, &typed.ty, span);
@@ -93,13 +108,17 @@ impl Cx<'_> {
         {
             return self.vars_text(name, true, span);
         }
-        let Some((start, steps)) = self.base_and_steps(base) else { return error(span) };
+        let Some((start, steps)) = self.base_and_steps(base) else {
+            return error(span);
+        };
         let mut text = Text::default();
         if steps.is_empty() {
             let typed = start;
             self.pretty_value(&mut text, typed.expr, &typed.ty, span);
         } else {
-            let Some(located) = self.locate(start, &steps, span) else { return error(span) };
+            let Some(located) = self.locate(start, &steps, span) else {
+                return error(span);
+            };
             let kind = located.place.kind;
             let pointee = match kind {
                 PlaceKind::Pointer(to) => self.char_pointee(to, span),
@@ -120,7 +139,9 @@ impl Cx<'_> {
             text.value(ConvKind::Decimal, None, value);
             return;
         };
-        let Some(btf) = self.btf(ty.module.as_deref(), span) else { return };
+        let Some(btf) = self.btf(ty.module.as_deref(), span) else {
+            return;
+        };
         let kind = place(&btf, ty.id).map_or(PlaceKind::Opaque, |place| place.kind);
         let is_text = btf.is_char_pointer(ty.id);
         pretty_kind(text, value, kind, is_text, span);
@@ -132,7 +153,10 @@ fn pretty_kind(text: &mut Text, value: Expr, kind: PlaceKind, is_text: bool, spa
     match kind {
         PlaceKind::Integer { signed: false } => text.value(ConvKind::Unsigned, None, value),
         PlaceKind::Pointer(_) if is_text => {
-            let read = ExprKind::ReadStr { addr: Box::new(value), space: Space::Kernel };
+            let read = ExprKind::ReadStr {
+                addr: Box::new(value),
+                space: Space::Kernel,
+            };
             text.plain("\"");
             text.value(ConvKind::Str, None, Expr::new(read, Ty::Str, span));
             text.plain("\"");
@@ -142,7 +166,9 @@ fn pretty_kind(text: &mut Text, value: Expr, kind: PlaceKind, is_text: bool, spa
             text.value(ConvKind::Str, None, value);
             text.plain("\"");
         }
-        PlaceKind::Pointer(_) | PlaceKind::Array { .. } => text.value(ConvKind::Pointer, None, value),
+        PlaceKind::Pointer(_) | PlaceKind::Array { .. } => {
+            text.value(ConvKind::Pointer, None, value)
+        }
         PlaceKind::Integer { signed: true }
         | PlaceKind::Enum { .. }
         | PlaceKind::Float

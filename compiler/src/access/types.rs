@@ -19,10 +19,13 @@ impl Cx<'_> {
             Ok(btf) => Some(btf),
             Err(reason) => {
                 let what = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
-                let diag = Diagnostic::error(codes::NO_TYPES, format!("the types of {what} are not known"))
-                    .label(span, "needs them")
-                    .note(reason.to_string())
-                    .help_if(reason.help().map(str::to_owned));
+                let diag = Diagnostic::error(
+                    codes::NO_TYPES,
+                    format!("the types of {what} are not known"),
+                )
+                .label(span, "needs them")
+                .note(reason.to_string())
+                .help_if(reason.help().map(str::to_owned));
                 self.report(diag);
                 None
             }
@@ -30,7 +33,12 @@ impl Cx<'_> {
     }
 
     /// The type of a C name in the modules of `@cast`'s third argument (`kernel`, `mod1:mod2`).
-    pub(super) fn find_type(&mut self, name: &str, modules: Option<&str>, span: Span) -> Option<CType> {
+    pub(super) fn find_type(
+        &mut self,
+        name: &str,
+        modules: Option<&str>,
+        span: Span,
+    ) -> Option<CType> {
         let bare = name.trim_end_matches(['*', ' ']);
         let stars = name[bare.len()..].matches('*').count();
         if stars > 1 || name.is_empty() {
@@ -39,9 +47,19 @@ impl Cx<'_> {
         }
         // Headers (`<linux/sched.h>`) and programs name no BTF: their types are sought in the
         // kernel's.
-        let named = modules.unwrap_or("kernel").split(':').filter(|m| is_module_name(m));
-        let mut places: Vec<Option<Rc<str>>> =
-            named.map(|m| if m == "kernel" { None } else { Some(Rc::from(m)) }).collect();
+        let named = modules
+            .unwrap_or("kernel")
+            .split(':')
+            .filter(|m| is_module_name(m));
+        let mut places: Vec<Option<Rc<str>>> = named
+            .map(|m| {
+                if m == "kernel" {
+                    None
+                } else {
+                    Some(Rc::from(m))
+                }
+            })
+            .collect();
         if !places.contains(&None) {
             places.push(None);
         }
@@ -62,23 +80,36 @@ impl Cx<'_> {
     }
 
     fn unknown_type(&mut self, name: &str, span: Span) {
-        let diag = Diagnostic::error(codes::UNKNOWN_TYPE, format!("the kernel has no type '{name}'"))
-            .label(span, "in this cast")
-            .note("sought in BTF, the kernel's own description of its types");
+        let diag = Diagnostic::error(
+            codes::UNKNOWN_TYPE,
+            format!("the kernel has no type '{name}'"),
+        )
+        .label(span, "in this cast")
+        .note("sought in BTF, the kernel's own description of its types");
         self.report(diag);
     }
 
     /// What a value of a type, held in a 64-bit slot, is in a script.
     pub(super) fn value_of(&mut self, ty: &BtfType, value: Expr, span: Span) -> Result<Expr, ()> {
         let btf = self.btf(ty.module.as_deref(), span).ok_or(())?;
-        let Ok(place) = place(&btf, ty.id) else { return Ok(value) };
+        let Ok(place) = place(&btf, ty.id) else {
+            return Ok(value);
+        };
         let signed = match place.kind {
             PlaceKind::Integer { signed } | PlaceKind::Enum { signed } => signed,
             PlaceKind::Pointer(_) | PlaceKind::Float => return Ok(value),
             PlaceKind::Composite if place.size <= 8 => return Ok(value),
-            PlaceKind::Composite | PlaceKind::CharArray { .. } | PlaceKind::Array { .. } | PlaceKind::Opaque => {
+            PlaceKind::Composite
+            | PlaceKind::CharArray { .. }
+            | PlaceKind::Array { .. }
+            | PlaceKind::Opaque => {
                 let name = btf.c_name(ty.id);
-                self.fail(codes::NOT_A_VALUE, format!("{name} is no number"), span, "more than a register holds");
+                self.fail(
+                    codes::NOT_A_VALUE,
+                    format!("{name} is no number"),
+                    span,
+                    "more than a register holds",
+                );
                 return Err(());
             }
         };
@@ -101,7 +132,10 @@ pub(crate) fn extend(value: Expr, unused: u32, signed: bool, span: Span) -> Expr
 }
 
 /// BTF of the kernel or a module.
-pub(crate) fn btf_of(target: &dyn crate::target::Target, module: Option<&str>) -> Result<Btf, Unavailable> {
+pub(crate) fn btf_of(
+    target: &dyn crate::target::Target,
+    module: Option<&str>,
+) -> Result<Btf, Unavailable> {
     match module {
         None => target.btf(),
         Some(module) => target.module_btf(module),
@@ -109,5 +143,8 @@ pub(crate) fn btf_of(target: &dyn crate::target::Target, module: Option<&str>) -
 }
 
 fn is_module_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }

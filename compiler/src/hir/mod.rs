@@ -77,7 +77,10 @@ impl Program {
     /// The place in the script that brought in the tapset code at `span`.
     pub fn blame_of(&self, span: Span) -> Option<Span> {
         let covers = |code: &Span| code.to(span) == *code && code.file == span.file;
-        self.blame.iter().find(|(code, _)| covers(code)).map(|(_, user)| *user)
+        self.blame
+            .iter()
+            .find(|(code, _)| covers(code))
+            .map(|(_, user)| *user)
     }
 }
 

@@ -11,13 +11,17 @@ use super::{
 };
 use crate::builtins;
 use crate::lir::{
-    BinOp, CmpOp, Conv, ConvFlag, ConvKind, ConvSize, Histogram, Piece, SortBy, Space,
-    StatField,
+    BinOp, CmpOp, Conv, ConvFlag, ConvKind, ConvSize, Histogram, Piece, SortBy, Space, StatField,
 };
 
 /// Prints a program.
 pub fn print(program: &Program) -> String {
-    let mut p = Printer { program, out: String::new(), indent: 0, locals: Vec::new() };
+    let mut p = Printer {
+        program,
+        out: String::new(),
+        indent: 0,
+        locals: Vec::new(),
+    };
     for (id, global) in program.globals.iter() {
         let line = format!("{id} = {}", p.global(global));
         p.line(&line);
@@ -106,7 +110,11 @@ impl Printer<'_> {
             }
             None => {}
         }
-        for (on, word) in [(global.read, "read"), (global.written, "written"), (global.library, "library")] {
+        for (on, word) in [
+            (global.read, "read"),
+            (global.written, "written"),
+            (global.library, "library"),
+        ] {
             if on {
                 let _ = write!(text, " {word}");
             }
@@ -118,15 +126,27 @@ impl Printer<'_> {
         // Two locals of one name get numbers.
         self.locals.clear();
         for local in locals {
-            let again = self.locals.iter().filter(|name| name.split('#').next() == Some(&local.name)).count();
-            let name = if again == 0 { local.name.clone() } else { format!("{}#{again}", local.name) };
+            let again = self
+                .locals
+                .iter()
+                .filter(|name| name.split('#').next() == Some(&local.name))
+                .count();
+            let name = if again == 0 {
+                local.name.clone()
+            } else {
+                format!("{}#{again}", local.name)
+            };
             self.locals.push(name);
         }
     }
 
     fn declare<'l>(&mut self, locals: impl Iterator<Item = &'l LocalData>, skip: usize) {
         for (index, local) in locals.enumerate().skip(skip) {
-            let line = format!("local {}: {}", self.locals[index], typed(local.ty, local.cap));
+            let line = format!(
+                "local {}: {}",
+                self.locals[index],
+                typed(local.ty, local.cap)
+            );
             self.line(&line);
         }
     }
@@ -134,9 +154,14 @@ impl Printer<'_> {
     fn function(&mut self, id: &str, function: &Function) {
         for (number, body) in function.overloads.iter().enumerate() {
             self.enter(body.locals.values());
-            let params = function.params.iter().zip(&function.param_caps).zip(&self.locals);
-            let params: Vec<String> =
-                params.map(|((ty, cap), name)| format!("{name}: {}", typed(*ty, *cap))).collect();
+            let params = function
+                .params
+                .iter()
+                .zip(&function.param_caps)
+                .zip(&self.locals);
+            let params: Vec<String> = params
+                .map(|((ty, cap), name)| format!("{name}: {}", typed(*ty, *cap)))
+                .collect();
             let again = if number == 0 { "" } else { " else" };
             let head = format!(
                 "{id}{again} = function {}({}): {}",
@@ -160,11 +185,20 @@ impl Printer<'_> {
         self.enter(probe.locals.values());
         self.line(&format!("probe {}", probe.name));
         self.indent += 1;
-        self.line(&format!("exec {:?}, context {:?}", probe.exec, probe.context));
+        self.line(&format!(
+            "exec {:?}, context {:?}",
+            probe.exec, probe.context
+        ));
         for (index, point) in probe.points.iter().enumerate() {
-            let selector = point.selector.map(|n| format!(" when {n}")).unwrap_or_default();
+            let selector = point
+                .selector
+                .map(|n| format!(" when {n}"))
+                .unwrap_or_default();
             let optional = if point.optional { " ?" } else { "" };
-            self.line(&format!("point {index} {}{selector}{optional}: {:?}", point.text, point.attach));
+            self.line(&format!(
+                "point {index} {}{selector}{optional}: {:?}",
+                point.text, point.attach
+            ));
         }
         if let Some(selector) = &probe.selector {
             let line = format!("selector {}", self.expr(selector));
@@ -181,7 +215,11 @@ impl Printer<'_> {
     }
 
     fn variant(&mut self, variant: &Variant, only: bool) {
-        if only && variant.conditions.is_empty() && variant.prologue.is_empty() && variant.epilogue.is_empty() {
+        if only
+            && variant.conditions.is_empty()
+            && variant.prologue.is_empty()
+            && variant.epilogue.is_empty()
+        {
             return;
         }
         if only {
@@ -195,7 +233,10 @@ impl Printer<'_> {
             let line = format!("if {}", self.expr(condition));
             self.line(&line);
         }
-        for (name, stmts) in [("prologue", &variant.prologue), ("epilogue", &variant.epilogue)] {
+        for (name, stmts) in [
+            ("prologue", &variant.prologue),
+            ("epilogue", &variant.epilogue),
+        ] {
             if !stmts.is_empty() {
                 self.line(name);
                 self.indent += 1;
@@ -234,8 +275,13 @@ impl Printer<'_> {
                 }
             }
             StmtKind::Loop { cond, body, step } => {
-                let cond = cond.as_ref().map_or_else(|| "1".to_owned(), |e| self.expr(e));
-                let step = step.as_ref().map(|e| format!("; {}", self.expr(e))).unwrap_or_default();
+                let cond = cond
+                    .as_ref()
+                    .map_or_else(|| "1".to_owned(), |e| self.expr(e));
+                let step = step
+                    .as_ref()
+                    .map(|e| format!("; {}", self.expr(e)))
+                    .unwrap_or_default();
                 self.nested(&format!("while {cond}{step}"), body);
             }
             StmtKind::Foreach(f) => {
@@ -261,9 +307,21 @@ impl Printer<'_> {
                 }
                 self.nested(&head, &f.body);
             }
-            StmtKind::ForeachBucket { stat, histogram, var, value, limit, body } => {
-                let value = value.map(|v| format!("{} = ", self.local(v))).unwrap_or_default();
-                let limit = limit.as_ref().map(|e| format!(" limit {}", self.expr(e))).unwrap_or_default();
+            StmtKind::ForeachBucket {
+                stat,
+                histogram,
+                var,
+                value,
+                limit,
+                body,
+            } => {
+                let value = value
+                    .map(|v| format!("{} = ", self.local(v)))
+                    .unwrap_or_default();
+                let limit = limit
+                    .as_ref()
+                    .map(|e| format!(" limit {}", self.expr(e)))
+                    .unwrap_or_default();
                 let head = format!(
                     "foreach {value}{} in @hist#{histogram}({}){limit}",
                     self.local(*var),
@@ -294,26 +352,40 @@ impl Printer<'_> {
             }
             StmtKind::Try { body, var, catch } => {
                 self.nested("try", body);
-                let var = var.map(|v| format!(" {}", self.local(v))).unwrap_or_default();
+                let var = var
+                    .map(|v| format!(" {}", self.local(v)))
+                    .unwrap_or_default();
                 self.nested(&format!("catch{var}"), catch);
             }
         }
     }
 
     fn local(&self, local: super::Local) -> String {
-        self.locals.get(local.as_u32() as usize).cloned().unwrap_or_else(|| local.to_string())
+        self.locals
+            .get(local.as_u32() as usize)
+            .cloned()
+            .unwrap_or_else(|| local.to_string())
     }
 
     fn name(&self, global: super::Global) -> String {
-        self.program.globals.get(global).map_or_else(|| global.to_string(), |g| g.name.clone())
+        self.program
+            .globals
+            .get(global)
+            .map_or_else(|| global.to_string(), |g| g.name.clone())
     }
 
     fn exprs(&self, list: &[Expr]) -> String {
-        list.iter().map(|e| self.expr(e)).collect::<Vec<_>>().join(", ")
+        list.iter()
+            .map(|e| self.expr(e))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn slice(&self, list: &[Option<Expr>]) -> String {
-        let part = |key: &Option<Expr>| key.as_ref().map_or_else(|| "*".to_owned(), |e| self.expr(e));
+        let part = |key: &Option<Expr>| {
+            key.as_ref()
+                .map_or_else(|| "*".to_owned(), |e| self.expr(e))
+        };
         list.iter().map(part).collect::<Vec<_>>().join(", ")
     }
 
@@ -338,14 +410,17 @@ impl Printer<'_> {
     }
 
     fn expr(&self, expr: &Expr) -> String {
-        let two = |op: &str, a: &Expr, b: &Expr| format!("({} {op} {})", self.expr(a), self.expr(b));
+        let two =
+            |op: &str, a: &Expr, b: &Expr| format!("({} {op} {})", self.expr(a), self.expr(b));
         match &expr.kind {
             ExprKind::Int(n) => n.to_string(),
             ExprKind::Str(s) => quoted(s),
             ExprKind::Core(core) => core.to_string(),
             ExprKind::Local(local) => self.local(*local),
             ExprKind::Global(global) => self.name(*global),
-            ExprKind::Element(global, keys) => format!("{}[{}]", self.name(*global), self.exprs(keys)),
+            ExprKind::Element(global, keys) => {
+                format!("{}[{}]", self.name(*global), self.exprs(keys))
+            }
             ExprKind::Assign { place, op, value } => {
                 let op = match op {
                     None => "",
@@ -356,10 +431,18 @@ impl Printer<'_> {
                 };
                 format!("{} {op}= {}", self.place(place), self.expr(value))
             }
-            ExprKind::IncDec { place, prefix, delta } => {
+            ExprKind::IncDec {
+                place,
+                prefix,
+                delta,
+            } => {
                 let op = if *delta > 0 { "++" } else { "--" };
                 let place = self.place(place);
-                if *prefix { format!("{op}{place}") } else { format!("{place}{op}") }
+                if *prefix {
+                    format!("{op}{place}")
+                } else {
+                    format!("{place}{op}")
+                }
             }
             ExprKind::Push(stat, value) => format!("{} <<< {}", self.stat(stat), self.expr(value)),
             ExprKind::Neg(e) => format!("-{}", self.expr(e)),
@@ -390,9 +473,15 @@ impl Printer<'_> {
                 format!("({})", parts.join(" . "))
             }
             ExprKind::Match(e, pattern) => format!("({} =~ {})", self.expr(e), quoted(pattern)),
-            ExprKind::In(global, keys) => format!("([{}] in {})", self.slice(keys), self.name(*global)),
+            ExprKind::In(global, keys) => {
+                format!("([{}] in {})", self.slice(keys), self.name(*global))
+            }
             ExprKind::Call(function, args) => {
-                let name = self.program.functions.get(*function).map_or("?", |f| f.name.as_str());
+                let name = self
+                    .program
+                    .functions
+                    .get(*function)
+                    .map_or("?", |f| f.name.as_str());
                 format!("{name}({})", self.exprs(args))
             }
             ExprKind::Builtin(id, args) => {
@@ -403,11 +492,23 @@ impl Printer<'_> {
                 let late = if expr.cap.1 { "late " } else { "" };
                 format!("{late}{}", self.print("sprint", print))
             }
-            ExprKind::StatGet(stat, field) => format!("{}({})", stat_field(*field), self.stat(stat)),
-            ExprKind::HistBucket(stat, histogram, index) => {
-                format!("@hist#{histogram}({})[{}]", self.stat(stat), self.expr(index))
+            ExprKind::StatGet(stat, field) => {
+                format!("{}({})", stat_field(*field), self.stat(stat))
             }
-            ExprKind::Read { addr, space, size, signed, bits } => {
+            ExprKind::HistBucket(stat, histogram, index) => {
+                format!(
+                    "@hist#{histogram}({})[{}]",
+                    self.stat(stat),
+                    self.expr(index)
+                )
+            }
+            ExprKind::Read {
+                addr,
+                space,
+                size,
+                signed,
+                bits,
+            } => {
                 let sign = if *signed { "s" } else { "u" };
                 let read = format!("{}_{sign}{}({})", memory(*space), size * 8, self.expr(addr));
                 match bits {
@@ -417,7 +518,9 @@ impl Printer<'_> {
                     }
                 }
             }
-            ExprKind::ReadStr { addr, space } => format!("{}_str({})", memory(*space), self.expr(addr)),
+            ExprKind::ReadStr { addr, space } => {
+                format!("{}_str({})", memory(*space), self.expr(addr))
+            }
             ExprKind::Env(env) => format!("env.{env:?}"),
             ExprKind::CtxArg(n) => format!("ctx.arg{n}"),
             ExprKind::CtxRet => "ctx.ret".to_owned(),
@@ -440,7 +543,11 @@ impl Printer<'_> {
                 if !delimiter.is_empty() {
                     parts.push(quoted(delimiter));
                 }
-                format!("{verb}{}{}", if delimiter.is_empty() { "" } else { "d" }, if *newline { "ln" } else { "" })
+                format!(
+                    "{verb}{}{}",
+                    if delimiter.is_empty() { "" } else { "d" },
+                    if *newline { "ln" } else { "" }
+                )
             }
             PrintKind::Format(format) => {
                 parts.push(format_text(&format.pieces));

@@ -49,6 +49,33 @@ pub struct Meta {
     pub files: Vec<(String, String)>,
 }
 
+/// Why the metadata of an image cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetaError {
+    /// It is no object of rtap's.
+    #[error("not an rtap image: it has no {META_SECTION} section")]
+    NotAnImage,
+    /// Another rtap built it.
+    #[error("the image is of format {0}, this rtap reads format {META_VERSION}")]
+    Version(u32),
+    /// It cannot be decoded.
+    #[error("the image is damaged")]
+    Damaged,
+}
+
+impl Meta {
+    /// Decodes the metadata section's bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Meta, MetaError> {
+        // The version comes first, so it can be read whatever follows it.
+        let (version, _) =
+            postcard::take_from_bytes::<u32>(bytes).map_err(|_| MetaError::Damaged)?;
+        if version != META_VERSION {
+            return Err(MetaError::Version(version));
+        }
+        postcard::from_bytes(bytes).map_err(|_| MetaError::Damaged)
+    }
+}
+
 /// One eBPF program of the image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Program {

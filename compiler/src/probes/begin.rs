@@ -7,13 +7,23 @@ use crate::image::Attach;
 
 pub(super) const KIND: Kind = Kind {
     name: "begin",
-    forms: &["begin", "begin(number)", "end", "end(number)", "error", "error(number)", "never"],
+    forms: &[
+        "begin",
+        "begin(number)",
+        "end",
+        "end(number)",
+        "error",
+        "error(number)",
+        "never",
+    ],
     doc: "once, when the session begins or ends; smaller numbers first",
     resolve,
 };
 
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
-    let Some(component) = request.components.first() else { return Ok(Vec::new()) };
+    let Some(component) = request.components.first() else {
+        return Ok(Vec::new());
+    };
     let name = &*component.name;
     let number = request.number(name);
     let priority = number.unwrap_or(0);

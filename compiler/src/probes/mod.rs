@@ -15,8 +15,8 @@ pub(crate) mod syscall;
 mod timer;
 mod tracepoint;
 
-pub(crate) use context::{ContextVars, Typed};
 pub use context::VarInfo;
+pub(crate) use context::{ContextVars, Typed};
 pub use pattern::{Arg, Component, glob, is_pattern};
 
 use std::rc::Rc;
@@ -66,18 +66,24 @@ pub(crate) struct Request<'r> {
 impl Request<'_> {
     /// The number given to the component called `name`.
     pub fn number(&self, name: &str) -> Option<i64> {
-        self.components.iter().find(|c| &*c.name == name).and_then(|c| match &c.arg {
-            Some(Arg::Number(n)) => Some(*n),
-            _ => None,
-        })
+        self.components
+            .iter()
+            .find(|c| &*c.name == name)
+            .and_then(|c| match &c.arg {
+                Some(Arg::Number(n)) => Some(*n),
+                _ => None,
+            })
     }
 
     /// The text given to the component called `name`.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.components.iter().find(|c| &*c.name == name).and_then(|c| match &c.arg {
-            Some(Arg::Text(text)) => Some(text.as_str()),
-            _ => None,
-        })
+        self.components
+            .iter()
+            .find(|c| &*c.name == name)
+            .and_then(|c| match &c.arg {
+                Some(Arg::Text(text)) => Some(text.as_str()),
+                _ => None,
+            })
     }
 
     /// Whether there is a component called `name`.
@@ -149,7 +155,11 @@ pub(crate) fn find(components: &[Component]) -> Match {
             }
         }
     }
-    if near.is_empty() { Match::Unknown } else { Match::Arguments(near) }
+    if near.is_empty() {
+        Match::Unknown
+    } else {
+        Match::Arguments(near)
+    }
 }
 
 /// All forms of all kinds.

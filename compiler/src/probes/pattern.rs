@@ -39,7 +39,9 @@ pub(super) fn matches(form: &str, components: &[Component]) -> Fit {
     }
     let mut fit = Fit::Yes;
     for (part, component) in parts.zip(components) {
-        let (name, arg) = part.split_once('(').map_or((part, ""), |(n, a)| (n, a.trim_end_matches(')')));
+        let (name, arg) = part
+            .split_once('(')
+            .map_or((part, ""), |(n, a)| (n, a.trim_end_matches(')')));
         if name != &*component.name {
             return Fit::No;
         }

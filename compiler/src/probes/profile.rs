@@ -43,15 +43,24 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let hz = request.number("hz").or_else(|| request.number("freq"));
     if hz.is_some_and(|hz| !(1..=MAX_HZ).contains(&hz)) {
         return Err(Box::new(
-            Diagnostic::error(codes::BAD_POINT, "the frequency is out of range")
-                .label(request.span, format!("1 to {MAX_HZ} samples a second are possible")),
+            Diagnostic::error(codes::BAD_POINT, "the frequency is out of range").label(
+                request.span,
+                format!("1 to {MAX_HZ} samples a second are possible"),
+            ),
         ));
     }
     let (text, attach) = if request.has("perf") {
         perf(request, hz)?
     } else {
-        let text = hz.map_or("timer.profile".to_owned(), |hz| format!("timer.profile.freq.hz({hz})"));
-        (text, Attach::Profile { hz: hz.unwrap_or(0) as u64 })
+        let text = hz.map_or("timer.profile".to_owned(), |hz| {
+            format!("timer.profile.freq.hz({hz})")
+        });
+        (
+            text,
+            Attach::Profile {
+                hz: hz.unwrap_or(0) as u64,
+            },
+        )
     };
     Ok(vec![Candidate {
         text,
@@ -67,7 +76,10 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
 }
 
 fn perf(request: &Request<'_>, hz: Option<i64>) -> Result<(String, Attach), Box<Diagnostic>> {
-    let (kind, config) = (request.number("type").unwrap_or(0), request.number("config").unwrap_or(0));
+    let (kind, config) = (
+        request.number("type").unwrap_or(0),
+        request.number("config").unwrap_or(0),
+    );
     let sample = request.number("sample");
     let out_of_range = |what: &str| {
         Box::new(
@@ -88,7 +100,14 @@ fn perf(request: &Request<'_>, hz: Option<i64>) -> Result<(String, Attach), Box<
         PerfPeriod::Count(_) => {}
         PerfPeriod::Hz(n) => text.push_str(&format!(".hz({n})")),
     }
-    Ok((text, Attach::PerfEvent { kind, config: config as u64, period }))
+    Ok((
+        text,
+        Attach::PerfEvent {
+            kind,
+            config: config as u64,
+            period,
+        },
+    ))
 }
 
 struct SampleVars;

@@ -34,7 +34,11 @@ pub(crate) struct Call {
 
 /// The place of a system call.
 pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, Diagnostic> {
-    let event = if call.is_return { "sys_exit" } else { "sys_enter" };
+    let event = if call.is_return {
+        "sys_exit"
+    } else {
+        "sys_enter"
+    };
     let (attach, context) = attachment(session, event)?;
     Ok(Candidate {
         text: call.text,
@@ -44,26 +48,43 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
         selector: Some(i64::from(call.number)),
         exec: Exec::Kernel,
         context,
-        vars: Rc::new(SyscallVars { params: call.params, is_return: call.is_return }),
+        vars: Rc::new(SyscallVars {
+            params: call.params,
+            is_return: call.is_return,
+        }),
         share: Some(event.to_owned()),
     })
 }
 
 /// How to attach to a tracepoint of the kernel itself.
-pub(super) fn attachment(session: &Session<'_>, name: &str) -> Result<(Attach, Context), Diagnostic> {
+pub(super) fn attachment(
+    session: &Session<'_>,
+    name: &str,
+) -> Result<(Attach, Context), Diagnostic> {
     let target = session.target;
     if target.has(Feature::BtfTracepoint)
         && let Ok(btf) = target.btf()
         && let Ok(Some(signature)) = btf.tracepoint(name)
     {
-        let attach = Attach::BtfTracepoint { name: name.to_owned(), btf_id: signature.attach_id.0 };
+        let attach = Attach::BtfTracepoint {
+            name: name.to_owned(),
+            btf_id: signature.attach_id.0,
+        };
         return Ok((attach, Context::BtfTracepoint));
     }
     if target.has(Feature::RawTracepoint) {
-        return Ok((Attach::RawTracepoint { name: name.to_owned() }, Context::RawTracepoint));
+        return Ok((
+            Attach::RawTracepoint {
+                name: name.to_owned(),
+            },
+            Context::RawTracepoint,
+        ));
     }
-    Err(Diagnostic::error(codes::POINT_UNAVAILABLE, "this kernel has no tracepoints for eBPF programs")
-        .note("raw tracepoints need Linux 4.17, CONFIG_BPF_EVENTS and CONFIG_TRACEPOINTS"))
+    Err(Diagnostic::error(
+        codes::POINT_UNAVAILABLE,
+        "this kernel has no tracepoints for eBPF programs",
+    )
+    .note("raw tracepoints need Linux 4.17, CONFIG_BPF_EVENTS and CONFIG_TRACEPOINTS"))
 }
 
 struct SyscallVars {
@@ -76,20 +97,34 @@ impl SyscallVars {
     fn register(offset: u32, span: Span) -> Expr {
         let regs = Expr::new(ExprKind::CtxArg(0), Ty::Long, span);
         let addr = Box::new(add(regs, int(i64::from(offset), span), span));
-        let kind = ExprKind::Read { addr, space: Space::Kernel, size: 8, signed: false, bits: None };
+        let kind = ExprKind::Read {
+            addr,
+            space: Space::Kernel,
+            size: 8,
+            signed: false,
+            bits: None,
+        };
         Expr::new(kind, Ty::Long, span)
     }
 }
 
 impl ContextVars for SyscallVars {
     fn get(&self, cx: &mut Cx<'_>, name: &str, span: Span) -> Option<Typed> {
-        let plain = |expr| Some(Typed { expr, ty: CType::Long });
+        let plain = |expr| {
+            Some(Typed {
+                expr,
+                ty: CType::Long,
+            })
+        };
         if self.is_return && name == "return" {
             return plain(Expr::new(ExprKind::CtxArg(1), Ty::Long, span));
         }
         let arch = cx.session.target.arch();
         let offsets = arch.syscall_argument_offsets();
-        let index = match name.strip_prefix("arg").and_then(|n| n.parse::<usize>().ok()) {
+        let index = match name
+            .strip_prefix("arg")
+            .and_then(|n| n.parse::<usize>().ok())
+        {
             Some(number) => number.checked_sub(1)?,
             None if name.is_empty() => return None,
             None => self.params.iter().position(|param| param == name)?,
@@ -99,7 +134,12 @@ impl ContextVars for SyscallVars {
 
     fn list(&self, _: &Cx<'_>) -> Vec<VarInfo> {
         let named = self.params.iter().filter(|param| !param.is_empty());
-        named.map(|name| VarInfo { name: name.clone(), c_type: "long".to_owned() }).collect()
+        named
+            .map(|name| VarInfo {
+                name: name.clone(),
+                c_type: "long".to_owned(),
+            })
+            .collect()
     }
 
     fn result(&self, _: &Cx<'_>) -> Option<String> {

@@ -47,18 +47,25 @@ pub(super) fn ticks_per_second(target: &dyn Target) -> u64 {
 }
 
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
-    let [_, unit, ..] = request.components else { return Ok(Vec::new()) };
+    let [_, unit, ..] = request.components else {
+        return Ok(Vec::new());
+    };
     let name = &*unit.name;
     let number = request.number(name).unwrap_or(0);
     let random = request.number("randomize");
     let out_of_range = |what: &str| {
         Box::new(
-            Diagnostic::error(codes::BAD_POINT, format!("{what} of timer.{name} is out of range"))
-                .label(request.span, "at least 1, at most about 292 years")
-                .help(format!("for example timer.{name}(1)")),
+            Diagnostic::error(
+                codes::BAD_POINT,
+                format!("{what} of timer.{name} is out of range"),
+            )
+            .label(request.span, "at least 1, at most about 292 years")
+            .help(format!("for example timer.{name}(1)")),
         )
     };
-    let (Some(count), Some(randomize)) = (positive(number), u64::try_from(random.unwrap_or(0)).ok()) else {
+    let (Some(count), Some(randomize)) =
+        (positive(number), u64::try_from(random.unwrap_or(0)).ok())
+    else {
         return Err(out_of_range("the number"));
     };
     let unit_ns = match name {
@@ -81,7 +88,10 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     if let Some(random) = random {
         text.push_str(&format!(".randomize({random})"));
     }
-    let attach = Attach::Timer { period_ns, randomize_ns };
+    let attach = Attach::Timer {
+        period_ns,
+        randomize_ns,
+    };
     Ok(vec![Candidate::user_side(text, attach)])
 }
 

@@ -25,7 +25,10 @@ pub(super) const KIND: Kind = Kind {
 };
 
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
-    let wanted = request.text("trace").or_else(|| request.text("tracepoint")).unwrap_or_default();
+    let wanted = request
+        .text("trace")
+        .or_else(|| request.text("tracepoint"))
+        .unwrap_or_default();
     let (system, name) = match wanted.split_once(':') {
         Some((system, name)) => (Some(system), name),
         None => (None, wanted),
@@ -33,14 +36,20 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let target = request.session.target;
     let btf = target.btf().map_err(|reason| {
         Box::new(
-            Diagnostic::error(codes::POINT_UNAVAILABLE, "the kernel's tracepoints are not known")
-                .label(request.span, "needs them")
-                .note(reason.to_string())
-                .help_if(reason.help().map(str::to_owned)),
+            Diagnostic::error(
+                codes::POINT_UNAVAILABLE,
+                "the kernel's tracepoints are not known",
+            )
+            .label(request.span, "needs them")
+            .note(reason.to_string())
+            .help_if(reason.help().map(str::to_owned)),
         )
     })?;
     let mut names: Vec<String> = if is_pattern(name) {
-        btf.own_tracepoints().filter(|other| glob(name, other)).map(str::to_owned).collect()
+        btf.own_tracepoints()
+            .filter(|other| glob(name, other))
+            .map(str::to_owned)
+            .collect()
     } else {
         let found = btf.tracepoint(name).ok().flatten();
         found.map(|_| name.to_owned()).into_iter().collect()
@@ -54,18 +63,26 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         let known: Vec<&str> = btf.own_tracepoints().collect();
         let near = did_you_mean(name, known.iter().copied());
         return Err(Box::new(
-            Diagnostic::error(codes::NO_TRACEPOINT, format!("the kernel has no tracepoint '{wanted}'"))
-                .label(request.span, "not in the kernel's BTF")
-                .help_if(near)
-                .help("'rtap list \"kernel.trace(*)\"' shows all of them"),
+            Diagnostic::error(
+                codes::NO_TRACEPOINT,
+                format!("the kernel has no tracepoint '{wanted}'"),
+            )
+            .label(request.span, "not in the kernel's BTF")
+            .help_if(near)
+            .help("'rtap list \"kernel.trace(*)\"' shows all of them"),
         ));
     }
     let mut found = Vec::new();
     for name in names {
-        let Ok(Some(signature)) = btf.tracepoint(&name) else { continue };
-        let (attach, context) =
-            syscall::attachment(request.session, &name).map_err(|diag| Box::new(diag.label(request.span, "this probe point")))?;
-        let vars = TracepointVars { name: name.clone(), params: signature.params };
+        let Ok(Some(signature)) = btf.tracepoint(&name) else {
+            continue;
+        };
+        let (attach, context) = syscall::attachment(request.session, &name)
+            .map_err(|diag| Box::new(diag.label(request.span, "this probe point")))?;
+        let vars = TracepointVars {
+            name: name.clone(),
+            params: signature.params,
+        };
         found.push(Candidate {
             text: format!("kernel.trace(\"{name}\")"),
             function: name,
@@ -100,11 +117,14 @@ fn in_system(
         }
         Err(_) if !is_pattern(name) => Ok(()),
         Err(reason) => Err(Box::new(
-            Diagnostic::error(codes::POINT_UNAVAILABLE, "the systems of tracepoints are not known")
-                .label(request.span, "needs them")
-                .note(reason.to_string())
-                .help_if(reason.help().map(str::to_owned))
-                .help(format!("leave '{system}:' out, if the name is enough")),
+            Diagnostic::error(
+                codes::POINT_UNAVAILABLE,
+                "the systems of tracepoints are not known",
+            )
+            .label(request.span, "needs them")
+            .note(reason.to_string())
+            .help_if(reason.help().map(str::to_owned))
+            .help(format!("leave '{system}:' out, if the name is enough")),
         )),
     }
 }
@@ -117,7 +137,13 @@ struct TracepointVars {
 impl TracepointVars {
     fn typed(param: &Param, index: usize, span: Span) -> Option<Typed> {
         let expr = Expr::new(ExprKind::CtxArg(u8::try_from(index).ok()?), Ty::Long, span);
-        Some(Typed { expr, ty: CType::Value(BtfType { module: None, id: param.ty }) })
+        Some(Typed {
+            expr,
+            ty: CType::Value(BtfType {
+                module: None,
+                id: param.ty,
+            }),
+        })
     }
 
     fn argument(&self, name: &str, span: Span) -> Option<Typed> {
@@ -128,15 +154,24 @@ impl TracepointVars {
     /// The argument and member that a record's field is likely made of.
     fn field(&self, btf: &Btf, field: &str) -> Option<(usize, String)> {
         let has = |param: &Param, member: &str| {
-            btf.pointee(param.ty).is_some_and(|to| matches!(btf.find_member(to, member), Ok(Some(_))))
+            btf.pointee(param.ty)
+                .is_some_and(|to| matches!(btf.find_member(to, member), Ok(Some(_))))
         };
         for (index, param) in self.params.iter().enumerate() {
-            let member = field.strip_prefix(param.name.as_str()).and_then(|rest| rest.strip_prefix('_'));
-            if let Some(member) = member.filter(|member| !param.name.is_empty() && has(param, member)) {
+            let member = field
+                .strip_prefix(param.name.as_str())
+                .and_then(|rest| rest.strip_prefix('_'));
+            if let Some(member) =
+                member.filter(|member| !param.name.is_empty() && has(param, member))
+            {
                 return Some((index, member.to_owned()));
             }
         }
-        let mut all = self.params.iter().enumerate().filter(|(_, param)| has(param, field));
+        let mut all = self
+            .params
+            .iter()
+            .enumerate()
+            .filter(|(_, param)| has(param, field));
         match (all.next(), all.next()) {
             (Some((index, _)), None) => Some((index, field.to_owned())),
             _ => None,
@@ -149,7 +184,9 @@ impl ContextVars for TracepointVars {
         if name == "$name" || name == "name" && !self.params.iter().any(|p| p.name == "name") {
             return None;
         }
-        if let Some(number) = name.strip_prefix("arg").and_then(|n| n.parse::<usize>().ok())
+        if let Some(number) = name
+            .strip_prefix("arg")
+            .and_then(|n| n.parse::<usize>().ok())
             && self.argument(name, span).is_none()
         {
             let index = number.checked_sub(1)?;
@@ -170,11 +207,17 @@ impl ContextVars for TracepointVars {
 
     fn list(&self, cx: &Cx<'_>) -> Vec<VarInfo> {
         let btf = cx.session.target.btf().ok();
-        let c_type = |param: &Param| btf.as_ref().map_or_else(String::new, |btf| btf.c_name(param.ty));
+        let c_type = |param: &Param| {
+            btf.as_ref()
+                .map_or_else(String::new, |btf| btf.c_name(param.ty))
+        };
         self.params
             .iter()
             .filter(|param| !param.name.is_empty())
-            .map(|param| VarInfo { name: param.name.clone(), c_type: c_type(param) })
+            .map(|param| VarInfo {
+                name: param.name.clone(),
+                c_type: c_type(param),
+            })
             .collect()
     }
 

@@ -53,7 +53,12 @@ impl Cx<'_> {
             self.expr(arg);
         }
         let text = name.as_str();
-        let mut counts: Vec<usize> = self.symbols.functions(text).iter().map(|f| f.params.len()).collect();
+        let mut counts: Vec<usize> = self
+            .symbols
+            .functions(text)
+            .iter()
+            .map(|f| f.params.len())
+            .collect();
         if let Some(id) = builtins::find(text) {
             let row = builtins::get(id);
             counts.extend(row.params.len() - row.optional..=row.params.len());
@@ -76,11 +81,16 @@ impl Cx<'_> {
             .function_names()
             .chain(library.function_names())
             .chain(builtins::all().map(|(_, row)| row.name))
-            .chain(["print", "println", "printf", "printd", "printdln", "sprint", "sprintf"]);
+            .chain([
+                "print", "println", "printf", "printd", "printdln", "sprint", "sprintf",
+            ]);
         let near = did_you_mean(text, known.filter(|other| !other.starts_with('_')));
-        let diag = Diagnostic::error(codes::UNKNOWN_FUNCTION, format!("there is no function '{text}'"))
-            .label(name.span, "neither in the script nor in the tapsets")
-            .help_if(near);
+        let diag = Diagnostic::error(
+            codes::UNKNOWN_FUNCTION,
+            format!("there is no function '{text}'"),
+        )
+        .label(name.span, "neither in the script nor in the tapsets")
+        .help_if(near);
         self.report(diag);
         error(span)
     }

@@ -35,7 +35,11 @@ impl Cx<'_> {
             | Ast::AddressOf(_)
             | Ast::Pretty { .. } => self.access(expr),
             Ast::Unary { op, operand } => self.unary(*op, operand, span),
-            Ast::IncDec { op, prefix, operand } => {
+            Ast::IncDec {
+                op,
+                prefix,
+                operand,
+            } => {
                 let place = self.place(operand, used);
                 let delta = if *op == IncDecOp::Inc { 1 } else { -1 };
                 if matches!(place, Place::Memory { .. }) {
@@ -46,10 +50,18 @@ impl Cx<'_> {
                         "write it as an assignment",
                     );
                 }
-                long(ExprKind::IncDec { place, prefix: *prefix, delta })
+                long(ExprKind::IncDec {
+                    place,
+                    prefix: *prefix,
+                    delta,
+                })
             }
             Ast::Binary { op, lhs, rhs } => self.binary(*op, lhs, rhs, span),
-            Ast::Ternary { cond, then, otherwise } => match self.constant(cond) {
+            Ast::Ternary {
+                cond,
+                then,
+                otherwise,
+            } => match self.constant(cond) {
                 Some(0) => self.expr(otherwise),
                 Some(_) => self.expr(then),
                 None => {
@@ -59,17 +71,27 @@ impl Cx<'_> {
                 }
             },
             Ast::Assign { op, target, value } => self.assign(*op, target, value, span, used),
-            Ast::Regex { expr, negated, pattern } => {
+            Ast::Regex {
+                expr,
+                negated,
+                pattern,
+            } => {
                 let subject = Box::new(self.expr(expr));
                 self.check_regex(pattern);
                 let found = long(ExprKind::Match(subject, pattern.value.clone()));
-                if *negated { long(ExprKind::Not(Box::new(found))) } else { found }
+                if *negated {
+                    long(ExprKind::Not(Box::new(found)))
+                } else {
+                    found
+                }
             }
             Ast::In { keys, array } => match array {
                 Indexable::Array(name) => {
                     let global = self.array(name, keys.len());
                     let keys = self.keys(keys);
-                    let Some(global) = global else { return error(span) };
+                    let Some(global) = global else {
+                        return error(span);
+                    };
                     self.program.globals[global].read = true;
                     long(ExprKind::In(global, keys))
                 }
@@ -129,8 +151,12 @@ impl Cx<'_> {
                 }
             }
             Indexable::Hist(hist) => {
-                let Some((stat, number, _)) = self.histogram(hist) else { return error(span) };
-                let Some(keys) = self.exact_keys(keys) else { return error(span) };
+                let Some((stat, number, _)) = self.histogram(hist) else {
+                    return error(span);
+                };
+                let Some(keys) = self.exact_keys(keys) else {
+                    return error(span);
+                };
                 let Ok([bucket]) = <[Expr; 1]>::try_from(keys) else {
                     return self.fail(
                         codes::KEYS_DIFFER,
@@ -139,7 +165,11 @@ impl Cx<'_> {
                         "more than one index here",
                     );
                 };
-                Expr::new(ExprKind::HistBucket(stat, number, Box::new(bucket)), Ty::Long, span)
+                Expr::new(
+                    ExprKind::HistBucket(stat, number, Box::new(bucket)),
+                    Ty::Long,
+                    span,
+                )
             }
         }
     }
@@ -179,7 +209,9 @@ impl Cx<'_> {
         let kind = match (op, &value.kind) {
             (UnaryOp::Neg, ExprKind::Int(n)) => ExprKind::Int(n.wrapping_neg()),
             (UnaryOp::Neg, _) => ExprKind::Neg(Box::new(value)),
-            (UnaryOp::Plus, _) => ExprKind::Bin(BinOp::Add, Box::new(value), Box::new(int(0, span))),
+            (UnaryOp::Plus, _) => {
+                ExprKind::Bin(BinOp::Add, Box::new(value), Box::new(int(0, span)))
+            }
             (UnaryOp::Not, _) => ExprKind::Not(Box::new(value)),
             (UnaryOp::BitNot, _) => ExprKind::BitNot(Box::new(value)),
         };
@@ -227,7 +259,12 @@ impl Cx<'_> {
 
     /// Takes the operands of a chain of concatenations apart.
     fn concat(&mut self, expr: &ast::Expr, parts: &mut Vec<Expr>) {
-        if let Ast::Binary { op: BinaryOp::Concat, lhs, rhs } = &expr.kind {
+        if let Ast::Binary {
+            op: BinaryOp::Concat,
+            lhs,
+            rhs,
+        } = &expr.kind
+        {
             self.concat(lhs, parts);
             self.concat(rhs, parts);
         } else {
@@ -303,17 +340,27 @@ impl Cx<'_> {
                     None => Place::Error,
                 },
             },
-            Ast::Index { array: Indexable::Array(name), keys } => {
+            Ast::Index {
+                array: Indexable::Array(name),
+                keys,
+            } => {
                 let global = self.array(name, keys.len());
                 let keys = self.exact_keys(keys);
-                let (Some(global), Some(keys)) = (global, keys) else { return Place::Error };
+                let (Some(global), Some(keys)) = (global, keys) else {
+                    return Place::Error;
+                };
                 let data = &mut self.program.globals[global];
                 data.written = true;
                 data.read |= read;
                 Place::Element(global, keys)
             }
-            Ast::ContextVar(_) | Ast::Member { .. } | Ast::Subscript { .. } => self.access_place(target),
-            Ast::At { op: AtOp::Cast | AtOp::Var, .. } => self.access_place(target),
+            Ast::ContextVar(_) | Ast::Member { .. } | Ast::Subscript { .. } => {
+                self.access_place(target)
+            }
+            Ast::At {
+                op: AtOp::Cast | AtOp::Var,
+                ..
+            } => self.access_place(target),
             Ast::Error => Place::Error,
             _ => {
                 self.fail(
@@ -337,7 +384,10 @@ impl Cx<'_> {
                 }
                 (self.array(name, 0)?, Vec::new())
             }
-            Ast::Index { array: Indexable::Array(name), keys } => {
+            Ast::Index {
+                array: Indexable::Array(name),
+                keys,
+            } => {
                 let global = self.array(name, keys.len());
                 let keys = self.exact_keys(keys);
                 (global?, keys?)
@@ -365,16 +415,25 @@ impl Cx<'_> {
     pub(crate) fn constant(&mut self, expr: &ast::Expr) -> Option<i64> {
         match &expr.kind {
             Ast::Number(n) => Some(*n),
-            Ast::At { op: AtOp::Defined, args } => {
+            Ast::At {
+                op: AtOp::Defined,
+                args,
+            } => {
                 let what = args.first()?;
                 let (_, diags) = self.capture(|cx| cx.expr(what));
-                let fails = diags.iter().any(|d| d.severity == rtap_grammar::diag::Severity::Error);
+                let fails = diags
+                    .iter()
+                    .any(|d| d.severity == rtap_grammar::diag::Severity::Error);
                 Some(i64::from(!fails))
             }
-            Ast::At { op: AtOp::Probewrite, .. } => Some(0),
-            Ast::Unary { op: UnaryOp::Not, operand } => {
-                self.constant(operand).map(|n| i64::from(n == 0))
-            }
+            Ast::At {
+                op: AtOp::Probewrite,
+                ..
+            } => Some(0),
+            Ast::Unary {
+                op: UnaryOp::Not,
+                operand,
+            } => self.constant(operand).map(|n| i64::from(n == 0)),
             Ast::Binary { op, lhs, rhs } => {
                 let a = self.constant(lhs);
                 match op {

@@ -6,9 +6,9 @@ use rtap_grammar::ast;
 use rtap_grammar::diag::codes;
 use rtap_grammar::source::Span;
 
+use super::Cx;
 use super::prune::Held;
 use super::scope::Scope;
-use super::Cx;
 use crate::hir::{Body, FuncId, Function, Ty};
 
 /// Where a HIR function comes from.
@@ -29,7 +29,10 @@ impl Cx<'_> {
             overloads = self.overloads(&name.name, args);
         }
         let first = Rc::clone(overloads.first()?);
-        let known = self.functions.iter().find(|(_, source)| Rc::ptr_eq(&source.overloads[0], &first));
+        let known = self
+            .functions
+            .iter()
+            .find(|(_, source)| Rc::ptr_eq(&source.overloads[0], &first));
         if let Some((id, _)) = known {
             return Some(id);
         }
@@ -39,9 +42,16 @@ impl Cx<'_> {
         }
         let declared = |ty: Option<ast::TypeRef>| ty.map_or(Ty::Unknown, |ty| type_of(ty.name));
         let params = (0..args).map(|i| {
-            overloads.iter().map(|f| declared(f.params[i].ty)).find(|ty| *ty != Ty::Unknown).unwrap_or(Ty::Unknown)
+            overloads
+                .iter()
+                .map(|f| declared(f.params[i].ty))
+                .find(|ty| *ty != Ty::Unknown)
+                .unwrap_or(Ty::Unknown)
         });
-        let ret = overloads.iter().map(|f| declared(f.ret)).find(|ty| *ty != Ty::Unknown);
+        let ret = overloads
+            .iter()
+            .map(|f| declared(f.ret))
+            .find(|ty| *ty != Ty::Unknown);
         let function = Function {
             name: name.as_str().to_owned(),
             span: first.name.span,
@@ -65,14 +75,21 @@ impl Cx<'_> {
     /// private ones alone if there are any; else the script's before the tapsets', each by
     /// priority.
     fn overloads(&self, name: &str, args: usize) -> Vec<Rc<ast::Function>> {
-        let all = self.symbols.functions(name).iter().filter(|f| f.params.len() == args);
+        let all = self
+            .symbols
+            .functions(name)
+            .iter()
+            .filter(|f| f.params.len() == args);
         let own: Vec<_> = all
             .clone()
             .filter(|f| f.private && f.span.file == self.scope.file)
             .cloned()
             .collect();
-        let mut seen: Vec<_> =
-            if own.is_empty() { all.filter(|f| !f.private).cloned().collect() } else { own };
+        let mut seen: Vec<_> = if own.is_empty() {
+            all.filter(|f| !f.private).cloned().collect()
+        } else {
+            own
+        };
         seen.sort_by_key(|f| {
             let library = self.is_library(f.span.file);
             match f.priority.as_ref().map(|p| &p.value) {
@@ -87,7 +104,10 @@ impl Cx<'_> {
     pub(super) fn function(&mut self, id: FuncId) {
         let overloads = self.functions[id].overloads.clone();
         let (bodies, diags) = self.capture(|cx| {
-            overloads.iter().map(|overload| cx.overload(id, overload)).collect::<Vec<_>>()
+            overloads
+                .iter()
+                .map(|overload| cx.overload(id, overload))
+                .collect::<Vec<_>>()
         });
         self.program.functions[id].overloads = bodies;
         if self.functions[id].library {
@@ -101,7 +121,10 @@ impl Cx<'_> {
         self.scope = Scope::new(function.span.file, Some(id));
         for (index, param) in function.params.iter().enumerate() {
             let ty = self.program.functions[id].params[index];
-            if function.params[..index].iter().any(|other| other.name.name == param.name.name) {
+            if function.params[..index]
+                .iter()
+                .any(|other| other.name.name == param.name.name)
+            {
                 let name = param.name.as_str();
                 self.fail(
                     codes::DEFINED_TWICE,
@@ -122,7 +145,10 @@ impl Cx<'_> {
         };
         self.warn_never_assigned();
         let scope = std::mem::take(&mut self.scope);
-        Body { locals: scope.locals, stmts }
+        Body {
+            locals: scope.locals,
+            stmts,
+        }
     }
 
     /// Reports embedded code.
@@ -161,9 +187,9 @@ fn says_next(stmt: &ast::Stmt) -> bool {
     match &stmt.kind {
         StmtKind::Next => true,
         StmtKind::Block(block) => block.stmts.iter().any(says_next),
-        StmtKind::If { then, otherwise, .. } => {
-            says_next(then) || otherwise.as_ref().is_some_and(|s| says_next(s))
-        }
+        StmtKind::If {
+            then, otherwise, ..
+        } => says_next(then) || otherwise.as_ref().is_some_and(|s| says_next(s)),
         StmtKind::While { body, .. } | StmtKind::For { body, .. } => says_next(body),
         StmtKind::Foreach(foreach) => says_next(&foreach.body),
         StmtKind::Try { body, handler, .. } => {

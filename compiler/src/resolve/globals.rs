@@ -15,7 +15,10 @@ impl Cx<'_> {
         if let Some(id) = sym.id {
             return id;
         }
-        let init = sym.overridden.clone().or_else(|| sym.var.init.as_ref().map(literal));
+        let init = sym
+            .overridden
+            .clone()
+            .or_else(|| sym.var.init.as_ref().map(literal));
         let size = sym.var.size.as_ref().and_then(|size| match size.value {
             ast::LiteralValue::Number(n) => u32::try_from(n).ok(),
             ast::LiteralValue::String(_) | ast::LiteralValue::Error => None,
@@ -57,23 +60,36 @@ impl Cx<'_> {
         if known != keys {
             let diag = Diagnostic::error(
                 codes::KEYS_DIFFER,
-                format!("'{name}' is used with {} and with {}", count(known), count(keys)),
+                format!(
+                    "'{name}' is used with {} and with {}",
+                    count(known),
+                    count(keys)
+                ),
             )
             .label(span, format!("{} here", count(keys)))
             .secondary(first, format!("{} here", count(known)));
             let diag = match (known, keys) {
                 (0, _) => diag.help("an array is always used with its keys: x[key]"),
-                (_, 0) => diag.help("a whole array can only be iterated, deleted and tested with 'in'"),
+                (_, 0) => {
+                    diag.help("a whole array can only be iterated, deleted and tested with 'in'")
+                }
                 _ => diag,
             };
             self.report(diag);
             return None;
         }
         if (keys == 0 && array) || (keys > 0 && scalar) {
-            let (what, use_) = if array { ("an array", "a scalar") } else { ("a scalar", "an array") };
-            let diag = Diagnostic::error(codes::KEYS_DIFFER, format!("'{name}' is {what}, not {use_}"))
-                .label(span, format!("used as {use_} here"))
-                .secondary(declared, format!("declared as {what} here"));
+            let (what, use_) = if array {
+                ("an array", "a scalar")
+            } else {
+                ("a scalar", "an array")
+            };
+            let diag = Diagnostic::error(
+                codes::KEYS_DIFFER,
+                format!("'{name}' is {what}, not {use_}"),
+            )
+            .label(span, format!("used as {use_} here"))
+            .secondary(declared, format!("declared as {what} here"));
             self.report(diag);
             return None;
         }
@@ -93,10 +109,13 @@ impl Cx<'_> {
         }
         let text = name.as_str();
         let near = did_you_mean(text, self.symbols.script_globals());
-        let diag = Diagnostic::error(codes::UNKNOWN_ARRAY, format!("'{text}' is not declared as a global"))
-            .label(name.span, "arrays and statistics have to be global")
-            .help_if(near)
-            .help(format!("declare it: global {text}"));
+        let diag = Diagnostic::error(
+            codes::UNKNOWN_ARRAY,
+            format!("'{text}' is not declared as a global"),
+        )
+        .label(name.span, "arrays and statistics have to be global")
+        .help_if(near)
+        .help(format!("declare it: global {text}"));
         self.report(diag);
         None
     }
@@ -104,7 +123,11 @@ impl Cx<'_> {
     /// Carries out `-G name=value`.
     pub(crate) fn override_globals(&mut self) {
         for (name, value) in &self.session.options.globals {
-            let found = self.symbols.globals.iter_mut().find(|g| !g.library && g.var.name.as_str() == name);
+            let found = self
+                .symbols
+                .globals
+                .iter_mut()
+                .find(|g| !g.library && g.var.name.as_str() == name);
             let Some(sym) = found else {
                 let near = did_you_mean(name, self.symbols.script_globals());
                 let diag = Diagnostic::error(
@@ -115,9 +138,11 @@ impl Cx<'_> {
                 self.report(diag);
                 continue;
             };
-            let is_string = sym.var.init.as_ref().is_some_and(|init| {
-                matches!(init.value, ast::LiteralValue::String(_))
-            });
+            let is_string = sym
+                .var
+                .init
+                .as_ref()
+                .is_some_and(|init| matches!(init.value, ast::LiteralValue::String(_)));
             let number = parse_number(value).filter(|_| !is_string);
             sym.overridden = Some(match number {
                 Some(number) => Literal::Int(number),
@@ -159,5 +184,9 @@ pub(super) fn parse_number(text: &str) -> Option<i64> {
         digits.parse::<u64>().ok()?
     };
     let value = value as i64;
-    Some(if negative { value.wrapping_neg() } else { value })
+    Some(if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
 }

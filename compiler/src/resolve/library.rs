@@ -30,12 +30,20 @@ pub struct TapsetLibrary {
 impl TapsetLibrary {
     /// The embedded library alone.
     pub fn embedded() -> Self {
-        TapsetLibrary { user: Vec::new(), index: Index::default(), embedded: true }
+        TapsetLibrary {
+            user: Vec::new(),
+            index: Index::default(),
+            embedded: true,
+        }
     }
 
     /// No tapsets at all.
     pub fn none() -> Self {
-        TapsetLibrary { user: Vec::new(), index: Index::default(), embedded: false }
+        TapsetLibrary {
+            user: Vec::new(),
+            index: Index::default(),
+            embedded: false,
+        }
     }
 
     /// The user's files (name and text; macro files end in `.stpm`) before the embedded
@@ -79,13 +87,23 @@ impl TapsetLibrary {
         let user = self.index.aliases();
         let first = self.user.len();
         let embedded = if self.embedded { EMBEDDED.aliases } else { &[] };
-        user.chain(embedded.iter().map(move |(name, file)| (*name, first + usize::from(*file))))
+        user.chain(
+            embedded
+                .iter()
+                .map(move |(name, file)| (*name, first + usize::from(*file))),
+        )
     }
 
     /// Names of all functions.
     pub(crate) fn function_names(&self) -> impl Iterator<Item = &str> {
-        let embedded = if self.embedded { EMBEDDED.functions } else { &[] };
-        self.index.function_names().chain(embedded.iter().map(|(name, _)| *name))
+        let embedded = if self.embedded {
+            EMBEDDED.functions
+        } else {
+            &[]
+        };
+        self.index
+            .function_names()
+            .chain(embedded.iter().map(|(name, _)| *name))
     }
 
     fn text(&self, number: usize) -> (&str, &str) {
@@ -99,7 +117,12 @@ impl TapsetLibrary {
     }
 
     fn len(&self) -> usize {
-        self.user.len() + if self.embedded { EMBEDDED.files.len() } else { 0 }
+        self.user.len()
+            + if self.embedded {
+                EMBEDDED.files.len()
+            } else {
+                0
+            }
     }
 }
 
@@ -113,7 +136,11 @@ pub struct Loader<'s> {
 impl<'s> Loader<'s> {
     /// For a session.
     pub fn new(session: &'s Session<'s>) -> Self {
-        Loader { session, macros: MacroLibrary::new(), loaded: vec![false; session.library.len()] }
+        Loader {
+            session,
+            macros: MacroLibrary::new(),
+            loaded: vec![false; session.library.len()],
+        }
     }
 
     /// Parses a file that has been added to `files`.
@@ -121,13 +148,24 @@ impl<'s> Loader<'s> {
         let mut diags = Diagnostics::new();
         let text = files.text_arc(id);
         self.load_macros(&text, files, &mut diags);
-        let parsed = parse(files, id, &Facts { session: self.session }, &self.macros);
+        let parsed = parse(
+            files,
+            id,
+            &Facts {
+                session: self.session,
+            },
+            &self.macros,
+        );
         diags.extend(parsed.diagnostics);
         (parsed.file, diags)
     }
 
     /// Parses a file of the library.
-    pub(crate) fn library_file(&mut self, number: usize, files: &mut Files) -> (ast::File, Diagnostics) {
+    pub(crate) fn library_file(
+        &mut self,
+        number: usize,
+        files: &mut Files,
+    ) -> (ast::File, Diagnostics) {
         let (name, text) = self.session.library.text(number);
         let id = files.add(name, text, true);
         self.parse(files, id)
@@ -137,7 +175,10 @@ impl<'s> Loader<'s> {
     fn load_macros(&mut self, text: &str, files: &mut Files, diags: &mut Diagnostics) {
         for at in memchr_iter(text) {
             let rest = &text[at + 1..];
-            let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+            let len = rest
+                .bytes()
+                .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_')
+                .count();
             if len == 0 {
                 continue;
             }
@@ -148,7 +189,14 @@ impl<'s> Loader<'s> {
                 let (name, text) = self.session.library.text(number);
                 self.load_macros(text, files, diags);
                 let id = files.add(name, text, true);
-                let found = add_macros(files, id, &Facts { session: self.session }, &mut self.macros);
+                let found = add_macros(
+                    files,
+                    id,
+                    &Facts {
+                        session: self.session,
+                    },
+                    &mut self.macros,
+                );
                 diags.extend(found);
             }
         }
@@ -157,7 +205,10 @@ impl<'s> Loader<'s> {
 
 /// Offsets of `@`.
 fn memchr_iter(text: &str) -> impl Iterator<Item = usize> {
-    text.bytes().enumerate().filter(|(_, b)| *b == b'@').map(|(at, _)| at)
+    text.bytes()
+        .enumerate()
+        .filter(|(_, b)| *b == b'@')
+        .map(|(at, _)| at)
 }
 
 /// What conditionals may ask, answered by the target.

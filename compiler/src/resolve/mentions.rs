@@ -28,7 +28,11 @@ impl Mentions {
             | StmtKind::Return(None)
             | StmtKind::Error => {}
             StmtKind::Block(block) => self.block(block),
-            StmtKind::If { cond, then, otherwise } => {
+            StmtKind::If {
+                cond,
+                then,
+                otherwise,
+            } => {
                 self.expr(cond);
                 self.stmt(then);
                 if let Some(otherwise) = otherwise {
@@ -39,8 +43,16 @@ impl Mentions {
                 self.expr(cond);
                 self.stmt(body);
             }
-            StmtKind::For { init, cond, step, body } => {
-                [init, cond, step].into_iter().flatten().for_each(|e| self.expr(e));
+            StmtKind::For {
+                init,
+                cond,
+                step,
+                body,
+            } => {
+                [init, cond, step]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|e| self.expr(e));
                 self.stmt(body);
             }
             StmtKind::Foreach(foreach) => {
@@ -55,7 +67,11 @@ impl Mentions {
                 self.stmt(&foreach.body);
             }
             StmtKind::Return(Some(e)) | StmtKind::Delete(e) | StmtKind::Expr(e) => self.expr(e),
-            StmtKind::Try { body, message, handler } => {
+            StmtKind::Try {
+                body,
+                message,
+                handler,
+            } => {
                 self.block(body);
                 if let Some(message) = message {
                     self.names.insert(Name::clone(&message.name));
@@ -85,7 +101,8 @@ impl Mentions {
     /// Adds an expression's.
     pub(super) fn expr(&mut self, expr: &ast::Expr) {
         match &expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Embedded(_) | ExprKind::Error => {}
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Embedded(_) | ExprKind::Error => {
+            }
             ExprKind::Name(name) => {
                 self.names.insert(Name::clone(&name.name));
             }
@@ -107,11 +124,19 @@ impl Mentions {
             | ExprKind::Regex { expr: e, .. } => self.expr(e),
             ExprKind::Subscript { base: a, index: b }
             | ExprKind::Binary { lhs: a, rhs: b, .. }
-            | ExprKind::Assign { target: a, value: b, .. } => {
+            | ExprKind::Assign {
+                target: a,
+                value: b,
+                ..
+            } => {
                 self.expr(a);
                 self.expr(b);
             }
-            ExprKind::Ternary { cond, then, otherwise } => {
+            ExprKind::Ternary {
+                cond,
+                then,
+                otherwise,
+            } => {
                 self.expr(cond);
                 self.expr(then);
                 self.expr(otherwise);

@@ -53,7 +53,10 @@ pub fn resolve<'s>(
         session,
         loader,
         files,
-        program: Program { limits: session.options.limits.clone(), ..Program::default() },
+        program: Program {
+            limits: session.options.limits.clone(),
+            ..Program::default()
+        },
         symbols: Symbols::default(),
         scope: Scope::default(),
         queue: VecDeque::new(),
@@ -82,8 +85,19 @@ pub fn resolve<'s>(
                 .help("write one, such as: probe begin { println(\"hello\") }"),
         );
     }
-    let Cx { mut program, held, mut diags, files, .. } = cx;
-    prune::prune(&mut program, &|file| files.is_library(file), held, &mut diags);
+    let Cx {
+        mut program,
+        held,
+        mut diags,
+        files,
+        ..
+    } = cx;
+    prune::prune(
+        &mut program,
+        &|file| files.is_library(file),
+        held,
+        &mut diags,
+    );
     let mut all = Diagnostics::new();
     all.extend(diags);
     (program, all)

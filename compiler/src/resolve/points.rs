@@ -7,9 +7,9 @@ use rtap_grammar::ast::{self, Name, Sufficiency};
 use rtap_grammar::diag::{Diagnostic, Severity, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
+use super::Cx;
 use super::symbols::AliasSym;
 use super::syscalls::SyscallUse;
-use super::Cx;
 use crate::probes::{self, Arg, Candidate, Component, Match, Request, glob};
 
 /// Nested aliases and brace alternatives of one point, at most: keeps crossed braces from
@@ -97,7 +97,12 @@ impl Cx<'_> {
         }
         match probes::find(&components) {
             Match::Exact(kind, form) => {
-                let request = Request { session: self.session, components: &components, form, span };
+                let request = Request {
+                    session: self.session,
+                    components: &components,
+                    form,
+                    span,
+                };
                 match (kind.resolve)(&request) {
                     Ok(candidates) => {
                         for candidate in candidates {
@@ -115,9 +120,12 @@ impl Cx<'_> {
             Match::Arguments(forms) => {
                 let text = shown(&components);
                 self.report(
-                    Diagnostic::error(codes::BAD_POINT, format!("'{text}' has a wrong or missing argument"))
-                        .label(span, "in this probe point")
-                        .help(format!("write it as {}", forms.join(" or "))),
+                    Diagnostic::error(
+                        codes::BAD_POINT,
+                        format!("'{text}' has a wrong or missing argument"),
+                    )
+                    .label(span, "in this probe point")
+                    .help(format!("write it as {}", forms.join(" or "))),
                 );
             }
             Match::Unknown => self.unknown_point(&components, span),
@@ -142,9 +150,12 @@ impl Cx<'_> {
             if self.is_open(&sym, chain) {
                 let name = sym.name.join(".");
                 self.report(
-                    Diagnostic::error(codes::RECURSIVE_ALIAS, format!("alias '{name}' is defined by itself"))
-                        .label(span, "leads back here")
-                        .secondary(sym.alias.span, "this alias"),
+                    Diagnostic::error(
+                        codes::RECURSIVE_ALIAS,
+                        format!("alias '{name}' is defined by itself"),
+                    )
+                    .label(span, "leads back here")
+                    .secondary(sym.alias.span, "this alias"),
                 );
                 return true;
             }
@@ -166,15 +177,20 @@ impl Cx<'_> {
         if !calls.is_empty() && rest < components.len() {
             let text = shown(&components[rest..]);
             self.report(
-                Diagnostic::error(codes::UNKNOWN_POINT, format!("system calls have no '.{text}'"))
-                    .label(span, "only '.return' can follow the name"),
+                Diagnostic::error(
+                    codes::UNKNOWN_POINT,
+                    format!("system calls have no '.{text}'"),
+                )
+                .label(span, "only '.return' can follow the name"),
             );
             return true;
         }
         for call in calls {
             let mut next = chain.clone();
             next.suffix = components[rest..].to_vec();
-            let ((), diags) = self.capture(|cx| cx.syscall_point(call, next.layers, next.conditions, next.optional, span, out));
+            let ((), diags) = self.capture(|cx| {
+                cx.syscall_point(call, next.layers, next.conditions, next.optional, span, out)
+            });
             problems.extend(diags);
         }
         // Of what a wildcard means some may be missing.
@@ -214,8 +230,11 @@ impl Cx<'_> {
             }
             if !found.is_empty() {
                 // The script's own alias hides a tapset's of the same name.
-                let own: Vec<Vec<Name>> =
-                    found.iter().filter(|sym| !sym.library).map(|sym| sym.name.clone()).collect();
+                let own: Vec<Vec<Name>> = found
+                    .iter()
+                    .filter(|sym| !sym.library)
+                    .map(|sym| sym.name.clone())
+                    .collect();
                 found.retain(|sym| !sym.library || !own.contains(&sym.name));
                 return (found, used);
             }
@@ -225,29 +244,39 @@ impl Cx<'_> {
 
     fn unknown_point(&mut self, components: &[Component], span: Span) {
         let text = shown(components);
-        let first = components.first().map(|c| c.name.to_string()).unwrap_or_default();
+        let first = components
+            .first()
+            .map(|c| c.name.to_string())
+            .unwrap_or_default();
         let forms: Vec<&str> = probes::forms()
             .filter(|form| form.split(['.', '(']).next() == Some(&first))
             .filter(|form| !form.starts_with('_'))
             .collect();
-        let diag = Diagnostic::error(codes::UNKNOWN_POINT, format!("there is no probe point '{text}'"))
-            .label(span, "neither a probe point nor an alias");
+        let diag = Diagnostic::error(
+            codes::UNKNOWN_POINT,
+            format!("there is no probe point '{text}'"),
+        )
+        .label(span, "neither a probe point nor an alias");
         let library = self.session.library;
         let aliases = self.symbols.aliases.iter().map(|sym| sym.name.join("."));
         let names: Vec<String> = library
             .aliases()
             .map(|(name, _)| name.to_owned())
             .chain(aliases)
-            .chain(probes::forms().map(|form| form.split('(').next().unwrap_or_default().to_owned()))
+            .chain(
+                probes::forms().map(|form| form.split('(').next().unwrap_or_default().to_owned()),
+            )
             .filter(|name| !name.starts_with('_'))
             .collect();
         let bare: Vec<&str> = components.iter().map(|c| &*c.name).collect();
         let near = did_you_mean(&bare.join("."), names.iter().map(String::as_str));
         let diag = if forms.is_empty() {
-            diag.help_if(near).help("'rtap list' shows all probe points, 'rtap list \"PATTERN\"' some of them")
+            diag.help_if(near)
+                .help("'rtap list' shows all probe points, 'rtap list \"PATTERN\"' some of them")
         } else {
             let shown: Vec<&str> = forms.iter().take(8).copied().collect();
-            diag.help_if(near).help(format!("'{first}' is used like this: {}", shown.join(", ")))
+            diag.help_if(near)
+                .help(format!("'{first}' is used like this: {}", shown.join(", ")))
         };
         self.report(diag);
     }

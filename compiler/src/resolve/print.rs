@@ -33,12 +33,22 @@ fn member(name: &str) -> Option<Member> {
         "f" => (false, false, true),
         _ => return None,
     };
-    Some(Member { sprint: name.starts_with('s'), newline, delimiter, format })
+    Some(Member {
+        sprint: name.starts_with('s'),
+        newline,
+        delimiter,
+        format,
+    })
 }
 
 impl Cx<'_> {
     /// A call of a member of the print family; `None` if the name is not one.
-    pub(crate) fn print_call(&mut self, name: &ast::Ident, args: &[ast::Expr], span: Span) -> Option<Expr> {
+    pub(crate) fn print_call(
+        &mut self,
+        name: &ast::Ident,
+        args: &[ast::Expr],
+        span: Span,
+    ) -> Option<Expr> {
         let member = member(name.as_str())?;
         let mut rest = args;
         let kind = if member.format {
@@ -57,7 +67,12 @@ impl Cx<'_> {
             match parse_format(text) {
                 Ok(format) => PrintKind::Format(format),
                 Err(problem) => {
-                    return Some(self.fail(codes::BAD_FORMAT, problem, format.span, "in this format"));
+                    return Some(self.fail(
+                        codes::BAD_FORMAT,
+                        problem,
+                        format.span,
+                        "in this format",
+                    ));
                 }
             }
         } else if member.delimiter {
@@ -73,9 +88,15 @@ impl Cx<'_> {
                     "not a string literal",
                 ));
             };
-            PrintKind::Plain { delimiter: text.clone(), newline: member.newline }
+            PrintKind::Plain {
+                delimiter: text.clone(),
+                newline: member.newline,
+            }
         } else {
-            PrintKind::Plain { delimiter: BString::default(), newline: member.newline }
+            PrintKind::Plain {
+                delimiter: BString::default(),
+                newline: member.newline,
+            }
         };
         if rest.is_empty() && !member.format && (member.delimiter || !member.newline) {
             return Some(self.too_few(name, span, "something to print"));
@@ -91,7 +112,11 @@ impl Cx<'_> {
             }
             self.memory_args(format, &mut values);
         }
-        let print = Print { kind, args: values, channel: Channel::Out };
+        let print = Print {
+            kind,
+            args: values,
+            channel: Channel::Out,
+        };
         Some(if member.sprint {
             Expr::new(ExprKind::Sprint(print), Ty::Str, span)
         } else {
@@ -136,14 +161,22 @@ impl Cx<'_> {
             {
                 let span = value.span;
                 let user = conv.flag == Some(ConvFlag::Alternate);
-                let name = if user { "__user_bytes" } else { "__kernel_bytes" };
+                let name = if user {
+                    "__user_bytes"
+                } else {
+                    "__kernel_bytes"
+                };
                 let len = match (conv.precision, values.get(precision_at)) {
                     (ConvSize::Fixed(n), _) => super::int(i64::from(n), span),
                     (ConvSize::Arg, Some(PrintArg::Value(len))) => len.clone(),
                     _ => super::int(1, span),
                 };
                 let read = match crate::builtins::find(name) {
-                    Some(id) => Expr::new(ExprKind::Builtin(id, vec![value.clone(), len]), Ty::Str, span),
+                    Some(id) => Expr::new(
+                        ExprKind::Builtin(id, vec![value.clone(), len]),
+                        Ty::Str,
+                        span,
+                    ),
                     None => self.fail(
                         codes::NOT_SUPPORTED,
                         "rtap does not know %m and %M yet",
@@ -163,7 +196,10 @@ fn check_count(format: &Format, values: &[PrintArg], span: Span) -> Result<(), B
     let mut wanted = 0;
     for piece in &format.pieces {
         if let Piece::Conv(conv) = piece {
-            let stars = [conv.width, conv.precision].iter().filter(|s| **s == ConvSize::Arg).count();
+            let stars = [conv.width, conv.precision]
+                .iter()
+                .filter(|s| **s == ConvSize::Arg)
+                .count();
             wanted += 1 + stars;
         }
     }
@@ -172,9 +208,19 @@ fn check_count(format: &Format, values: &[PrintArg], span: Span) -> Result<(), B
     }
     let given = values.len();
     let plural = |n: usize| if n == 1 { "" } else { "s" };
-    let title = format!("the format takes {wanted} argument{}, but {given} {} given", plural(wanted), if given == 1 { "is" } else { "are" });
-    let label = if given < wanted { "too few arguments" } else { "too many arguments" };
-    Err(Box::new(Diagnostic::error(codes::BAD_FORMAT, title).label(span, label)))
+    let title = format!(
+        "the format takes {wanted} argument{}, but {given} {} given",
+        plural(wanted),
+        if given == 1 { "is" } else { "are" }
+    );
+    let label = if given < wanted {
+        "too few arguments"
+    } else {
+        "too many arguments"
+    };
+    Err(Box::new(
+        Diagnostic::error(codes::BAD_FORMAT, title).label(span, label),
+    ))
 }
 
 /// Takes a format apart: `%[flag][width][.precision][l]letter`.
@@ -184,7 +230,9 @@ pub(crate) fn parse_format(text: &[u8]) -> Result<Format, String> {
     let mut rest = text;
     while let Some(at) = rest.find_byte(b'%') {
         plain.extend_from_slice(&rest[..at]);
-        let mut cx = Scan { text: &rest[at + 1..] };
+        let mut cx = Scan {
+            text: &rest[at + 1..],
+        };
         if cx.take(b'%') {
             plain.push(b'%');
         } else {
@@ -200,7 +248,10 @@ pub(crate) fn parse_format(text: &[u8]) -> Result<Format, String> {
     if !plain.is_empty() {
         pieces.push(Piece::Text(plain));
     }
-    Ok(Format { pieces, channel: Channel::Out })
+    Ok(Format {
+        pieces,
+        channel: Channel::Out,
+    })
 }
 
 struct Scan<'t> {
@@ -241,7 +292,10 @@ impl Scan<'_> {
             (b' ', ConvFlag::Space),
             (b'#', ConvFlag::Alternate),
         ];
-        let flag = flags.iter().find(|(byte, _)| self.take(*byte)).map(|(_, flag)| *flag);
+        let flag = flags
+            .iter()
+            .find(|(byte, _)| self.take(*byte))
+            .map(|(_, flag)| *flag);
         let width = self.size()?;
         let precision = if self.take(b'.') {
             match self.size()? {
@@ -253,7 +307,9 @@ impl Scan<'_> {
         };
         while self.take(b'l') {}
         let Some((letter, rest)) = self.text.split_first() else {
-            return Err("the format ends within a conversion; write %% for a percent sign".to_owned());
+            return Err(
+                "the format ends within a conversion; write %% for a percent sign".to_owned(),
+            );
         };
         self.text = rest;
         let kind = match letter {
@@ -269,10 +325,18 @@ impl Scan<'_> {
             b'm' => ConvKind::Memory,
             b'M' => ConvKind::MemoryHex,
             other => {
-                return Err(format!("there is no conversion '%{}'", other.escape_ascii()));
+                return Err(format!(
+                    "there is no conversion '%{}'",
+                    other.escape_ascii()
+                ));
             }
         };
-        Ok(Conv { flag, width, precision, kind })
+        Ok(Conv {
+            flag,
+            width,
+            precision,
+            kind,
+        })
     }
 }
 
@@ -285,7 +349,9 @@ mod tests {
         let format = parse_format(b"a%%b %-5d|%*.*s%#lx").unwrap();
         assert_eq!(format.pieces.len(), 5);
         assert_eq!(format.pieces[0], Piece::Text("a%b ".into()));
-        let Piece::Conv(conv) = &format.pieces[3] else { panic!("a conversion") };
+        let Piece::Conv(conv) = &format.pieces[3] else {
+            panic!("a conversion")
+        };
         assert_eq!((conv.width, conv.precision), (ConvSize::Arg, ConvSize::Arg));
         assert!(parse_format(b"%").is_err());
         assert!(parse_format(b"%y").is_err());

@@ -11,7 +11,8 @@ use crate::hir::visit::{
     Visit, VisitMut, walk_expr, walk_expr_mut, walk_probe, walk_probe_mut, walk_stmt, walk_stmt_mut,
 };
 use crate::hir::{
-    Delete, Expr, ExprKind, FuncId, Function, Global, Local, Place, Program, StatRef, Stmt, StmtKind,
+    Delete, Expr, ExprKind, FuncId, Function, Global, Local, Place, Program, StatRef, Stmt,
+    StmtKind,
 };
 
 /// Diagnostics of code that may be dropped.
@@ -30,12 +31,23 @@ enum HeldIn {
 impl Held {
     /// For a function.
     pub(super) fn function(id: FuncId, diags: Vec<Diagnostic>) -> Self {
-        Held { place: HeldIn::Function(id), diags }
+        Held {
+            place: HeldIn::Function(id),
+            diags,
+        }
     }
 
     /// For a statement of a prologue.
-    pub(super) fn prologue(probe: usize, variant: usize, stmt: Span, diags: Vec<Diagnostic>) -> Self {
-        Held { place: HeldIn::Prologue(probe, variant, stmt), diags }
+    pub(super) fn prologue(
+        probe: usize,
+        variant: usize,
+        stmt: Span,
+        diags: Vec<Diagnostic>,
+    ) -> Self {
+        Held {
+            place: HeldIn::Prologue(probe, variant, stmt),
+            diags,
+        }
     }
 }
 
@@ -51,7 +63,12 @@ pub(super) fn prune(
         loop {
             let mut reads = Reads::default();
             walk_probe(&mut reads, probe);
-            let mut dead = Dead { reads: &reads.counts, effects: &effects, is_library, any: false };
+            let mut dead = Dead {
+                reads: &reads.counts,
+                effects: &effects,
+                is_library,
+                any: false,
+            };
             for variant in &mut probe.variants {
                 dead.list(&mut variant.prologue);
                 dead.list(&mut variant.epilogue);
@@ -61,7 +78,11 @@ pub(super) fn prune(
             }
         }
     }
-    let mut reach = Reach { functions: SecondaryMap::new(), globals: SecondaryMap::new(), queue: Vec::new() };
+    let mut reach = Reach {
+        functions: SecondaryMap::new(),
+        globals: SecondaryMap::new(),
+        queue: Vec::new(),
+    };
     for probe in &program.probes {
         walk_probe(&mut reach, probe);
     }
@@ -70,11 +91,18 @@ pub(super) fn prune(
             reach.stmts(&body.stmts);
         }
     }
-    for Held { place, diags: found } in held {
+    for Held {
+        place,
+        diags: found,
+    } in held
+    {
         let stayed = match place {
             HeldIn::Function(id) => reach.functions[id],
             HeldIn::Prologue(probe, variant, span) => {
-                let variant = program.probes.get(probe).and_then(|p| p.variants.get(variant));
+                let variant = program
+                    .probes
+                    .get(probe)
+                    .and_then(|p| p.variants.get(variant));
                 variant.is_some_and(|v| v.prologue.iter().any(|stmt| span.to(stmt.span) == span))
             }
         };
@@ -94,7 +122,10 @@ fn effects(functions: &PrimaryMap<FuncId, Function>) -> SecondaryMap<FuncId, boo
             if effects[id] {
                 continue;
             }
-            let mut scan = Effects { functions: &effects, found: false };
+            let mut scan = Effects {
+                functions: &effects,
+                found: false,
+            };
             for body in &function.overloads {
                 scan.stmts(&body.stmts);
             }
@@ -151,8 +182,14 @@ impl Visit for Reads {
         match &expr.kind {
             ExprKind::Local(local) => self.counts[*local] += 1,
             // `x = …` is no reading, but its value may be used: then it is one.
-            ExprKind::Assign { place: Place::Local(local), .. }
-            | ExprKind::IncDec { place: Place::Local(local), .. } => self.counts[*local] += 1,
+            ExprKind::Assign {
+                place: Place::Local(local),
+                ..
+            }
+            | ExprKind::IncDec {
+                place: Place::Local(local),
+                ..
+            } => self.counts[*local] += 1,
             _ => {}
         }
         walk_expr(self, expr);
@@ -160,7 +197,16 @@ impl Visit for Reads {
 
     fn stmt(&mut self, stmt: &Stmt) {
         // The value of an assignment that is a statement is not used.
-        if let StmtKind::Expr(Expr { kind: ExprKind::Assign { place: Place::Local(_), value, .. }, .. }) = &stmt.kind {
+        if let StmtKind::Expr(Expr {
+            kind:
+                ExprKind::Assign {
+                    place: Place::Local(_),
+                    value,
+                    ..
+                },
+            ..
+        }) = &stmt.kind
+        {
             self.expr(value);
             return;
         }
@@ -196,9 +242,11 @@ impl Dead<'_> {
     fn is_dead(&self, stmt: &Stmt) -> bool {
         match &stmt.kind {
             StmtKind::Expr(expr) => match &expr.kind {
-                ExprKind::Assign { place: Place::Local(local), value, .. } => {
-                    self.reads[*local] == 0 && self.is_pure(value)
-                }
+                ExprKind::Assign {
+                    place: Place::Local(local),
+                    value,
+                    ..
+                } => self.reads[*local] == 0 && self.is_pure(value),
                 _ => self.is_pure(expr),
             },
             StmtKind::Block(body) => body.is_empty(),
@@ -217,7 +265,10 @@ impl Dead<'_> {
         }
         let mut assigns = Assigns(false);
         assigns.expr(expr);
-        let mut scan = Effects { functions: self.effects, found: false };
+        let mut scan = Effects {
+            functions: self.effects,
+            found: false,
+        };
         scan.expr(expr);
         !scan.found && !assigns.0
     }
@@ -249,7 +300,9 @@ impl Visit for Reach {
     fn stmt(&mut self, stmt: &Stmt) {
         match &stmt.kind {
             StmtKind::Foreach(foreach) => self.globals[foreach.array] = true,
-            StmtKind::Delete(Delete::Global(global) | Delete::Element(global, _) | Delete::Slice(global, _)) => {
+            StmtKind::Delete(
+                Delete::Global(global) | Delete::Element(global, _) | Delete::Slice(global, _),
+            ) => {
                 self.globals[*global] = true;
             }
             _ => {}

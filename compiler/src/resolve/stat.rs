@@ -58,7 +58,9 @@ impl Cx<'_> {
     }
 
     fn stat_get(&mut self, args: &[ast::Expr], field: StatField, span: Span) -> Expr {
-        let Some(stat) = self.stat_ref(args) else { return error(span) };
+        let Some(stat) = self.stat_ref(args) else {
+            return error(span);
+        };
         self.program.globals[stat.global].stat.require(field);
         Expr::new(ExprKind::StatGet(stat, field), Ty::Long, span)
     }
@@ -74,12 +76,16 @@ impl Cx<'_> {
     /// `@hist_log(s)` or `@hist_linear(s, low, high, width)`: the statistic and the number of the
     /// histogram among those kept for it.
     pub(crate) fn histogram(&mut self, hist: &ast::Expr) -> Option<(StatRef, u8, Histogram)> {
-        let Ast::At { op, args } = &hist.kind else { return None };
+        let Ast::At { op, args } = &hist.kind else {
+            return None;
+        };
         let kind = match op {
             AtOp::HistLog => Histogram::Log,
             AtOp::HistLinear => {
                 let numbers: Vec<i64> = args.iter().skip(1).filter_map(literal_number).collect();
-                let [low, high, width] = numbers[..] else { return None };
+                let [low, high, width] = numbers[..] else {
+                    return None;
+                };
                 self.linear(low, high, width, hist.span)?
             }
             _ => return None,
@@ -96,7 +102,9 @@ impl Cx<'_> {
         } else if low >= high {
             format!("the lower end {low} is not below the upper end {high}")
         } else {
-            let buckets = high.checked_sub(low).map_or(i64::MAX, |range| range / width + 1);
+            let buckets = high
+                .checked_sub(low)
+                .map_or(i64::MAX, |range| range / width + 1);
             if buckets <= MAX_LINEAR_BUCKETS {
                 return Some(Histogram::Linear { low, high, width });
             }
@@ -107,7 +115,9 @@ impl Cx<'_> {
     }
 
     fn enumerator(&mut self, args: &[ast::Expr], span: Span) -> Expr {
-        let Some(Ast::String(name)) = args.first().map(|a| &a.kind) else { return error(span) };
+        let Some(Ast::String(name)) = args.first().map(|a| &a.kind) else {
+            return error(span);
+        };
         let name = name.to_string();
         self.enum_value(&name, span)
     }
@@ -115,9 +125,16 @@ impl Cx<'_> {
     /// `@const("…")`: a number or an enumerator.
     fn c_constant(&mut self, args: &[ast::Expr], span: Span) -> Expr {
         if !self.privileged(span) {
-            return self.fail(codes::PRIVILEGED, "@const is for guru mode", span, "needs -g");
+            return self.fail(
+                codes::PRIVILEGED,
+                "@const is for guru mode",
+                span,
+                "needs -g",
+            );
         }
-        let Some(Ast::String(text)) = args.first().map(|a| &a.kind) else { return error(span) };
+        let Some(Ast::String(text)) = args.first().map(|a| &a.kind) else {
+            return error(span);
+        };
         let text = text.to_string();
         if let Some(number) = super::globals::parse_number(text.trim()) {
             return int(number, span);
@@ -128,9 +145,16 @@ impl Cx<'_> {
     /// `@kderef(size, address)` and `@uderef`.
     fn deref(&mut self, op: AtOp, args: &[ast::Expr], span: Span) -> Expr {
         if op == AtOp::Kderef && !self.privileged(span) {
-            return self.fail(codes::PRIVILEGED, "@kderef is for guru mode", span, "needs -g");
+            return self.fail(
+                codes::PRIVILEGED,
+                "@kderef is for guru mode",
+                span,
+                "needs -g",
+            );
         }
-        let [size, addr] = args else { return error(span) };
+        let [size, addr] = args else {
+            return error(span);
+        };
         let addr = Box::new(self.expr(addr));
         let size = match literal_number(size) {
             Some(n @ (1 | 2 | 4 | 8)) => n as u8,
@@ -143,24 +167,48 @@ impl Cx<'_> {
                 );
             }
         };
-        let space = if op == AtOp::Kderef { Space::Kernel } else { Space::User };
-        let kind = ExprKind::Read { addr, space, size, signed: false, bits: None };
+        let space = if op == AtOp::Kderef {
+            Space::Kernel
+        } else {
+            Space::User
+        };
+        let kind = ExprKind::Read {
+            addr,
+            space,
+            size,
+            signed: false,
+            bits: None,
+        };
         Expr::new(kind, Ty::Long, span)
     }
 
     /// `@uregister(n)` and `@kregister(n)`: a register by its DWARF number.
     fn dwarf_register(&mut self, args: &[ast::Expr], span: Span) -> Expr {
-        let number = args.first().and_then(literal_number).and_then(|n| u8::try_from(n).ok());
-        let has_registers = self.scope.vars.as_ref().is_some_and(|vars| vars.has_registers());
+        let number = args
+            .first()
+            .and_then(literal_number)
+            .and_then(|n| u8::try_from(n).ok());
+        let has_registers = self
+            .scope
+            .vars
+            .as_ref()
+            .is_some_and(|vars| vars.has_registers());
         match number {
-            Some(n) if has_registers => Expr::new(ExprKind::CtxReg(CtxReg::Dwarf(n)), Ty::Long, span),
+            Some(n) if has_registers => {
+                Expr::new(ExprKind::CtxReg(CtxReg::Dwarf(n)), Ty::Long, span)
+            }
             Some(_) => self.fail(
                 codes::NO_CONTEXT,
                 "there are no registers here",
                 span,
                 "only kprobes, uprobes and timer.profile have them",
             ),
-            None => self.fail(codes::MISPLACED, "a DWARF register number is needed", span, "not one"),
+            None => self.fail(
+                codes::MISPLACED,
+                "a DWARF register number is needed",
+                span,
+                "not one",
+            ),
         }
     }
 }
@@ -169,8 +217,14 @@ impl Cx<'_> {
 pub(crate) fn literal_number(expr: &ast::Expr) -> Option<i64> {
     match &expr.kind {
         Ast::Number(n) => Some(*n),
-        Ast::Unary { op: ast::UnaryOp::Neg, operand } => literal_number(operand).map(i64::wrapping_neg),
-        Ast::Unary { op: ast::UnaryOp::Plus, operand } => literal_number(operand),
+        Ast::Unary {
+            op: ast::UnaryOp::Neg,
+            operand,
+        } => literal_number(operand).map(i64::wrapping_neg),
+        Ast::Unary {
+            op: ast::UnaryOp::Plus,
+            operand,
+        } => literal_number(operand),
         _ => None,
     }
 }

@@ -4,8 +4,8 @@ use rtap_grammar::ast::{self, AtOp, Indexable, Key, SortDir, StmtKind as Ast};
 use rtap_grammar::diag::codes;
 use rtap_grammar::source::Span;
 
-use super::scope::Named;
 use super::Cx;
+use super::scope::Named;
 use crate::hir::{Delete, Expr, ExprKind, Foreach, Local, Place, Stmt, StmtKind, Ty};
 use crate::lir::{Sort, SortBy, StatField};
 
@@ -44,7 +44,11 @@ impl Cx<'_> {
                 out.extend(self.stmts(&block.stmts));
                 return;
             }
-            Ast::If { cond, then, otherwise } => {
+            Ast::If {
+                cond,
+                then,
+                otherwise,
+            } => {
                 match self.constant(cond) {
                     Some(0) => {
                         if let Some(otherwise) = otherwise {
@@ -65,12 +69,24 @@ impl Cx<'_> {
             }
             Ast::While { cond, body } => {
                 let cond = Some(self.expr(cond));
-                StmtKind::Loop { cond, body: self.loop_body(body), step: None }
+                StmtKind::Loop {
+                    cond,
+                    body: self.loop_body(body),
+                    step: None,
+                }
             }
-            Ast::For { init, cond, step, body } => {
+            Ast::For {
+                init,
+                cond,
+                step,
+                body,
+            } => {
                 if let Some(init) = init {
                     let init = self.effect(init);
-                    out.push(Stmt { span: init.span, kind: StmtKind::Expr(init) });
+                    out.push(Stmt {
+                        span: init.span,
+                        kind: StmtKind::Expr(init),
+                    });
                 }
                 let cond = cond.as_ref().map(|e| self.expr(e));
                 let body = self.loop_body(body);
@@ -110,10 +126,16 @@ impl Cx<'_> {
                 Some(what) => StmtKind::Delete(what),
                 None => return,
             },
-            Ast::Try { body, message, handler } => {
+            Ast::Try {
+                body,
+                message,
+                handler,
+            } => {
                 let body = self.stmts(&body.stmts);
                 let mut after = Vec::new();
-                let var = message.as_ref().and_then(|name| self.loop_variable(name, Ty::Str, &mut after));
+                let var = message
+                    .as_ref()
+                    .and_then(|name| self.loop_variable(name, Ty::Str, &mut after));
                 let mut catch = after;
                 catch.extend(self.stmts(&handler.stmts));
                 StmtKind::Try { body, var, catch }
@@ -125,7 +147,12 @@ impl Cx<'_> {
 
     /// A variable that a statement assigns: a local, or a hidden one that `copies` then copies
     /// to the global of that name.
-    fn loop_variable(&mut self, name: &ast::Ident, ty: Ty, copies: &mut Vec<Stmt>) -> Option<Local> {
+    fn loop_variable(
+        &mut self,
+        name: &ast::Ident,
+        ty: Ty,
+        copies: &mut Vec<Stmt>,
+    ) -> Option<Local> {
         match self.lookup(name) {
             Named::Local(local) => {
                 self.scope.assigned(local);
@@ -137,9 +164,16 @@ impl Cx<'_> {
                 let local = self.scope.hidden(name.as_str(), name.span, ty);
                 self.scope.assigned(local);
                 let value = Box::new(Expr::new(ExprKind::Local(local), ty, name.span));
-                let kind = ExprKind::Assign { place: Place::Global(global), op: None, value };
+                let kind = ExprKind::Assign {
+                    place: Place::Global(global),
+                    op: None,
+                    value,
+                };
                 let assign = Expr::new(kind, Ty::Unknown, name.span);
-                copies.push(Stmt { kind: StmtKind::Expr(assign), span: name.span });
+                copies.push(Stmt {
+                    kind: StmtKind::Expr(assign),
+                    span: name.span,
+                });
                 Some(local)
             }
         }
@@ -166,10 +200,22 @@ impl Cx<'_> {
                 let array = array?;
                 let data = &mut self.program.globals[array];
                 data.read = true;
-                if let Some(Sort { by: SortBy::Stat(field), .. }) = sort {
+                if let Some(Sort {
+                    by: SortBy::Stat(field),
+                    ..
+                }) = sort
+                {
                     data.stat.require(field);
                 }
-                let foreach = Foreach { array, keys, value, slice, sort, limit, body };
+                let foreach = Foreach {
+                    array,
+                    keys,
+                    value,
+                    slice,
+                    sort,
+                    limit,
+                    body,
+                };
                 Some(StmtKind::Foreach(Box::new(foreach)))
             }
             Indexable::Hist(hist) => {
@@ -183,7 +229,12 @@ impl Cx<'_> {
                     );
                 }
                 if foreach.keys.len() != 1 {
-                    self.fail(codes::KEYS_DIFFER, "a histogram has one index", span, "more than one here");
+                    self.fail(
+                        codes::KEYS_DIFFER,
+                        "a histogram has one index",
+                        span,
+                        "more than one here",
+                    );
                     return None;
                 }
                 let var = self.loop_variable(&foreach.keys.first()?.name, Ty::Long, &mut copies)?;
@@ -194,12 +245,24 @@ impl Cx<'_> {
                 let mut body = copies;
                 body.extend(self.loop_body(&foreach.body));
                 let (stat, histogram, _) = found?;
-                Some(StmtKind::ForeachBucket { stat, histogram, var, value, limit, body })
+                Some(StmtKind::ForeachBucket {
+                    stat,
+                    histogram,
+                    var,
+                    value,
+                    limit,
+                    body,
+                })
             }
         }
     }
 
-    fn foreach_slice(&mut self, slice: &[Key], keys: usize, span: Span) -> Option<Vec<Option<Expr>>> {
+    fn foreach_slice(
+        &mut self,
+        slice: &[Key],
+        keys: usize,
+        span: Span,
+    ) -> Option<Vec<Option<Expr>>> {
         if slice.is_empty() {
             return Some((0..keys).map(|_| None).collect());
         }
@@ -227,13 +290,22 @@ impl Cx<'_> {
                 Some(AtOp::Variance) => SortBy::Stat(StatField::Variance(0)),
                 Some(_) => SortBy::Stat(StatField::Count),
             };
-            Sort { by, descending: descending(sort) }
+            Sort {
+                by,
+                descending: descending(sort),
+            }
         });
         let by_value = foreach.value.as_ref().and_then(|value| value.sort.as_ref());
-        let by_value = by_value.map(|sort| Sort { by: SortBy::Value, descending: descending(sort) });
+        let by_value = by_value.map(|sort| Sort {
+            by: SortBy::Value,
+            descending: descending(sort),
+        });
         let by_key = foreach.keys.iter().enumerate().find_map(|(index, key)| {
             let sort = key.sort.as_ref()?;
-            Some(Sort { by: SortBy::Key(u8::try_from(index).ok()?), descending: descending(sort) })
+            Some(Sort {
+                by: SortBy::Key(u8::try_from(index).ok()?),
+                descending: descending(sort),
+            })
         });
         by_array.or(by_value).or(by_key)
     }
@@ -252,13 +324,19 @@ impl Cx<'_> {
                     Some(Delete::Global(global))
                 }
             },
-            ast::ExprKind::Index { array: Indexable::Array(name), keys } => {
+            ast::ExprKind::Index {
+                array: Indexable::Array(name),
+                keys,
+            } => {
                 let global = self.array(name, keys.len());
                 let keys = self.keys(keys);
                 let global = global?;
                 self.program.globals[global].written = true;
                 if keys.iter().all(Option::is_some) {
-                    Some(Delete::Element(global, keys.into_iter().flatten().collect()))
+                    Some(Delete::Element(
+                        global,
+                        keys.into_iter().flatten().collect(),
+                    ))
                 } else {
                     Some(Delete::Slice(global, keys))
                 }
@@ -280,5 +358,8 @@ impl Cx<'_> {
 /// The place of any sort mark.
 fn sort_mark(foreach: &ast::Foreach) -> Option<Span> {
     let vars = foreach.value.iter().chain(&foreach.keys);
-    vars.filter_map(|var| var.sort).chain(foreach.array_sort).map(|sort| sort.span).next()
+    vars.filter_map(|var| var.sort)
+        .chain(foreach.array_sort)
+        .map(|sort| sort.span)
+        .next()
 }

@@ -53,12 +53,18 @@ pub(crate) struct Symbols {
 impl Symbols {
     /// Names of the script's own globals.
     pub(crate) fn script_globals(&self) -> impl Iterator<Item = &str> {
-        self.globals.iter().filter(|g| !g.library).map(|g| g.var.name.as_str())
+        self.globals
+            .iter()
+            .filter(|g| !g.library)
+            .map(|g| g.var.name.as_str())
     }
 
     /// All functions of a name that have been read so far, in order.
     pub(crate) fn functions(&self, name: &str) -> &[Rc<ast::Function>] {
-        self.functions.get(name).map(Vec::as_slice).unwrap_or_default()
+        self.functions
+            .get(name)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     /// Names of the functions read so far.
@@ -77,7 +83,11 @@ impl Cx<'_> {
                 ast::Item::Alias(alias) => self.register_alias(alias, library),
                 ast::Item::Function(function) => {
                     let name = Name::clone(&function.name.name);
-                    self.symbols.functions.entry(name).or_default().push(Rc::new(function));
+                    self.symbols
+                        .functions
+                        .entry(name)
+                        .or_default()
+                        .push(Rc::new(function));
                 }
                 ast::Item::Global(decl) => {
                     for var in decl.vars {
@@ -100,7 +110,11 @@ impl Cx<'_> {
     fn register_alias(&mut self, alias: ast::Alias, library: bool) {
         let alias = Rc::new(alias);
         for name in &alias.names {
-            let parts: Vec<Name> = name.parts.iter().map(|part| Name::clone(&part.name)).collect();
+            let parts: Vec<Name> = name
+                .parts
+                .iter()
+                .map(|part| Name::clone(&part.name))
+                .collect();
             self.symbols.aliases.push(Rc::new(AliasSym {
                 name: parts,
                 alias: Rc::clone(&alias),
@@ -111,20 +125,35 @@ impl Cx<'_> {
 
     fn register_global(&mut self, var: ast::GlobalVar, private: bool, library: bool) {
         let name = Name::clone(&var.name.name);
-        let same = self.symbols.global_names.get(&name).map(Vec::as_slice).unwrap_or_default();
-        let clash = same.iter().map(|index| &self.symbols.globals[*index]).find(|other| {
-            other.var.name.span.file == var.name.span.file
-                || !private && !other.private && other.library == library
-        });
+        let same = self
+            .symbols
+            .global_names
+            .get(&name)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let clash = same
+            .iter()
+            .map(|index| &self.symbols.globals[*index])
+            .find(|other| {
+                other.var.name.span.file == var.name.span.file
+                    || !private && !other.private && other.library == library
+            });
         if let Some(other) = clash {
-            let diag = Diagnostic::error(codes::DEFINED_TWICE, format!("global '{name}' is declared twice"))
-                .label(var.name.span, "declared again here")
-                .secondary(other.var.name.span, "first declared here");
+            let diag = Diagnostic::error(
+                codes::DEFINED_TWICE,
+                format!("global '{name}' is declared twice"),
+            )
+            .label(var.name.span, "declared again here")
+            .secondary(other.var.name.span, "first declared here");
             self.report(diag);
             return;
         }
         let index = self.symbols.globals.len();
-        self.symbols.global_names.entry(name).or_default().push(index);
+        self.symbols
+            .global_names
+            .entry(name)
+            .or_default()
+            .push(index);
         self.symbols.globals.push(GlobalSym {
             var,
             private,
@@ -149,9 +178,19 @@ impl Cx<'_> {
     fn known_global(&self, name: &str, file: FileId, see_script: bool) -> Option<usize> {
         let candidates = self.symbols.global_names.get(name)?;
         let get = |index: &usize| &self.symbols.globals[*index];
-        let own = candidates.iter().find(|i| get(i).var.name.span.file == file);
-        let script = || candidates.iter().find(|i| see_script && !get(i).private && !get(i).library);
-        let library = || candidates.iter().find(|i| !get(i).private && get(i).library);
+        let own = candidates
+            .iter()
+            .find(|i| get(i).var.name.span.file == file);
+        let script = || {
+            candidates
+                .iter()
+                .find(|i| see_script && !get(i).private && !get(i).library)
+        };
+        let library = || {
+            candidates
+                .iter()
+                .find(|i| !get(i).private && get(i).library)
+        };
         own.or_else(script).or_else(library).copied()
     }
 

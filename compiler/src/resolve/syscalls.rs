@@ -14,14 +14,21 @@ use rtap_grammar::ast;
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
+use super::Cx;
 use super::mentions::Mentions;
 use super::points::{Expanded, Layer, names_match};
-use super::Cx;
 use crate::probes::{Component, syscall};
 use crate::target::Syscall;
 
 /// First components that mean system calls; the same thing all of them.
-const PREFIXES: &[&str] = &["syscall", "nd_syscall", "dw_syscall", "tp_syscall", "nd1_syscall", "nd2_syscall"];
+const PREFIXES: &[&str] = &[
+    "syscall",
+    "nd_syscall",
+    "dw_syscall",
+    "tp_syscall",
+    "nd1_syscall",
+    "nd2_syscall",
+];
 
 /// A line of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,11 +81,15 @@ impl Cx<'_> {
         components: &[Component],
         span: Span,
     ) -> Option<(Vec<SyscallUse>, usize)> {
-        let [prefix, name, rest @ ..] = components else { return None };
+        let [prefix, name, rest @ ..] = components else {
+            return None;
+        };
         if !PREFIXES.contains(&&*prefix.name) || prefix.arg.is_some() || name.arg.is_some() {
             return None;
         }
-        let is_return = rest.first().is_some_and(|c| &*c.name == "return" && c.arg.is_none());
+        let is_return = rest
+            .first()
+            .is_some_and(|c| &*c.name == "return" && c.arg.is_none());
         let used = 2 + usize::from(is_return);
         let table = self.session.target.syscalls();
         let pattern = std::slice::from_ref(name);
@@ -88,7 +99,9 @@ impl Cx<'_> {
             let names = line.split_whitespace().next().unwrap_or_default();
             let (script, kernel) = names.split_once('/').unwrap_or((names, names));
             let hit = names_match(pattern, &[script]) || names_match(pattern, &[kernel]);
-            let Some(call) = table.by_name(kernel).filter(|call| hit && call.implemented) else { continue };
+            let Some(call) = table.by_name(kernel).filter(|call| hit && call.implemented) else {
+                continue;
+            };
             if let Some(line) = parse_line(line)
                 && !(is_return && line.ret == 0)
             {
@@ -136,9 +149,17 @@ impl Cx<'_> {
             .map(str::to_owned)
             .collect();
         let exists = known.iter().any(|other| other == name);
-        let diag = Diagnostic::error(codes::NO_SYSCALL, format!("there is no system call '{name}'")).label(
+        let diag = Diagnostic::error(
+            codes::NO_SYSCALL,
+            format!("there is no system call '{name}'"),
+        )
+        .label(
             span,
-            if exists { "not on this kernel" } else { "unknown" },
+            if exists {
+                "not on this kernel"
+            } else {
+                "unknown"
+            },
         );
         self.report(diag.help_if(did_you_mean(name, known.iter().map(String::as_str))));
     }
@@ -153,7 +174,12 @@ impl Cx<'_> {
         span: Span,
         out: &mut Vec<Expanded>,
     ) {
-        let text = format!("{}.{}{}", call.prefix, call.line.name, if call.is_return { ".return" } else { "" });
+        let text = format!(
+            "{}.{}{}",
+            call.prefix,
+            call.line.name,
+            if call.is_return { ".return" } else { "" }
+        );
         let params = call.line.args.iter().map(|arg| arg.param.clone()).collect();
         let candidate = syscall::candidate(
             self.session,
@@ -168,7 +194,12 @@ impl Cx<'_> {
         match candidate {
             Ok(candidate) => {
                 layers.push(Layer::Syscall(Rc::new(call)));
-                out.push(Expanded { candidate, layers, conditions, optional });
+                out.push(Expanded {
+                    candidate,
+                    layers,
+                    conditions,
+                    optional,
+                });
             }
             Err(diag) => {
                 let diag = diag.label(span, "this probe point");
@@ -183,7 +214,9 @@ impl Cx<'_> {
             return None;
         }
         let name = format!("tapset/syscalls.table:{}", call.line.name);
-        let id = self.files.add(name, format!("probe never {{\n{text}}}\n"), true);
+        let id = self
+            .files
+            .add(name, format!("probe never {{\n{text}}}\n"), true);
         let (file, diags) = self.loader.parse(self.files, id);
         self.diags.extend(diags);
         let body = file.items.into_iter().find_map(|item| match item {
@@ -199,13 +232,19 @@ impl SyscallUse {
     /// The prologue with the variables that are mentioned, as text.
     pub(super) fn prologue(&self, wanted: &Mentions) -> String {
         let provided = self.provided();
-        let names: BTreeSet<String> =
-            provided.into_iter().filter(|name| wanted.names.contains(name.as_str())).collect();
+        let names: BTreeSet<String> = provided
+            .into_iter()
+            .filter(|name| wanted.names.contains(name.as_str()))
+            .collect();
         let cached = self.prologue.get_or_init(|| {
             let text = self.write(&names);
             (names.clone(), text)
         });
-        if cached.0 == names { cached.1.clone() } else { self.write(&names) }
+        if cached.0 == names {
+            cached.1.clone()
+        } else {
+            self.write(&names)
+        }
     }
 
     /// All variables that the call's prologue can define.
@@ -239,7 +278,11 @@ impl SyscallUse {
                 text.push_str("retval = $return\n");
             }
             if needed.contains("retstr") {
-                let _ = writeln!(text, "retstr = return_str({}, $return)", self.line.ret.max(1));
+                let _ = writeln!(
+                    text,
+                    "retstr = return_str({}, $return)",
+                    self.line.ret.max(1)
+                );
             }
         } else {
             // From what is shown back to what is read.
@@ -300,7 +343,12 @@ impl SyscallUse {
                 let _ = writeln!(text, "{var} = {value}");
             }
         }
-        for arg in self.line.args.iter().filter(|arg| !arg.text.is_empty() && has(&arg.text)) {
+        for arg in self
+            .line
+            .args
+            .iter()
+            .filter(|arg| !arg.text.is_empty() && has(&arg.text))
+        {
             let with: String = arg.with.iter().map(|other| format!(", {other}")).collect();
             let _ = writeln!(text, "{} = _{}_str({}{with})", arg.text, arg.kind, arg.var);
         }
@@ -308,27 +356,44 @@ impl SyscallUse {
             let _ = writeln!(text, "{var} = {expr}");
         }
         if has("argstr") {
-            let shown: Vec<&Arg> = self.line.args.iter().filter(|arg| !arg.var.is_empty()).collect();
+            let shown: Vec<&Arg> = self
+                .line
+                .args
+                .iter()
+                .filter(|arg| !arg.var.is_empty())
+                .collect();
             let format: Vec<&str> = shown.iter().map(|arg| arg.conversion(self)).collect();
             if shown.is_empty() {
                 text.push_str("argstr = \"\"\n");
             } else {
                 let values: Vec<&str> = shown.iter().map(|arg| arg.shown()).collect();
-                let _ = writeln!(text, "argstr = sprintf(\"{}\", {})", format.join(", "), values.join(", "));
+                let _ = writeln!(
+                    text,
+                    "argstr = sprintf(\"{}\", {})",
+                    format.join(", "),
+                    values.join(", ")
+                );
             }
         }
     }
 
     /// The built-in kind that a kind is taken as.
     fn type_of<'k>(&self, kind: &'k str) -> &'k str {
-        self.kinds.iter().find(|(name, _)| *name == kind).map_or(kind, |(_, ty)| ty)
+        self.kinds
+            .iter()
+            .find(|(name, _)| *name == kind)
+            .map_or(kind, |(_, ty)| ty)
     }
 }
 
 impl Arg {
     /// The variable that `argstr` shows.
     fn shown(&self) -> &str {
-        if self.text.is_empty() { &self.var } else { &self.text }
+        if self.text.is_empty() {
+            &self.var
+        } else {
+            &self.text
+        }
     }
 
     fn conversion(&self, call: &SyscallUse) -> &'static str {
@@ -346,7 +411,9 @@ impl Arg {
 
 /// The table's lines for system calls.
 fn lines() -> impl Iterator<Item = &'static str> {
-    rtap_tapsets::SYSCALLS.lines().filter(|line| !line.starts_with("kind "))
+    rtap_tapsets::SYSCALLS
+        .lines()
+        .filter(|line| !line.starts_with("kind "))
 }
 
 /// The table's kinds with their types.
@@ -367,7 +434,12 @@ fn parse_line(text: &str) -> Option<Line> {
     let mut words = text.split_whitespace();
     let names = words.next()?;
     let (name, kernel) = names.split_once('/').unwrap_or((names, names));
-    let mut line = Line { name: name.to_owned(), kernel: kernel.to_owned(), ret: 1, ..Line::default() };
+    let mut line = Line {
+        name: name.to_owned(),
+        kernel: kernel.to_owned(),
+        ret: 1,
+        ..Line::default()
+    };
     while let Some(word) = words.next() {
         match word {
             "->" => {
@@ -394,14 +466,25 @@ fn parse_line(text: &str) -> Option<Line> {
 fn parse_arg(word: &str) -> Option<Arg> {
     let Some((left, kind)) = word.split_once(':') else {
         let param = word.split_once('=').map_or("", |(_, param)| param);
-        return Some(Arg { param: param.to_owned(), ..Arg::default() });
+        return Some(Arg {
+            param: param.to_owned(),
+            ..Arg::default()
+        });
     };
-    let (var, param) = left.split_once('=').map_or((left, None), |(var, param)| (var, Some(param)));
-    let (var, text) = var.split_once('|').map_or((var, None), |(var, text)| (var, Some(text)));
+    let (var, param) = left
+        .split_once('=')
+        .map_or((left, None), |(var, param)| (var, Some(param)));
+    let (var, text) = var
+        .split_once('|')
+        .map_or((var, None), |(var, text)| (var, Some(text)));
     let (kind, with) = match kind.split_once('(') {
-        Some((kind, with)) => {
-            (kind, with.strip_suffix(')')?.split(',').map(str::to_owned).collect())
-        }
+        Some((kind, with)) => (
+            kind,
+            with.strip_suffix(')')?
+                .split(',')
+                .map(str::to_owned)
+                .collect(),
+        ),
         None => (kind, Vec::new()),
     };
     let text = match text {
@@ -440,12 +523,19 @@ fn from_target(call: &Syscall) -> Line {
             ..Arg::default()
         }
     });
-    Line { name: call.name.clone(), kernel: call.name.clone(), args: args.collect(), ret: 1, more: Vec::new() }
+    Line {
+        name: call.name.clone(),
+        kernel: call.name.clone(),
+        args: args.collect(),
+        ret: 1,
+        more: Vec::new(),
+    }
 }
 
 /// The words of an expression.
 fn words(expr: &str) -> impl Iterator<Item = &str> {
-    expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+    expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
@@ -459,9 +549,13 @@ mod tests {
         for text in lines() {
             let line = parse_line(text).unwrap_or_else(|| panic!("{text}"));
             assert!(line.args.len() <= 6, "{text}");
-            assert!(seen.insert((line.name.clone(), line.kernel.clone())), "{text} comes twice");
+            assert!(
+                seen.insert((line.name.clone(), line.kernel.clone())),
+                "{text} comes twice"
+            );
             for arg in line.args.iter().filter(|arg| !arg.var.is_empty()) {
-                let known = BUILT_IN.contains(&arg.kind.as_str()) || kinds.iter().any(|(name, _)| *name == arg.kind);
+                let known = BUILT_IN.contains(&arg.kind.as_str())
+                    || kinds.iter().any(|(name, _)| *name == arg.kind);
                 assert!(known, "{text}: kind {}", arg.kind);
             }
         }
@@ -483,7 +577,10 @@ mod tests {
         };
         let text = |names: &[&str]| {
             let names = names.iter().map(|n| (*n).into()).collect();
-            call.prologue(&Mentions { names, context: false })
+            call.prologue(&Mentions {
+                names,
+                context: false,
+            })
         };
         assert_eq!(text(&["x"]), "");
         assert_eq!(text(&["name"]), "name = \"openat\"\n");

@@ -73,6 +73,17 @@ impl AttachError {
         }
     }
 
+    /// The verifier's whole log, if it is the verifier that refused.
+    pub fn verifier_log(&self) -> Option<&str> {
+        match self {
+            Self::Load(error) => match &**error {
+                LoadError::Refused { verdict, .. } => Some(&verdict.log),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// What to do about it, for a diagnostic's `help:`.
     pub fn help(&self) -> Option<String> {
         match self {

@@ -193,7 +193,65 @@ pub struct Stap {
     pub list_variables: Option<String>,
 }
 
+impl RunArgs {
+    /// These options with others before them, as if the command line had begun with `options`.
+    pub fn with_options(self, options: &[String]) -> Result<RunArgs, String> {
+        let words = std::iter::once("stap").chain(options.iter().map(String::as_str));
+        let first = Stap::try_parse_from(words.chain(["-"]))
+            .map_err(|error| error.to_string())?
+            .run;
+        Ok(RunArgs {
+            script: self.script.after(first.script),
+            command: self.command.or(first.command),
+            target_pid: self.target_pid.or(first.target_pid),
+            timeout: self.timeout.or(first.timeout),
+            trace_self: self.trace_self || first.trace_self,
+            buffer_mib: self.buffer_mib.or(first.buffer_mib),
+            suppress_handler_errors: self.suppress_handler_errors || first.suppress_handler_errors,
+            timing: self.timing || first.timing,
+        })
+    }
+}
+
 impl ScriptArgs {
+    /// These options after others.
+    fn after(self, first: ScriptArgs) -> ScriptArgs {
+        let joined = |mut a: Vec<String>, b: Vec<String>| {
+            a.extend(b);
+            a
+        };
+        ScriptArgs {
+            extra: joined(first.extra, self.extra),
+            tapset_dirs: first
+                .tapset_dirs
+                .into_iter()
+                .chain(self.tapset_dirs)
+                .collect(),
+            defines: joined(first.defines, self.defines),
+            globals: joined(first.globals, self.globals),
+            guru: self.guru || first.guru,
+            verbose: self.verbose.saturating_add(first.verbose),
+            no_warnings: self.no_warnings || first.no_warnings,
+            warnings_are_errors: self.warnings_are_errors || first.warnings_are_errors,
+            emit: self.emit.or(first.emit),
+            pass: self.pass.or(first.pass),
+            output: self.output.or(first.output),
+            compatible: self.compatible.or(first.compatible),
+            kprobe_style: if self.kprobe_style == KprobeStyle::Auto {
+                first.kprobe_style
+            } else {
+                self.kprobe_style
+            },
+            color: if self.color == Color::Auto {
+                first.color
+            } else {
+                self.color
+            },
+            script: self.script,
+            words: self.words,
+        }
+    }
+
     /// Splits the positional words into the script's file and its arguments.
     pub fn file_and_arguments(&self) -> (Option<&str>, &[String]) {
         match (&self.script, self.words.split_first()) {

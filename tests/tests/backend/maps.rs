@@ -116,10 +116,28 @@ block0():
     return
 }
 "#;
-    let values: Vec<i64> = [0, 1, 2, 3, 4, 7, 8, -1, -2, -11, -10, 99, 100, 109, 110, 1 << 40, -(1 << 50)]
-        .into_iter()
-        .chain([i64::MAX, i64::MIN])
-        .collect();
+    let values: Vec<i64> = [
+        0,
+        1,
+        2,
+        3,
+        4,
+        7,
+        8,
+        -1,
+        -2,
+        -11,
+        -10,
+        99,
+        100,
+        109,
+        110,
+        1 << 40,
+        -(1 << 50),
+    ]
+    .into_iter()
+    .chain([i64::MAX, i64::MIN])
+    .collect();
     let module = super::module(source);
     let here = LiveTarget::new().features();
     for features in [here, Features::of_release((5, 10))] {
@@ -153,8 +171,7 @@ block0():
         };
         let layouts = &session.meta.layout.globals;
         let mut globals = session.meta.module.globals.keys();
-        let Some(GlobalLayout::Stat { record: layout, .. }) =
-            &layouts[globals.next().expect("g0")]
+        let Some(GlobalLayout::Stat { record: layout, .. }) = &layouts[globals.next().expect("g0")]
         else {
             panic!("not a statistic")
         };

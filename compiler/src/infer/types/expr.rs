@@ -19,12 +19,16 @@ impl Cx<'_> {
         match (want, ty) {
             (_, Ty::Unknown | Ty::Error) | (Ty::Error, _) => ty,
             (_, Ty::Void) => {
-                let mut diag = Diagnostic::error(codes::NO_VALUE, "something without a value used as a value")
-                    .label(expr.span, "this has no value");
+                let mut diag =
+                    Diagnostic::error(codes::NO_VALUE, "something without a value used as a value")
+                        .label(expr.span, "this has no value");
                 if let Some(Slot::Ret(function)) = slot {
                     let name = &self.function_names[function];
                     diag = diag
-                        .secondary(self.functions[function].ret.span, format!("'{name}' never returns a value"))
+                        .secondary(
+                            self.functions[function].ret.span,
+                            format!("'{name}' never returns a value"),
+                        )
                         .help(format!("give '{name}' a 'return' with a value"));
                 }
                 self.diags.push(diag);
@@ -79,18 +83,28 @@ impl Cx<'_> {
                 let fixed = if known == Ty::Unknown { fixed } else { known };
                 let found = self.expr(value, fixed);
                 let (slot, result) = (place_slot(place), self.place(place, found, value.span));
-                if let (Some(AssignOp::Concat), Ty::Long) | (Some(AssignOp::Bin(_) | AssignOp::Div | AssignOp::Rem), Ty::Str | Ty::Stat) =
+                if let (Some(AssignOp::Concat), Ty::Long)
+                | (Some(AssignOp::Bin(_) | AssignOp::Div | AssignOp::Rem), Ty::Str | Ty::Stat) =
                     (*op, result)
                     && self.report
                 {
-                    let need = if matches!(op, Some(AssignOp::Concat)) { Ty::Str } else { Ty::Long };
+                    let need = if matches!(op, Some(AssignOp::Concat)) {
+                        Ty::Str
+                    } else {
+                        Ty::Long
+                    };
                     let at = Expr::new(ExprKind::Error, result, span);
                     self.mismatch(&at, slot, need, result);
                     return (Ty::Error, None);
                 }
                 if result == Ty::Stat && op.is_none() && self.report {
                     let at = Expr::new(ExprKind::Error, result, span);
-                    self.mismatch(&at, slot, if found == Ty::Stat { Ty::Long } else { found }, Ty::Stat);
+                    self.mismatch(
+                        &at,
+                        slot,
+                        if found == Ty::Stat { Ty::Long } else { found },
+                        Ty::Stat,
+                    );
                     return (Ty::Error, None);
                 }
                 (result, slot)
@@ -203,7 +217,11 @@ impl Cx<'_> {
         let want = if want == Ty::Void { Ty::Unknown } else { want };
         let first = self.peek(a, want);
         let second = self.peek(b, first);
-        let ty = if first == Ty::Unknown || first == Ty::Error { second } else { first };
+        let ty = if first == Ty::Unknown || first == Ty::Error {
+            second
+        } else {
+            first
+        };
         self.expr(a, ty);
         self.expr(b, ty)
     }
@@ -213,7 +231,11 @@ impl Cx<'_> {
         let report = std::mem::replace(&mut self.report, false);
         let ty = self.expr(expr, want);
         self.report = report;
-        if want == Ty::Unknown || ty != Ty::Unknown { ty } else { want }
+        if want == Ty::Unknown || ty != Ty::Unknown {
+            ty
+        } else {
+            want
+        }
     }
 
     /// The type of a place that gets a value of type `ty`.
@@ -245,12 +267,17 @@ impl Cx<'_> {
         keys: impl Iterator<Item = Option<&'e mut Expr>>,
     ) {
         for (index, key) in keys.enumerate() {
-            let (Some(key), true) = (key, index < self.globals[global].keys.len()) else { continue };
+            let (Some(key), true) = (key, index < self.globals[global].keys.len()) else {
+                continue;
+            };
             let slot = Slot::Key(global, index);
             let fact = self.fact(slot);
             let found = if self.report && fact.ty != Ty::Unknown {
                 let found = self.peek(key, Ty::Unknown);
-                if matches!(found, Ty::Long | Ty::Str) && matches!(fact.ty, Ty::Long | Ty::Str) && found != fact.ty {
+                if matches!(found, Ty::Long | Ty::Str)
+                    && matches!(fact.ty, Ty::Long | Ty::Str)
+                    && found != fact.ty
+                {
                     self.mismatch(key, Some(slot), found, fact.ty);
                     key.ty = Ty::Error;
                     continue;

@@ -27,14 +27,32 @@ pub(super) fn finish(
         global.key_caps = vec![(0, false); global.keys.len()];
         global.value = settle(facts.value.ty);
         if global.value == Ty::Stat && global.written && !global.read {
-            for field in [StatField::Count, StatField::Sum, StatField::Min, StatField::Max] {
+            for field in [
+                StatField::Count,
+                StatField::Sum,
+                StatField::Min,
+                StatField::Max,
+            ] {
                 global.stat.require(field);
             }
         }
     }
-    let stats = program.globals.values().map(|global| global.value == Ty::Stat).collect();
-    let keys = program.globals.values().map(|global| global.keys.clone()).collect();
-    let mut unknown = Unknown { diags, stats, keys, seen: Vec::new() };
+    let stats = program
+        .globals
+        .values()
+        .map(|global| global.value == Ty::Stat)
+        .collect();
+    let keys = program
+        .globals
+        .values()
+        .map(|global| global.keys.clone())
+        .collect();
+    let mut unknown = Unknown {
+        diags,
+        stats,
+        keys,
+        seen: Vec::new(),
+    };
     for (id, function) in program.functions.iter_mut() {
         let facts = &functions[id];
         // A parameter that is never used, a result that nobody could make: any type will do.
@@ -55,8 +73,14 @@ pub(super) fn finish(
         unknown.seen = vec![false; probe.locals.len()];
         for variant in &mut probe.variants {
             variant.conditions.iter_mut().for_each(|e| unknown.expr(e));
-            variant.prologue.iter_mut().for_each(|stmt| unknown.stmt(stmt));
-            variant.epilogue.iter_mut().for_each(|stmt| unknown.stmt(stmt));
+            variant
+                .prologue
+                .iter_mut()
+                .for_each(|stmt| unknown.stmt(stmt));
+            variant
+                .epilogue
+                .iter_mut()
+                .for_each(|stmt| unknown.stmt(stmt));
         }
         probe.stmts.iter_mut().for_each(|stmt| unknown.stmt(stmt));
         unknown.locals(&mut probe.locals);
@@ -83,7 +107,11 @@ impl Unknown<'_> {
             local.ty = Ty::Long;
             if self.seen[id.as_u32() as usize] {
                 let title = format!("cannot tell the type of '{}'", local.name);
-                self.complain(title, local.span, "nothing says whether this is a number or a string");
+                self.complain(
+                    title,
+                    local.span,
+                    "nothing says whether this is a number or a string",
+                );
             }
         }
     }
@@ -138,9 +166,19 @@ impl VisitMut for Unknown<'_> {
 fn take_count(foreach: &Foreach, types: &[Ty], value: Local, span: Span) -> Stmt {
     let keys = foreach.keys.iter().zip(types);
     let keys = keys.map(|(key, ty)| Expr::new(ExprKind::Local(*key), *ty, span));
-    let stat = StatRef { global: foreach.array, keys: keys.collect() };
+    let stat = StatRef {
+        global: foreach.array,
+        keys: keys.collect(),
+    };
     let count = Expr::new(ExprKind::StatGet(stat, StatField::Count), Ty::Long, span);
     let (place, op) = (Place::Local(value), None);
-    let assign = ExprKind::Assign { place, op, value: Box::new(count) };
-    Stmt { kind: StmtKind::Expr(Expr::new(assign, Ty::Long, span)), span }
+    let assign = ExprKind::Assign {
+        place,
+        op,
+        value: Box::new(count),
+    };
+    Stmt {
+        kind: StmtKind::Expr(Expr::new(assign, Ty::Long, span)),
+        span,
+    }
 }

@@ -13,7 +13,9 @@ use cranelift_entity::PrimaryMap;
 use rtap_grammar::diag::{Diagnostic, Diagnostics, codes};
 use rtap_grammar::source::Span;
 
-use crate::hir::{Body, Expr, FuncId, Global, Local, LocalData, Probe, Program, Stmt, StmtKind, Ty};
+use crate::hir::{
+    Body, Expr, FuncId, Global, Local, LocalData, Probe, Program, Stmt, StmtKind, Ty,
+};
 
 /// More walks than any chain of uses in a sensible script needs; a walk that learns nothing
 /// ends the search long before.
@@ -34,7 +36,12 @@ pub fn infer_types(program: &mut Program, diags: &mut Diagnostics) {
             cx.report = true;
         }
     }
-    let Cx { globals, functions: facts, diags, .. } = cx;
+    let Cx {
+        globals,
+        functions: facts,
+        diags,
+        ..
+    } = cx;
     program.probes = probes;
     program.functions = functions;
     finish::finish(program, &globals, &facts, diags);
@@ -109,19 +116,30 @@ impl<'d> Cx<'d> {
         for global in program.globals.values() {
             cx.names.push(global.name.clone());
             cx.globals.push(GlobalFacts {
-                keys: global.keys.iter().map(|ty| Fact::new(*ty, global.span)).collect(),
+                keys: global
+                    .keys
+                    .iter()
+                    .map(|ty| Fact::new(*ty, global.span))
+                    .collect(),
                 value: Fact::new(global.value, global.span),
             });
         }
         for function in program.functions.values() {
-            let returns = function.overloads.iter().any(|body| returns_value(&body.stmts));
+            let returns = function
+                .overloads
+                .iter()
+                .any(|body| returns_value(&body.stmts));
             let ret = match function.ret {
                 Ty::Unknown if !returns => Ty::Void,
                 declared => declared,
             };
             cx.function_names.push(function.name.clone());
             cx.functions.push(FunctionFacts {
-                params: function.params.iter().map(|ty| Fact::new(*ty, function.span)).collect(),
+                params: function
+                    .params
+                    .iter()
+                    .map(|ty| Fact::new(*ty, function.span))
+                    .collect(),
                 ret: Fact::new(ret, function.span),
             });
         }
@@ -166,7 +184,10 @@ impl<'d> Cx<'d> {
         let params = self.functions[id].params.len();
         for _ in 0..2 {
             for index in 0..params {
-                let (param, local) = (Slot::Param(id, index), Slot::Local(Local::from_u32(index as u32)));
+                let (param, local) = (
+                    Slot::Param(id, index),
+                    Slot::Local(Local::from_u32(index as u32)),
+                );
                 let fact = self.fact(param);
                 self.need(local, fact.ty, fact.span);
                 let fact = self.fact(local);
@@ -181,7 +202,10 @@ impl<'d> Cx<'d> {
     }
 
     fn enter(&mut self, locals: &PrimaryMap<Local, LocalData>) {
-        self.locals = locals.values().map(|local| Fact::new(local.ty, local.span)).collect();
+        self.locals = locals
+            .values()
+            .map(|local| Fact::new(local.ty, local.span))
+            .collect();
         self.local_names = locals.values().map(|local| local.name.clone()).collect();
     }
 
@@ -241,7 +265,8 @@ impl<'d> Cx<'d> {
                 diag = diag.secondary(fact.span, format!("{} because of this", noun(found)));
             }
         }
-        self.diags.push(diag.help_if(remedy(want, found).map(str::to_owned)));
+        self.diags
+            .push(diag.help_if(remedy(want, found).map(str::to_owned)));
     }
 
     /// A place in words.
@@ -259,7 +284,11 @@ impl<'d> Cx<'d> {
                 format!("key {} of array '{}'", index + 1, self.names[global])
             }
             Slot::Param(function, index) => {
-                format!("parameter {} of '{}'", index + 1, self.function_names[function])
+                format!(
+                    "parameter {} of '{}'",
+                    index + 1,
+                    self.function_names[function]
+                )
             }
             Slot::Ret(function) => format!("the result of '{}'", self.function_names[function]),
         }
@@ -294,9 +323,9 @@ fn remedy(want: Ty, found: Ty) -> Option<&'static str> {
 fn returns_value(stmts: &[Stmt]) -> bool {
     stmts.iter().any(|stmt| match &stmt.kind {
         StmtKind::Return(value) => value.is_some(),
-        StmtKind::Block(body) | StmtKind::Loop { body, .. } | StmtKind::ForeachBucket { body, .. } => {
-            returns_value(body)
-        }
+        StmtKind::Block(body)
+        | StmtKind::Loop { body, .. }
+        | StmtKind::ForeachBucket { body, .. } => returns_value(body),
         StmtKind::If(_, yes, no) => returns_value(yes) || returns_value(no),
         StmtKind::Foreach(foreach) => returns_value(&foreach.body),
         StmtKind::Try { body, catch, .. } => returns_value(body) || returns_value(catch),

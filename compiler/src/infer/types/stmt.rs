@@ -35,7 +35,14 @@ impl Cx<'_> {
                 }
             }
             StmtKind::Foreach(foreach) => self.foreach(foreach, span),
-            StmtKind::ForeachBucket { stat, var, value, limit, body, .. } => {
+            StmtKind::ForeachBucket {
+                stat,
+                var,
+                value,
+                limit,
+                body,
+                ..
+            } => {
                 self.stat(stat, span);
                 self.need(Slot::Local(*var), Ty::Long, span);
                 if let Some(value) = value {
@@ -47,7 +54,9 @@ impl Cx<'_> {
                 self.stmts(body);
             }
             StmtKind::Return(value) => {
-                let (Some(value), Some(function)) = (value, self.function) else { return };
+                let (Some(value), Some(function)) = (value, self.function) else {
+                    return;
+                };
                 let slot = Slot::Ret(function);
                 let known = self.fact(slot).ty;
                 let found = self.expr(value, known);

@@ -51,7 +51,9 @@ impl Cx {
                 foreach.limit.iter_mut().for_each(|e| _ = self.expr(e));
                 self.stmts(&mut foreach.body);
             }
-            StmtKind::ForeachBucket { stat, limit, body, .. } => {
+            StmtKind::ForeachBucket {
+                stat, limit, body, ..
+            } => {
                 self.stat(stat);
                 limit.iter_mut().for_each(|e| _ = self.expr(e));
                 self.stmts(body);
@@ -67,7 +69,9 @@ impl Cx {
             StmtKind::Delete(what) => match what {
                 Delete::Global(_) | Delete::Local(_) => {}
                 Delete::Element(global, keys) => self.keys(*global, keys.iter_mut().map(Some)),
-                Delete::Slice(global, keys) => self.keys(*global, keys.iter_mut().map(Option::as_mut)),
+                Delete::Slice(global, keys) => {
+                    self.keys(*global, keys.iter_mut().map(Option::as_mut))
+                }
             },
             StmtKind::Try { body, var, catch } => {
                 self.stmts(body);
@@ -131,17 +135,23 @@ impl Cx {
         let bound = expr.cap;
         let late = match &expr.kind {
             ExprKind::Local(local) => self.late.place(Slot::Local(self.body, *local)),
-            ExprKind::Global(global) | ExprKind::Element(global, _) => self.late.place(Slot::Value(*global)),
+            ExprKind::Global(global) | ExprKind::Element(global, _) => {
+                self.late.place(Slot::Value(*global))
+            }
             ExprKind::Call(function, _) => self.late.place(Slot::Ret(*function)),
             ExprKind::Assign { place, .. } => match place {
                 Place::Local(local) => self.late.place(Slot::Local(self.body, *local)),
-                Place::Global(global) | Place::Element(global, _) => self.late.place(Slot::Value(*global)),
+                Place::Global(global) | Place::Element(global, _) => {
+                    self.late.place(Slot::Value(*global))
+                }
                 Place::Memory { .. } | Place::Error => false,
             },
             // Decided for the expression itself.
-            ExprKind::Sprint(_) | ExprKind::Builtin(..) | ExprKind::Concat(_) | ExprKind::PointText(_) | ExprKind::Ternary(..) => {
-                bound.1
-            }
+            ExprKind::Sprint(_)
+            | ExprKind::Builtin(..)
+            | ExprKind::Concat(_)
+            | ExprKind::PointText(_)
+            | ExprKind::Ternary(..) => bound.1,
             _ => false,
         };
         expr.cap.1 = late && expr.ty == Ty::Str;
@@ -165,7 +175,9 @@ impl Cx {
             ExprKind::Assign { place, op, value } => {
                 let given = self.expr(value);
                 let slot = self.place(place);
-                let (Some(slot), Ty::Str) = (slot, value.ty) else { return 0 };
+                let (Some(slot), Ty::Str) = (slot, value.ty) else {
+                    return 0;
+                };
                 let cap = match op {
                     Some(AssignOp::Concat) => (self.cap(slot) + given).min(max),
                     _ => self.stored(value, given, slot),
@@ -181,7 +193,9 @@ impl Cx {
                 self.stat(stat);
                 self.expr(value)
             }
-            ExprKind::Neg(e) | ExprKind::BitNot(e) | ExprKind::Not(e) | ExprKind::Match(e, _) => self.expr(e),
+            ExprKind::Neg(e) | ExprKind::BitNot(e) | ExprKind::Not(e) | ExprKind::Match(e, _) => {
+                self.expr(e)
+            }
             ExprKind::Bin(_, a, b)
             | ExprKind::Div(a, b)
             | ExprKind::Rem(a, b)
@@ -196,14 +210,21 @@ impl Cx {
                 self.expr(c);
                 let (wide, wider) = (self.expr(a), self.expr(b));
                 let as_late = |e: &Expr, cap| {
-                    if bound.1 && !e.cap.1 { LATE_HEAD_BYTES + field_bytes(Ty::Str, (cap, false)) - 1 } else { cap }
+                    if bound.1 && !e.cap.1 {
+                        LATE_HEAD_BYTES + field_bytes(Ty::Str, (cap, false)) - 1
+                    } else {
+                        cap
+                    }
                 };
                 as_late(a, wide).max(as_late(b, wider))
             }
             ExprKind::Concat(parts) => {
                 let caps: Vec<u32> = parts.iter_mut().map(|part| self.expr(part)).collect();
                 if bound.1 {
-                    let fields: u32 = parts.iter().map(|part| field_bytes(part.ty, part.cap)).sum();
+                    let fields: u32 = parts
+                        .iter()
+                        .map(|part| field_bytes(part.ty, part.cap))
+                        .sum();
                     return LATE_HEAD_BYTES + fields - 1;
                 }
                 caps.iter().sum::<u32>().min(max)
@@ -239,7 +260,11 @@ impl Cx {
             }
             ExprKind::Sprint(print) => {
                 let cap = self.print(print);
-                if bound.1 { late_bytes(print) - 1 } else { cap.min(max) }
+                if bound.1 {
+                    late_bytes(print) - 1
+                } else {
+                    cap.min(max)
+                }
             }
             ExprKind::StatGet(stat, _) => {
                 self.stat(stat);
@@ -286,7 +311,11 @@ impl Cx {
                 PrintArg::Value(e) => {
                     let cap = self.expr(e);
                     let rendered = if e.cap.1 { self.max } else { cap };
-                    caps.push(if e.ty == Ty::Str { rendered } else { DECIMAL_BYTES });
+                    caps.push(if e.ty == Ty::Str {
+                        rendered
+                    } else {
+                        DECIMAL_BYTES
+                    });
                 }
                 PrintArg::Hist(stat, _) => {
                     self.stat(stat);
@@ -297,7 +326,9 @@ impl Cx {
         match &print.kind {
             PrintKind::Plain { delimiter, newline } => {
                 let between = delimiter.len() as u32 * (caps.len() as u32).saturating_sub(1);
-                caps.iter().fold(between + u32::from(*newline), |sum, cap| sum.saturating_add(*cap))
+                caps.iter().fold(between + u32::from(*newline), |sum, cap| {
+                    sum.saturating_add(*cap)
+                })
             }
             PrintKind::Format(format) => format_cap(&format.pieces, &caps, self.max),
         }
@@ -307,7 +338,10 @@ impl Cx {
 /// Bytes that a value takes in a record.
 fn field_bytes(ty: Ty, cap: (u32, bool)) -> u32 {
     let ty = match ty {
-        Ty::Str => lir::Ty::Str { cap: cap.0, late: cap.1 },
+        Ty::Str => lir::Ty::Str {
+            cap: cap.0,
+            late: cap.1,
+        },
         _ => lir::Ty::I64,
     };
     width_bytes(ty)
@@ -342,7 +376,11 @@ fn format_cap(pieces: &[Piece], caps: &[u32], max: u32) -> u32 {
                     }
                 }
                 let arg = args.next().copied().unwrap_or(0);
-                let alternate = if conv.flag == Some(ConvFlag::Alternate) { 2 } else { 0 };
+                let alternate = if conv.flag == Some(ConvFlag::Alternate) {
+                    2
+                } else {
+                    0
+                };
                 let plain = match conv.kind {
                     ConvKind::Decimal | ConvKind::Unsigned => DECIMAL_BYTES + 1,
                     ConvKind::Octal => 22 + alternate,

@@ -17,8 +17,8 @@ use super::{Slot, number_bodies};
 use crate::builtins;
 use crate::hir::visit::{Visit, walk_expr, walk_probe};
 use crate::hir::{
-    AssignOp, Delete, Expr, ExprKind, FuncId, Global, Local, Place, PointText, Print, PrintArg, Program, Stmt,
-    StmtKind, Ty,
+    AssignOp, Delete, Expr, ExprKind, FuncId, Global, Local, Place, PointText, Print, PrintArg,
+    Program, Stmt, StmtKind, Ty,
 };
 use crate::lir::{Exec, SortBy};
 
@@ -36,7 +36,12 @@ impl LateSet {
 
     /// All late places.
     pub(super) fn places(&self) -> impl Iterator<Item = Slot> {
-        let mut all: Vec<Slot> = self.places.iter().filter(|(_, late)| **late).map(|(slot, _)| *slot).collect();
+        let mut all: Vec<Slot> = self
+            .places
+            .iter()
+            .filter(|(_, late)| **late)
+            .map(|(slot, _)| *slot)
+            .collect();
         all.sort();
         all.into_iter()
     }
@@ -55,8 +60,13 @@ pub(super) fn decide(program: &mut Program, blocked: &[Slot]) -> LateSet {
     graph.mark = true;
     graph.next_expr = 0;
     walk(program, &mut graph);
-    let places = graph.places.iter().map(|(slot, node)| (*slot, graph.nodes[*node].late()));
-    LateSet { places: places.collect() }
+    let places = graph
+        .places
+        .iter()
+        .map(|(slot, node)| (*slot, graph.nodes[*node].late()));
+    LateSet {
+        places: places.collect(),
+    }
 }
 
 /// Who runs a body.
@@ -161,7 +171,10 @@ fn walk(program: &mut Program, graph: &mut Graph) {
     graph.function = None;
     for probe in &mut program.probes {
         graph.body = number;
-        graph.runs = Runs { kernel: probe.exec == Exec::Kernel, user: probe.exec == Exec::User };
+        graph.runs = Runs {
+            kernel: probe.exec == Exec::Kernel,
+            user: probe.exec == Exec::User,
+        };
         for variant in &mut probe.variants {
             for condition in &mut variant.conditions {
                 graph.expr(condition, Sink::Any);
@@ -202,12 +215,18 @@ fn who_runs(program: &Program) -> SecondaryMap<FuncId, Runs> {
     for probe in &program.probes {
         let mut calls = Calls(Vec::new());
         walk_probe(&mut calls, probe);
-        let by = Runs { kernel: probe.exec == Exec::Kernel, user: probe.exec == Exec::User };
+        let by = Runs {
+            kernel: probe.exec == Exec::Kernel,
+            user: probe.exec == Exec::User,
+        };
         queue.extend(calls.0.into_iter().map(|id| (id, by)));
     }
     while let Some((id, by)) = queue.pop() {
         let known = &mut runs[id];
-        let both = Runs { kernel: known.kernel || by.kernel, user: known.user || by.user };
+        let both = Runs {
+            kernel: known.kernel || by.kernel,
+            user: known.user || by.user,
+        };
         if both == *known {
             continue;
         }
@@ -270,7 +289,9 @@ impl Graph {
                 from[*to].push(index);
             }
         }
-        let mut queue: Vec<usize> = (0..self.nodes.len()).filter(|n| self.nodes[*n].blocked).collect();
+        let mut queue: Vec<usize> = (0..self.nodes.len())
+            .filter(|n| self.nodes[*n].blocked)
+            .collect();
         while let Some(node) = queue.pop() {
             for source in from[node].clone() {
                 if !std::mem::replace(&mut self.nodes[source].blocked, true) {
@@ -281,7 +302,9 @@ impl Graph {
     }
 
     fn spread_native(&mut self) {
-        let mut queue: Vec<usize> = (0..self.nodes.len()).filter(|n| self.nodes[*n].native).collect();
+        let mut queue: Vec<usize> = (0..self.nodes.len())
+            .filter(|n| self.nodes[*n].native)
+            .collect();
         loop {
             while let Some(node) = queue.pop() {
                 for to in self.nodes[node].to.clone() {
@@ -305,8 +328,9 @@ impl Graph {
     }
 
     fn spread_origins(&mut self) {
-        let mut queue: Vec<usize> =
-            (0..self.nodes.len()).filter(|n| self.nodes[*n].origin != Origin::None).collect();
+        let mut queue: Vec<usize> = (0..self.nodes.len())
+            .filter(|n| self.nodes[*n].origin != Origin::None)
+            .collect();
         while let Some(node) = queue.pop() {
             let origin = self.nodes[node].origin;
             for to in self.nodes[node].to.clone() {
@@ -398,10 +422,15 @@ impl Graph {
                     }
                     _ => {}
                 }
-                foreach.limit.iter_mut().for_each(|e| self.expr(e, Sink::Any));
+                foreach
+                    .limit
+                    .iter_mut()
+                    .for_each(|e| self.expr(e, Sink::Any));
                 self.stmts(&mut foreach.body);
             }
-            StmtKind::ForeachBucket { stat, limit, body, .. } => {
+            StmtKind::ForeachBucket {
+                stat, limit, body, ..
+            } => {
                 self.keys(stat.global, stat.keys.iter_mut().map(Some));
                 limit.iter_mut().for_each(|e| self.expr(e, Sink::Any));
                 self.stmts(body);
@@ -416,7 +445,9 @@ impl Graph {
             StmtKind::Delete(what) => match what {
                 Delete::Global(_) | Delete::Local(_) => {}
                 Delete::Element(global, keys) => self.keys(*global, keys.iter_mut().map(Some)),
-                Delete::Slice(global, keys) => self.keys(*global, keys.iter_mut().map(Option::as_mut)),
+                Delete::Slice(global, keys) => {
+                    self.keys(*global, keys.iter_mut().map(Option::as_mut))
+                }
             },
             StmtKind::Try { body, var, catch } => {
                 self.stmts(body);
@@ -480,10 +511,21 @@ impl Graph {
             ExprKind::Print(print) => self.print(print, Sink::Any),
             ExprKind::Builtin(id, args) => {
                 let row = builtins::get(*id);
-                self.exprs(args, if row.late_args { Sink::Any } else { Sink::Chars });
+                self.exprs(
+                    args,
+                    if row.late_args {
+                        Sink::Any
+                    } else {
+                        Sink::Chars
+                    },
+                );
                 if let (Some(late), true) = (&row.late, is_str) {
                     let name = row.name.trim_start_matches('_');
-                    let origin = if late.key { Origin::One(name) } else { Origin::Mixed };
+                    let origin = if late.key {
+                        Origin::One(name)
+                    } else {
+                        Origin::Mixed
+                    };
                     let node = self.expr_node();
                     self.produced(expr, node, true, origin, sink);
                 } else {

@@ -83,7 +83,11 @@ struct Cx {
 fn longest_texts<'p>(points: impl Iterator<Item = &'p Point>, max: u32) -> (u32, u32, u32) {
     let longer = |known: u32, text: &str| known.max(text.len() as u32).min(max);
     points.fold((0, 0, 0), |(full, function, module), point| {
-        (longer(full, &point.text), longer(function, &point.function), longer(module, &point.module))
+        (
+            longer(full, &point.text),
+            longer(function, &point.function),
+            longer(module, &point.module),
+        )
     })
 }
 
@@ -108,13 +112,18 @@ impl Cx {
             keys: vec![0; global.keys.len()],
             value: init(&global.init),
         });
-        let functions = program
-            .functions
-            .values()
-            .map(|function| FunctionCaps { params: vec![0; function.params.len()], ret: 0 });
+        let functions = program.functions.values().map(|function| FunctionCaps {
+            params: vec![0; function.params.len()],
+            ret: 0,
+        });
         let bodies = program.functions.values().flat_map(|f| &f.overloads);
         let mut locals: Vec<Vec<u32>> = bodies.map(|body| vec![0; body.locals.len()]).collect();
-        locals.extend(program.probes.iter().map(|probe| vec![0; probe.locals.len()]));
+        locals.extend(
+            program
+                .probes
+                .iter()
+                .map(|probe| vec![0; probe.locals.len()]),
+        );
         Cx {
             max,
             globals: globals.collect(),
@@ -145,7 +154,9 @@ impl Cx {
         let mut functions = std::mem::take(&mut program.functions);
         let mut number = 0;
         for (id, function) in functions.iter_mut() {
-            let Function { overloads, params, .. } = function;
+            let Function {
+                overloads, params, ..
+            } = function;
             for body in overloads {
                 self.body = number;
                 self.function = Some(id);
@@ -207,7 +218,9 @@ impl Cx {
     /// Late places whose records became too large.
     fn too_large(&mut self) -> Vec<Slot> {
         let late: Vec<Slot> = self.late.places().collect();
-        late.into_iter().filter(|slot| self.cap(*slot) >= MAX_LATE_BYTES).collect()
+        late.into_iter()
+            .filter(|slot| self.cap(*slot) >= MAX_LATE_BYTES)
+            .collect()
     }
 
     /// Writes the widths into the tree and wraps what goes to late places.

@@ -5,8 +5,8 @@ use cranelift_entity::PrimaryMap;
 
 use crate::hir::visit::{VisitMut, walk_expr_mut, walk_probe_mut, walk_stmt_mut};
 use crate::hir::{
-    Expr, ExprKind, FuncId, Global, Local, LocalData, Place, Print, PrintArg, PrintKind, Program, Stmt,
-    StmtKind, Ty,
+    Expr, ExprKind, FuncId, Global, Local, LocalData, Place, Print, PrintArg, PrintKind, Program,
+    Stmt, StmtKind, Ty,
 };
 use crate::lir::Channel;
 
@@ -15,9 +15,22 @@ type Cap = (u32, bool);
 
 /// Wraps in all code.
 pub(super) fn wrap(program: &mut Program) {
-    let values = program.globals.values().map(|global| global.value_cap).collect();
-    let params = program.functions.values().map(|function| function.param_caps.clone()).collect();
-    let mut wrap = Wrap { values, params, locals: Vec::new(), ret: (0, false) };
+    let values = program
+        .globals
+        .values()
+        .map(|global| global.value_cap)
+        .collect();
+    let params = program
+        .functions
+        .values()
+        .map(|function| function.param_caps.clone())
+        .collect();
+    let mut wrap = Wrap {
+        values,
+        params,
+        locals: Vec::new(),
+        ret: (0, false),
+    };
     for function in program.functions.values_mut() {
         wrap.ret = function.ret_cap;
         for body in &mut function.overloads {
@@ -53,7 +66,10 @@ fn to_late(expr: &mut Expr, place: Cap) {
     let span = expr.span;
     let inner = std::mem::replace(expr, Expr::new(ExprKind::Error, Ty::Error, span));
     let print = Print {
-        kind: PrintKind::Plain { delimiter: bstr::BString::default(), newline: false },
+        kind: PrintKind::Plain {
+            delimiter: bstr::BString::default(),
+            newline: false,
+        },
         args: vec![PrintArg::Value(inner)],
         channel: Channel::Out,
     };
@@ -66,7 +82,11 @@ impl VisitMut for Wrap {
         walk_expr_mut(self, expr);
         let cap = expr.cap;
         match &mut expr.kind {
-            ExprKind::Assign { place, op: None, value } => {
+            ExprKind::Assign {
+                place,
+                op: None,
+                value,
+            } => {
                 let place = match place {
                     Place::Local(local) => self.locals[local.as_u32() as usize],
                     Place::Global(global) | Place::Element(global, _) => self.values[*global],
@@ -85,9 +105,19 @@ impl VisitMut for Wrap {
             }
             // A late concatenation is a record of its parts.
             ExprKind::Concat(parts) if cap.1 => {
-                let args = std::mem::take(parts).into_iter().map(PrintArg::Value).collect();
-                let kind = PrintKind::Plain { delimiter: bstr::BString::default(), newline: false };
-                expr.kind = ExprKind::Sprint(Print { kind, args, channel: Channel::Out });
+                let args = std::mem::take(parts)
+                    .into_iter()
+                    .map(PrintArg::Value)
+                    .collect();
+                let kind = PrintKind::Plain {
+                    delimiter: bstr::BString::default(),
+                    newline: false,
+                };
+                expr.kind = ExprKind::Sprint(Print {
+                    kind,
+                    args,
+                    channel: Channel::Out,
+                });
             }
             _ => {}
         }

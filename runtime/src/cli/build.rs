@@ -1,0 +1,78 @@
+//! `rtap check`, `rtap build`, and the passes of `-p`.
+
+use std::path::Path;
+
+use rtap_compiler::pipeline::Emit;
+
+use super::Status;
+use super::args::{self, ScriptArgs};
+use super::compile::Job;
+
+/// `rtap check`
+pub fn check(args: &ScriptArgs) -> Status {
+    let mut job = match Job::new(args, None, false) {
+        Ok(job) => job,
+        Err(status) => return status,
+    };
+    match stage(args) {
+        Some(stage) => job.emit(stage),
+        None => job.check(),
+    }
+}
+
+/// The stage to be printed: `--emit`, or what SystemTap's pass of that number prints.
+pub fn stage(args: &ScriptArgs) -> Option<Emit> {
+    if let Some(stage) = args.emit {
+        return Some(match stage {
+            args::Emit::Tokens => Emit::Ast,
+            args::Emit::Ast => Emit::Ast,
+            args::Emit::Hir => Emit::Hir,
+            args::Emit::Lir => Emit::Lir,
+            args::Emit::Bpf => Emit::Bpf,
+        });
+    }
+    match args.pass {
+        Some(1) => Some(Emit::Ast),
+        Some(2) => Some(Emit::Hir),
+        Some(3) => Some(Emit::Bpf),
+        _ => None,
+    }
+}
+
+/// `rtap build`
+pub fn build(args: &ScriptArgs) -> Status {
+    let mut job = match Job::new(args, None, false) {
+        Ok(job) => job,
+        Err(status) => return status,
+    };
+    if let Some(stage) = stage(args) {
+        return job.emit(stage);
+    }
+    write_image(&mut job, args)
+}
+
+/// Compiles and writes the image; its name is printed, as SystemTap's pass 4 does.
+pub fn write_image(job: &mut Job, args: &ScriptArgs) -> Status {
+    let output = match job.compile() {
+        Ok(output) => output,
+        Err(status) => return status,
+    };
+    let path = args.output.clone().unwrap_or_else(|| {
+        let (file, _) = args.file_and_arguments();
+        let stem = file
+            .map(Path::new)
+            .and_then(Path::file_stem)
+            .unwrap_or("rtap".as_ref());
+        Path::new(stem).with_extension("o")
+    });
+    match std::fs::write(&path, &output.elf) {
+        Ok(()) => {
+            Status::print(&format!("{}\n", path.display()));
+            Status::Success
+        }
+        Err(error) => Status::fail(
+            &format!("cannot write {}: {error}", path.display()),
+            Some("name another file with -o"),
+        ),
+    }
+}

@@ -1,0 +1,160 @@
+//! A script's programs in the kernel: loading an image, attaching its points, reporting
+//! what could not be attached, detaching.
+
+use std::time::Instant;
+
+use rtap_compiler::image::{EVENTS_MAP, Meta, Point};
+
+use crate::attach::{self, AttachError, AttachOptions, Installed};
+use crate::bpf::{Map, Mapping, RingReader};
+use crate::cli::Status;
+use crate::host::{LiveTarget, raise_memlock_limit};
+use crate::load::{LoadOptions, Loaded, ObjectFile};
+use crate::session::{Attached, Signals};
+
+/// What is to be loaded, and where.
+pub struct Plan<'a> {
+    /// The running machine.
+    pub target: &'a LiveTarget,
+    /// The image's metadata.
+    pub meta: &'a Meta,
+    /// Whether the image was compiled against the running kernel.
+    pub same_kernel: bool,
+    /// `-s`
+    pub buffer_bytes: Option<u32>,
+    /// `-v`
+    pub verbose: u8,
+}
+
+/// An image whose maps exist.
+pub struct InKernel {
+    loaded: Loaded,
+}
+
+impl Plan<'_> {
+    /// Creates the maps.
+    pub fn load(&self, image: &[u8]) -> Result<InKernel, Status> {
+        raise_memlock_limit();
+        let options = LoadOptions {
+            target: self.target,
+            ring_buffer_bytes: self.buffer_bytes,
+            same_kernel: self.same_kernel,
+        };
+        let loaded = ObjectFile::parse(image)
+            .and_then(|object| Loaded::new(object, &options))
+            .map_err(|error| Status::fail(&error.to_string(), error.help().as_deref()))?;
+        if self.verbose > 0 {
+            for warning in &loaded.warnings {
+                Status::warn(warning);
+            }
+        }
+        Ok(InKernel { loaded })
+    }
+
+    /// Loads and attaches the programs. A point that is not optional and cannot be attached
+    /// to is an error; everything attached before is detached then.
+    pub fn attach(&self, kernel: &InKernel) -> Result<Installation, Status> {
+        let begin = Instant::now();
+        let options = AttachOptions {
+            target: self.target,
+            same_kernel: self.same_kernel,
+            multi: true,
+        };
+        let mut installed = Vec::with_capacity(self.meta.programs.len());
+        for program in &self.meta.programs {
+            if Signals::caught() {
+                return Err(Status::Failure);
+            }
+            let Some(handler) = self.meta.module.handlers.get(program.handler) else {
+                continue;
+            };
+            let points: Vec<&Point> = program
+                .points
+                .iter()
+                .filter_map(|index| handler.points.get(*index as usize))
+                .collect();
+            let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
+            let result = result.map_err(|error| self.refused(&handler.name, &error))?;
+            for (at, error) in &result.failed {
+                let Some(point) = points.get(*at) else {
+                    continue;
+                };
+                if !point.optional {
+                    return Err(self.refused(&point.text, error));
+                }
+                if self.verbose > 0 {
+                    Status::warn(&format!(
+                        "{}: {error}; left out, for it is optional",
+                        point.text
+                    ));
+                }
+            }
+            installed.push(result);
+        }
+        if self.verbose > 0 {
+            let links: usize = installed.iter().map(Installed::links).sum();
+            let programs = installed.len();
+            Status::say(&format!(
+                "rtap: {programs} programs, {links} links attached in {:.1} ms",
+                begin.elapsed().as_secs_f64() * 1e3
+            ));
+        }
+        Ok(Installation { installed })
+    }
+
+    fn refused(&self, what: &str, error: &AttachError) -> Status {
+        let status = Status::fail(&format!("{what}: {error}"), error.help().as_deref());
+        if self.verbose > 1
+            && let Some(log) = error.verifier_log()
+        {
+            Status::say(log);
+        }
+        status
+    }
+}
+
+impl InKernel {
+    /// The memory-mapped globals.
+    pub fn globals(&mut self) -> Result<Mapping, Status> {
+        self.loaded.globals.take().ok_or_else(|| {
+            Status::fail(
+                "the image is damaged: it has no globals",
+                Some("build it again"),
+            )
+        })
+    }
+
+    /// The ring buffer's reading end, if the image has one.
+    pub fn take_ring(&mut self) -> Result<Option<RingReader>, Status> {
+        let map = self.loaded.maps.shift_remove(EVENTS_MAP);
+        let failed = |error| {
+            Status::fail(
+                &format!("cannot map the output buffer: {error}"),
+                Some("make it smaller with -s"),
+            )
+        };
+        map.map(RingReader::new).transpose().map_err(failed)
+    }
+
+    /// The maps, for user-side handlers.
+    pub fn into_maps(self) -> indexmap::IndexMap<String, Map> {
+        self.loaded.maps
+    }
+}
+
+/// Everything that is attached. Dropped: detached.
+pub struct Installation {
+    installed: Vec<Installed>,
+}
+
+impl Attached for Installation {
+    fn detach(&mut self) {
+        for installed in &mut self.installed {
+            installed.detach();
+        }
+    }
+
+    fn shortfalls(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
