@@ -43,11 +43,20 @@ pub fn write(
         if known.first().is_some_and(|(insn, _)| *insn != 0) {
             known[0].0 = 0;
         }
+        // Marks of instructions that came to nothing fall on the next one's: the last counts,
+        // since the kernel takes one line for each instruction.
+        let mut marks: Vec<(u32, Line<'_>)> = Vec::with_capacity(known.len());
         for (insn, span) in known {
             let Some(line) = locate(span, files) else {
                 continue;
             };
             let slot = program.code.slots.get(insn).copied().unwrap_or(0);
+            if marks.last().is_some_and(|(last, _)| *last == slot) {
+                marks.pop();
+            }
+            marks.push((slot, line));
+        }
+        for (slot, line) in marks {
             let name = btf.builder.string(line.file);
             let text = btf.builder.string(line.text);
             let info = infos(&mut lines, section);
