@@ -115,6 +115,16 @@ impl Entries {
         self.keys.is_empty()
     }
 
+    /// (key, value) of one.
+    pub fn get(&self, index: usize) -> Option<(&[u8], &[u8])> {
+        let part = |bytes: &[u8], size: usize| -> Option<std::ops::Range<usize>> {
+            let range = index * size..(index + 1) * size;
+            (range.end <= bytes.len()).then_some(range)
+        };
+        let key = self.keys.get(part(&self.keys, self.key_size)?)?;
+        Some((key, self.values.get(part(&self.values, self.value_bytes)?)?))
+    }
+
     /// (key, value) of each.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.keys

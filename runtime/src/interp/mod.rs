@@ -7,6 +7,7 @@
 //! Errors, values and their widths are as `rtap_compiler::lir` specifies them. Loops are
 //! not limited unless [`Machine::loop_limit`] says so, recursion always is.
 
+mod bpf_store;
 mod context;
 mod display;
 mod eval;
@@ -23,6 +24,7 @@ mod user_side;
 #[cfg(test)]
 mod tests;
 
+pub use bpf_store::{BpfSnapshot, BpfStore, NoMap};
 pub use context::Context;
 pub use machine::{Machine, Stop};
 pub use mem::MemStore;

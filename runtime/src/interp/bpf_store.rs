@@ -1,0 +1,678 @@
+//! Globals in BPF maps, shared with kernel handlers.
+//!
+//! Integer scalars are words of the memory-mapped globals map, updated atomically. Elements
+//! of arrays are read and written by system calls; a foreach reads the whole map in batches
+//! and keeps the bytes, decoding only what the script asks for.
+//!
+//! What user space adds to statistics is kept here and counted in on every read, because
+//! writing a per-CPU element would undo what other CPUs add meanwhile. Statistics that kernel
+//! handlers read as well are written to the map all the same.
+//!
+//! Adding to an array's element (`a[k] += n`) is a read and a write: kernel handlers that add
+//! to the same element in between are undone. Programs that need such sums from both sides
+//! use a statistic.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rtap_compiler::image::{
+    ArrayLayout, GlobalLayout, Layout, MapKind, Slot, StatRecord, ValueLayout,
+};
+use rtap_compiler::lir::{Exec, Func, Global, Module, Op, StatField, Terminator, Ty};
+use thiserror::Error;
+
+use super::store::{Snapshot, Store, StoreError};
+use crate::bpf::map::NO_EXIST;
+use crate::bpf::{Entries, Map, Mapping};
+use crate::values::{Stat, Value, read_slot, write_slot};
+
+/// So often is an addition to an element that comes or goes tried again.
+const ADD_TRIES: u32 = 64;
+
+/// The image's layouts and its maps do not go together.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("the image has no map for the global `{0}`")]
+pub struct NoMap(pub String);
+
+/// Globals in BPF maps.
+pub struct BpfStore<'m> {
+    cells: Vec<Cell<'m>>,
+    mapping: Option<Arc<Mapping>>,
+    failure: Option<io::Error>,
+    /// A value's bytes, on their way.
+    value: Vec<u8>,
+    key: Vec<u8>,
+}
+
+enum Cell<'m> {
+    Scalar(Slot),
+    Stat {
+        map: &'m Map,
+        record: Rc<StatRecord>,
+        extra: Extra,
+    },
+    Array {
+        map: &'m Map,
+        layout: Rc<ArrayLayout>,
+        extra: Extra,
+    },
+    /// Not in the image: no handler uses it.
+    None,
+}
+
+/// What user space added to statistics: a record for each key.
+#[derive(Default)]
+struct Extra {
+    /// Whether statistics are written to the map instead.
+    direct: bool,
+    records: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl<'m> BpfStore<'m> {
+    /// The store of a module's globals. `map` finds a loaded map by its name.
+    pub fn new(
+        module: &Module,
+        layout: &Layout,
+        map: impl Fn(&str) -> Option<&'m Map>,
+        mapping: Option<Arc<Mapping>>,
+    ) -> Result<Self, NoMap> {
+        let read_in_kernel = statistics_read_in_kernel(module);
+        let extra = |global| Extra {
+            direct: read_in_kernel.contains(&global),
+            records: HashMap::new(),
+        };
+        let mut cells = Vec::new();
+        for (id, global) in &module.globals {
+            let find = |name: &str| map(name).ok_or_else(|| NoMap(global.name.clone()));
+            cells.push(match layout.globals.get(id).and_then(Option::as_ref) {
+                Some(GlobalLayout::Scalar(slot)) => {
+                    let end = slot.offset + slot.width();
+                    if mapping
+                        .as_ref()
+                        .is_none_or(|m| (m.len() as u64) < u64::from(end))
+                    {
+                        return Err(NoMap(global.name.clone()));
+                    }
+                    Cell::Scalar(*slot)
+                }
+                Some(GlobalLayout::Stat { map, record }) => Cell::Stat {
+                    map: find(map)?,
+                    record: Rc::new(record.clone()),
+                    extra: extra(id),
+                },
+                Some(GlobalLayout::Array(array)) => {
+                    let mut extra = extra(id);
+                    // A wrapping array forgets its oldest elements, wherever they are from.
+                    extra.direct |= matches!(array.kind, MapKind::LruHash | MapKind::LruPerCpuHash);
+                    Cell::Array {
+                        map: find(&array.map)?,
+                        layout: Rc::new(array.clone()),
+                        extra,
+                    }
+                }
+                None => Cell::None,
+            });
+        }
+        Ok(BpfStore {
+            cells,
+            mapping,
+            failure: None,
+            value: Vec::new(),
+            key: Vec::new(),
+        })
+    }
+
+    /// Keeps a failure for `take_failure`; what failed gives nothing.
+    fn note<T: Default>(failure: &mut Option<io::Error>, result: io::Result<T>) -> T {
+        result.unwrap_or_else(|error| {
+            failure.get_or_insert(error);
+            T::default()
+        })
+    }
+
+    fn scalar(&self, global: Global) -> Option<(Slot, &Mapping)> {
+        match (self.cells.get(global.as_u32() as usize)?, &self.mapping) {
+            (Cell::Scalar(slot), Some(mapping)) => Some((*slot, mapping)),
+            _ => None,
+        }
+    }
+
+    fn array(&mut self, global: Global) -> Option<Parts<'_, 'm>> {
+        match self.cells.get_mut(global.as_u32() as usize)? {
+            Cell::Array { map, layout, extra } => Some(Parts {
+                map,
+                layout,
+                extra,
+                failure: &mut self.failure,
+                value: &mut self.value,
+                key: &mut self.key,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// What working on an array needs.
+struct Parts<'a, 'm> {
+    map: &'m Map,
+    layout: &'a Rc<ArrayLayout>,
+    extra: &'a mut Extra,
+    failure: &'a mut Option<io::Error>,
+    value: &'a mut Vec<u8>,
+    key: &'a mut Vec<u8>,
+}
+
+impl Parts<'_, '_> {
+    /// Encodes the keys into `key`.
+    fn set_key(&mut self, keys: &[Value]) {
+        encode_key(self.layout, keys, self.key);
+    }
+
+    /// Reads the element of `key` into `value`.
+    fn look_up(&mut self) -> bool {
+        let found = self.map.lookup(self.key, self.value);
+        BpfStore::note(self.failure, found)
+    }
+
+    /// Writes `value` under `key`.
+    fn update(&mut self, flags: u64) -> Result<(), StoreError> {
+        loop {
+            match self.map.update(self.key, self.value, flags) {
+                Ok(()) => return Ok(()),
+                Err(error) => match error.raw_os_error() {
+                    // The bucket is locked by a handler on this CPU.
+                    Some(libc::EBUSY) => std::hint::spin_loop(),
+                    Some(libc::E2BIG | libc::ENOMEM) => return Err(StoreError::Full),
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+    }
+}
+
+fn encode_key(layout: &ArrayLayout, keys: &[Value], key: &mut Vec<u8>) {
+    key.clear();
+    key.resize(layout.key_bytes as usize, 0);
+    for (slot, value) in layout.keys.iter().zip(keys) {
+        // Slots lie inside the key: the layout says so for both.
+        let _ = write_slot(*slot, value, key);
+    }
+}
+
+/// The value of a plain array's element.
+fn plain(layout: &ArrayLayout) -> Slot {
+    match &layout.value {
+        ValueLayout::Plain(slot) => *slot,
+        ValueLayout::Stat(_) => Slot {
+            offset: 0,
+            ty: Ty::I64,
+        },
+    }
+}
+
+fn record_of(layout: &ArrayLayout) -> Option<&StatRecord> {
+    match &layout.value {
+        ValueLayout::Stat(record) => Some(record),
+        ValueLayout::Plain(_) => None,
+    }
+}
+
+/// Merges the records in `value`, one for each `stride` bytes.
+fn merge(record: &StatRecord, value: &[u8], stride: usize) -> Stat {
+    let mut stat = Stat::new(&record.layout);
+    for cpu in value.chunks_exact(stride.max(1)) {
+        // A map's elements are as long as its layout says.
+        let _ = stat.merge(record, cpu);
+    }
+    stat
+}
+
+/// Adds to the record of the current CPU, or the only one, in `value`.
+fn push_here(record: &StatRecord, value: &mut [u8], stride: usize, n: i64) {
+    let cpus = value.len() / stride.max(1);
+    // SAFETY: sched_getcpu has no conditions.
+    let cpu = usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0);
+    let start = if cpu < cpus { cpu * stride } else { 0 };
+    if let Some(bytes) = value.get_mut(start..) {
+        // A map's elements are as long as its layout says.
+        let _ = Stat::push_record(record, bytes, n);
+    }
+}
+
+impl Extra {
+    fn push(&mut self, key: &[u8], record: &StatRecord, n: i64) {
+        let bytes = match self.records.get_mut(key) {
+            Some(bytes) => bytes,
+            None => self
+                .records
+                .entry(key.to_vec())
+                .or_insert_with(|| vec![0; record.bytes as usize]),
+        };
+        // The record is as long as its layout says.
+        let _ = Stat::push_record(record, bytes, n);
+    }
+}
+
+impl Store for BpfStore<'_> {
+    type Snapshot = BpfSnapshot;
+
+    fn get(&mut self, global: Global) -> Value {
+        let Some((slot, mapping)) = self.scalar(global) else {
+            return Value::Int(0);
+        };
+        if slot.ty == Ty::I64 {
+            return Value::Int(mapping.load(slot.offset) as i64);
+        }
+        let bytes = mapping.read(slot.offset, slot.width());
+        read_slot(Slot { offset: 0, ..slot }, &bytes).unwrap_or_else(|_| Value::zero(slot.ty))
+    }
+
+    fn set(&mut self, global: Global, value: &Value) {
+        let Some((slot, mapping)) = self.scalar(global) else {
+            return;
+        };
+        if slot.ty == Ty::I64 {
+            mapping.store(slot.offset, value.int() as u64);
+            return;
+        }
+        let mut bytes = vec![0; slot.width() as usize];
+        // The buffer has the slot's width.
+        let _ = write_slot(Slot { offset: 0, ..slot }, value, &mut bytes);
+        mapping.write(slot.offset, &bytes);
+    }
+
+    fn fetch_add(&mut self, global: Global, n: i64) -> i64 {
+        self.scalar(global).map_or(0, |(slot, mapping)| {
+            mapping.fetch_add(slot.offset, n as u64) as i64
+        })
+    }
+
+    fn element(&mut self, global: Global, keys: &[Value]) -> Option<Value> {
+        let mut parts = self.array(global)?;
+        parts.set_key(keys);
+        if !parts.look_up() {
+            return None;
+        }
+        read_slot(plain(parts.layout), parts.value).ok()
+    }
+
+    fn contains(&mut self, global: Global, keys: &[Value]) -> bool {
+        self.array(global).is_some_and(|mut parts| {
+            parts.set_key(keys);
+            parts.extra.records.contains_key(&*parts.key) || parts.look_up()
+        })
+    }
+
+    fn insert(&mut self, global: Global, keys: &[Value], value: &Value) -> Result<(), StoreError> {
+        let Some(mut parts) = self.array(global) else {
+            return Ok(());
+        };
+        parts.set_key(keys);
+        parts.value.clear();
+        parts.value.resize(parts.map.value_bytes(), 0);
+        // The buffer has the element's width.
+        let _ = write_slot(plain(parts.layout), value, parts.value);
+        parts.update(0)
+    }
+
+    fn element_fetch_add(
+        &mut self,
+        global: Global,
+        keys: &[Value],
+        n: i64,
+    ) -> Result<i64, StoreError> {
+        let Some(mut parts) = self.array(global) else {
+            return Ok(0);
+        };
+        parts.set_key(keys);
+        for _ in 0..ADD_TRIES {
+            let found = parts.look_up();
+            if !found {
+                parts.value.fill(0);
+            }
+            let slot = plain(parts.layout);
+            let old = read_slot(slot, parts.value).map_or(0, |value| value.int());
+            let new = Value::Int(old.wrapping_add(n));
+            // The buffer has the element's width.
+            let _ = write_slot(slot, &new, parts.value);
+            match parts.update(if found { 0 } else { NO_EXIST }) {
+                // Somebody else made it: add to that.
+                Err(StoreError::System(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+                result => return result.map(|()| old),
+            }
+        }
+        Err(StoreError::System(io::ErrorKind::ResourceBusy.into()))
+    }
+
+    fn remove(&mut self, global: Global, keys: &[Value]) {
+        if let Some(mut parts) = self.array(global) {
+            parts.set_key(keys);
+            parts.extra.records.remove(&*parts.key);
+            let deleted = parts.map.delete(parts.key);
+            BpfStore::note(parts.failure, deleted);
+        }
+    }
+
+    fn clear(&mut self, global: Global, slice: &[Option<Value>]) {
+        match self.cells.get_mut(global.as_u32() as usize) {
+            Some(Cell::Scalar(slot)) => {
+                let zero = Value::zero(slot.ty);
+                self.set(global, &zero);
+            }
+            Some(Cell::Stat { map, extra, .. }) => {
+                extra.records.clear();
+                let zeros = vec![0; map.value_bytes()];
+                let cleared = map.update(&vec![0; map.key_size()], &zeros, 0);
+                BpfStore::note(&mut self.failure, cleared);
+            }
+            Some(Cell::Array { map, layout, extra }) => {
+                let wanted = Wanted::new(layout, slice);
+                extra.records.retain(|key, _| !wanted.matches(key));
+                // Keys first: deleting while going through would miss some.
+                let entries = BpfStore::note(&mut self.failure, map.entries());
+                for (key, _) in entries.iter().filter(|(key, _)| wanted.matches(key)) {
+                    let deleted = map.delete(key);
+                    BpfStore::note(&mut self.failure, deleted);
+                }
+            }
+            Some(Cell::None) | None => {}
+        }
+    }
+
+    fn contains_slice(&mut self, global: Global, slice: &[Option<Value>]) -> bool {
+        self.array(global).is_some_and(|parts| {
+            let wanted = Wanted::new(parts.layout, slice);
+            parts.extra.records.keys().any(|key| wanted.matches(key))
+                || BpfStore::note(parts.failure, parts.map.entries())
+                    .iter()
+                    .any(|(key, _)| wanted.matches(key))
+        })
+    }
+
+    fn push(&mut self, global: Global, keys: &[Value], n: i64) -> Result<(), StoreError> {
+        match self.cells.get_mut(global.as_u32() as usize) {
+            Some(Cell::Stat { map, record, extra }) => {
+                if !extra.direct {
+                    extra.push(&[], record, n);
+                    return Ok(());
+                }
+                let key = vec![0; map.key_size()];
+                map.lookup(&key, &mut self.value)?;
+                push_here(record, &mut self.value, map.cpu_stride(), n);
+                map.update(&key, &self.value, 0)?;
+                Ok(())
+            }
+            Some(Cell::Array { .. }) => {
+                let Some(mut parts) = self.array(global) else {
+                    return Ok(());
+                };
+                parts.push(keys, n)
+            }
+            Some(Cell::Scalar(_) | Cell::None) | None => Ok(()),
+        }
+    }
+
+    fn stat(&mut self, global: Global, keys: &[Value]) -> Option<Stat> {
+        match self.cells.get_mut(global.as_u32() as usize)? {
+            Cell::Stat { map, record, extra } => {
+                let found = map.lookup(&vec![0; map.key_size()], &mut self.value);
+                let mut stat = Stat::new(&record.layout);
+                if BpfStore::note(&mut self.failure, found) {
+                    stat = merge(record, &self.value, map.cpu_stride());
+                }
+                if let Some(bytes) = extra.records.get(&[][..]) {
+                    let _ = stat.merge(record, bytes);
+                }
+                Some(stat)
+            }
+            Cell::Array { .. } => {
+                let mut parts = self.array(global)?;
+                parts.set_key(keys);
+                let found = parts.look_up();
+                let record = record_of(parts.layout)?;
+                let mut stat = Stat::new(&record.layout);
+                if found {
+                    stat = merge(record, parts.value, parts.map.cpu_stride());
+                }
+                match parts.extra.records.get(&*parts.key) {
+                    Some(bytes) => {
+                        let _ = stat.merge(record, bytes);
+                        Some(stat)
+                    }
+                    None => found.then_some(stat),
+                }
+            }
+            Cell::Scalar(_) | Cell::None => None,
+        }
+    }
+
+    fn snapshot(
+        &mut self,
+        global: Global,
+        slice: &[Option<Value>],
+    ) -> Result<BpfSnapshot, StoreError> {
+        let Some(parts) = self.array(global) else {
+            return Ok(BpfSnapshot::default());
+        };
+        let entries = parts.map.entries()?;
+        let wanted = Wanted::new(parts.layout, slice);
+        let mut extra = parts.extra.records.clone();
+        extra.retain(|key, _| wanted.matches(key));
+        let chosen = (!wanted.is_all()).then(|| {
+            let entries = entries.iter().zip(0..);
+            entries
+                .filter(|((key, _), _)| wanted.matches(key))
+                .map(|(_, index)| index)
+                .collect()
+        });
+        // Elements that only user space has made stand at the end.
+        let mut only_extra: Vec<Vec<u8>> = Vec::new();
+        if !extra.is_empty() {
+            let in_map: HashSet<&[u8]> = entries.iter().map(|(key, _)| key).collect();
+            let missing = extra.keys().filter(|key| !in_map.contains(key.as_slice()));
+            only_extra = missing.cloned().collect();
+            only_extra.sort_unstable();
+        }
+        Ok(BpfSnapshot {
+            layout: Some(Rc::clone(parts.layout)),
+            stride: parts.map.cpu_stride(),
+            entries,
+            chosen,
+            extra,
+            only_extra,
+        })
+    }
+
+    fn take_failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+}
+
+impl Parts<'_, '_> {
+    /// Adds a value to an array of statistics.
+    fn push(&mut self, keys: &[Value], n: i64) -> Result<(), StoreError> {
+        self.set_key(keys);
+        let layout = Rc::clone(self.layout);
+        let Some(record) = record_of(&layout) else {
+            return Ok(());
+        };
+        if !self.extra.direct {
+            let known = self.extra.records.contains_key(&*self.key);
+            if !known && self.extra.records.len() >= layout.max_entries as usize && !self.look_up()
+            {
+                return Err(StoreError::Full);
+            }
+            self.extra.push(self.key, record, n);
+            return Ok(());
+        }
+        if !self.look_up() {
+            self.value.fill(0);
+        }
+        push_here(record, self.value, self.map.cpu_stride(), n);
+        self.update(0)
+    }
+}
+
+/// The bytes that a slice asks of a key.
+struct Wanted {
+    parts: Vec<(usize, Vec<u8>)>,
+}
+
+impl Wanted {
+    fn new(layout: &ArrayLayout, slice: &[Option<Value>]) -> Wanted {
+        let mut parts = Vec::new();
+        for (slot, wanted) in layout.keys.iter().zip(slice) {
+            if let Some(value) = wanted {
+                let mut bytes = vec![0; slot.width() as usize];
+                // The buffer has the slot's width.
+                let _ = write_slot(Slot { offset: 0, ..*slot }, value, &mut bytes);
+                parts.push((slot.offset as usize, bytes));
+            }
+        }
+        Wanted { parts }
+    }
+
+    fn is_all(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    fn matches(&self, key: &[u8]) -> bool {
+        self.parts
+            .iter()
+            .all(|(at, bytes)| key.get(*at..at + bytes.len()) == Some(bytes))
+    }
+}
+
+/// An array's elements as they were read.
+#[derive(Default)]
+pub struct BpfSnapshot {
+    layout: Option<Rc<ArrayLayout>>,
+    stride: usize,
+    entries: Entries,
+    /// The entries that match, if not all do.
+    chosen: Option<Vec<u32>>,
+    /// What user space added.
+    extra: HashMap<Vec<u8>, Vec<u8>>,
+    /// Keys of those that are not in the map.
+    only_extra: Vec<Vec<u8>>,
+}
+
+impl BpfSnapshot {
+    fn in_map(&self) -> usize {
+        self.chosen.as_ref().map_or(self.entries.len(), Vec::len)
+    }
+
+    /// Key and value of an element; no value for one that is not in the map.
+    fn entry(&self, index: usize) -> Option<(&[u8], &[u8])> {
+        if let Some(beyond) = index.checked_sub(self.in_map()) {
+            return Some((self.only_extra.get(beyond)?, &[]));
+        }
+        let index = match &self.chosen {
+            Some(chosen) => *chosen.get(index)? as usize,
+            None => index,
+        };
+        self.entries.get(index)
+    }
+}
+
+impl Snapshot for BpfSnapshot {
+    fn len(&self) -> usize {
+        self.in_map() + self.only_extra.len()
+    }
+
+    fn key(&self, index: usize, part: usize) -> Value {
+        let slot = self.layout.as_ref().and_then(|l| l.keys.get(part).copied());
+        match (slot, self.entry(index)) {
+            (Some(slot), Some((key, _))) => {
+                read_slot(slot, key).unwrap_or_else(|_| Value::zero(slot.ty))
+            }
+            _ => Value::Int(0),
+        }
+    }
+
+    fn value(&self, index: usize) -> Value {
+        match (&self.layout, self.entry(index)) {
+            (Some(layout), Some((_, value))) => {
+                let slot = plain(layout);
+                read_slot(slot, value).unwrap_or_else(|_| Value::zero(slot.ty))
+            }
+            _ => Value::Int(0),
+        }
+    }
+
+    fn stat(&self, index: usize) -> Stat {
+        let record = self.layout.as_ref().and_then(|layout| record_of(layout));
+        let (Some(record), Some((key, value))) = (record, self.entry(index)) else {
+            return Stat::new(&rtap_compiler::lir::StatLayout::default());
+        };
+        let mut stat = merge(record, value, self.stride);
+        if let Some(bytes) = self.extra.get(key) {
+            let _ = stat.merge(record, bytes);
+        }
+        stat
+    }
+
+    fn stat_field(&self, index: usize, field: StatField) -> i64 {
+        let record = self.layout.as_ref().and_then(|layout| record_of(layout));
+        // Counts and sums, by which most are sorted, need no more than two words of a CPU.
+        let at = record.and_then(|record| match field {
+            StatField::Count => Some(record.count),
+            StatField::Sum => record.sum,
+            _ => None,
+        });
+        let (Some(at), Some((key, value))) = (at, self.entry(index)) else {
+            return self.stat(index).get(field).unwrap_or(0);
+        };
+        let extra = self.extra.get(key).map_or(&[][..], Vec::as_slice);
+        value
+            .chunks_exact(self.stride.max(1))
+            .chain((!extra.is_empty()).then_some(extra))
+            .filter_map(|cpu| cpu.get(at as usize..)?.first_chunk::<8>())
+            .fold(0_i64, |sum, word| {
+                sum.wrapping_add(i64::from_le_bytes(*word))
+            })
+    }
+}
+
+/// The globals whose statistics kernel handlers read.
+fn statistics_read_in_kernel(module: &Module) -> HashSet<Global> {
+    let mut read = HashSet::new();
+    let mut known: HashSet<Func> = HashSet::new();
+    let mut functions: Vec<Func> = module
+        .handlers
+        .values()
+        .filter(|handler| handler.exec == Exec::Kernel)
+        .map(|handler| handler.func)
+        .collect();
+    while let Some(id) = functions.pop() {
+        let Some(function) = module.functions.get(id).filter(|_| known.insert(id)) else {
+            continue;
+        };
+        for block in function.blocks.values() {
+            let last = match &block.term {
+                Terminator::Try { op, .. } => Some(op),
+                _ => None,
+            };
+            for op in block.insts.iter().map(|inst| &inst.op).chain(last) {
+                match op {
+                    Op::StatGet(global, ..)
+                    | Op::StatBucket(global, ..)
+                    | Op::EmitHist(global, ..)
+                    | Op::ArrayHas(global, ..)
+                    | Op::ArrayHasSlice(global, ..)
+                    | Op::IterBegin { array: global, .. } => {
+                        read.insert(*global);
+                    }
+                    Op::Call(callee, _) => functions.push(*callee),
+                    _ => {}
+                }
+            }
+        }
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests;
