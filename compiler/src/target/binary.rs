@@ -3,8 +3,9 @@
 //! In: the bytes of the file. Out: [`Binary`]. Offsets for uprobes are those in the
 //! file, computed from the segment that an address lies in.
 
-use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
+use bstr::ByteSlice;
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef};
@@ -121,6 +122,8 @@ pub struct Binary {
     segments: Vec<(u64, u64, u64)>,
     /// Sorted by name, then address.
     functions: Vec<BinaryFunction>,
+    /// Indexes of `functions` by address.
+    by_address: OnceLock<Vec<u32>>,
 }
 
 impl Binary {
@@ -181,10 +184,14 @@ impl Binary {
 
     /// The function that an address (before relocation) lies in.
     pub fn function_at(&self, address: u64) -> Option<&BinaryFunction> {
-        self.functions
-            .iter()
-            .filter(|f| address >= f.address && address - f.address < f.size.max(1))
-            .max_by_key(|f| f.address)
+        let order = self.by_address.get_or_init(|| {
+            let mut order: Vec<u32> = (0..self.functions.len() as u32).collect();
+            order.sort_by_key(|&at| self.functions[at as usize].address);
+            order
+        });
+        let after = order.partition_point(|&at| self.functions[at as usize].address <= address);
+        let found = &self.functions[*order.get(after.checked_sub(1)?)? as usize];
+        (address - found.address < found.size.max(1)).then_some(found)
     }
 
     /// Offset in the file of what is loaded at an address (before relocation).
@@ -292,10 +299,15 @@ fn parse_tables<'d>(header: &Header, data: impl ReadRef<'d>) -> object::Result<B
     }
     binary.is_program = binary.interpreter.is_some() || !binary.position_independent;
     let sections = header.sections(endian, data)?;
-    let mut functions = BTreeSet::new();
+    let mut functions = Vec::new();
     for kind in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
         let exported = kind == elf::SHT_DYNSYM;
         let symbols = sections.symbols(endian, data, kind)?;
+        // The names in one read: one by one they would be a read of the file each.
+        let names = match sections.section(symbols.string_section()) {
+            Ok(section) => section.data(endian, data)?,
+            Err(_) => &[],
+        };
         for symbol in symbols.iter() {
             let is_ifunc = symbol.st_type() == elf::STT_GNU_IFUNC;
             if !(is_ifunc || symbol.st_type() == elf::STT_FUNC) || symbol.is_undefined(endian) {
@@ -305,30 +317,34 @@ fn parse_tables<'d>(header: &Header, data: impl ReadRef<'d>) -> object::Result<B
             let Some(offset) = offset_in(&binary.segments, address) else {
                 continue;
             };
-            let Ok(name) = str::from_utf8(symbols.symbol_name(endian, symbol)?) else {
+            let name = names
+                .get(symbol.st_name(endian) as usize..)
+                .unwrap_or_default();
+            let name = &name[..name.find_byte(0).unwrap_or(name.len())];
+            // `symtab` names carry their version: `read@@GLIBC_2.2.5`.
+            let name = name.split(|&b| b == b'@').next().unwrap_or(name);
+            let Ok(name) = str::from_utf8(name) else {
                 continue;
             };
-            // `symtab` names carry their version: `read@@GLIBC_2.2.5`.
-            let name: Box<str> = name.split('@').next().unwrap_or(name).into();
-            let size = symbol.st_size(endian);
-            let function = BinaryFunction {
-                name,
-                address,
-                size,
-                offset,
-                exported,
-                is_ifunc,
-            };
-            let as_exported = BinaryFunction {
-                exported: true,
-                ..function.clone()
-            };
-            if !function.name.is_empty() && !functions.contains(&as_exported) {
-                functions.insert(function);
+            if !name.is_empty() {
+                let (name, size) = (name.into(), symbol.st_size(endian));
+                functions.push(BinaryFunction {
+                    name,
+                    address,
+                    size,
+                    offset,
+                    exported,
+                    is_ifunc,
+                });
             }
         }
     }
-    binary.functions = functions.into_iter().collect();
+    // Exported ones first among equals, to be the ones that stay.
+    functions.sort_unstable_by(|a, b| {
+        (&a.name, a.address, b.exported, a.size).cmp(&(&b.name, b.address, a.exported, b.size))
+    });
+    functions.dedup_by(|later, first| later.name == first.name && later.address == first.address);
+    binary.functions = functions;
     for section in sections.iter() {
         let name = sections.section_name(endian, section)?;
         binary.is_go |= name == b".note.go.buildid" || name == b".gopclntab";

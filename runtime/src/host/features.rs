@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rtap_compiler::btf::Kind;
@@ -21,6 +22,8 @@ use crate::bpf::{AttachType, Insn, Link, ProgSpec, ProgType, Program};
 pub(super) struct FeatureProbes {
     asked: AtomicU64,
     had: AtomicU64,
+    /// Whether we may load programs.
+    may_try: OnceLock<bool>,
 }
 
 impl FeatureProbes {
@@ -29,7 +32,10 @@ impl FeatureProbes {
         let bit = 1 << feature as u32;
         if self.asked.load(Ordering::Acquire) & bit == 0 {
             let by_release = feature.info().since <= target.kernel().minor();
-            let has = if Rights::of_self().missing_for_tracing().is_empty() {
+            let may_try = self
+                .may_try
+                .get_or_init(|| Rights::of_self().missing_for_tracing().is_empty());
+            let has = if *may_try {
                 probe(feature, target).unwrap_or(by_release)
             } else {
                 by_release

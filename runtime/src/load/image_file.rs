@@ -35,10 +35,10 @@ pub struct ObjectFile {
     pub(super) functions: Vec<Function>,
     pub(super) maps: Vec<MapDecl>,
     pub(super) data: Vec<DataSection>,
-    btf_bytes: Option<Vec<u8>>,
+    pub(super) btf_bytes: Option<Vec<u8>>,
     pub(super) btf: Option<Btf>,
     /// The contents of the `.rtap` section.
-    meta: Option<Vec<u8>>,
+    pub(super) meta: Option<Vec<u8>>,
 }
 
 /// A section with instructions.
@@ -117,7 +117,8 @@ struct Places {
     data: HashMap<usize, usize>,
     /// Section number of `.maps`.
     maps: Option<usize>,
-    /// Offsets in `.maps` of the declarations.
+    /// Offsets in `.maps` of the declarations, as symbols tell them. (Those in the BTF of a
+    /// C compiler are filled in by a linker, if at all.)
     map_offsets: HashMap<u64, usize>,
 }
 
@@ -184,8 +185,8 @@ impl ObjectFile {
                 _ => {}
             }
         }
-        this.read_btf(&mut places)?;
-        this.read_functions(&sections, endian, data, &places)?;
+        this.read_btf()?;
+        this.read_symbols(&sections, endian, data, &mut places)?;
         this.read_relocs(&sections, endian, data, &places)?;
         if let (Some(ext), Some(btf)) = (ext, &this.btf) {
             ext::read(ext, btf, &code_names, &mut this.code)?;
@@ -211,7 +212,7 @@ impl ObjectFile {
     }
 
     /// Reads the map declarations.
-    fn read_btf(&mut self, places: &mut Places) -> Result<(), LoadError> {
+    fn read_btf(&mut self) -> Result<(), LoadError> {
         let Some(bytes) = &self.btf_bytes else {
             return Ok(());
         };
@@ -227,9 +228,6 @@ impl ObjectFile {
             if name == MAPS_SECTION {
                 for variable in all.variables() {
                     let decl = MapDecl::read(&btf, variable.var)?;
-                    places
-                        .map_offsets
-                        .insert(u64::from(variable.offset), self.maps.len());
                     self.maps.push(decl);
                 }
             }
@@ -238,16 +236,27 @@ impl ObjectFile {
         Ok(())
     }
 
-    fn read_functions(
+    fn read_symbols(
         &mut self,
         sections: &SectionTable<'_, Header>,
         endian: Endianness,
         data: &[u8],
-        places: &Places,
+        places: &mut Places,
     ) -> Result<(), LoadError> {
         let symbols = sections.symbols(endian, data, elf::SHT_SYMTAB)?;
         for symbol in symbols.iter() {
             let section = symbol.st_shndx(endian).0 as usize;
+            if Some(section) == places.maps {
+                let name = symbols.symbol_name(endian, symbol)?;
+                let map = self
+                    .maps
+                    .iter()
+                    .position(|decl| decl.name.as_bytes() == name);
+                places
+                    .map_offsets
+                    .extend(map.map(|map| (symbol.st_value(endian), map)));
+                continue;
+            }
             let Some(&section) = places.code.get(&section) else {
                 continue;
             };

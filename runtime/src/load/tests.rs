@@ -348,3 +348,96 @@ fn damaged_objects_never_panic() {
         }
     }
 }
+
+/// An object of one code section whose instructions access `struct task_struct` as if it
+/// were `{ char comm[16]; int pid; }`.
+fn relocatable(insns: Vec<u64>, records: &[(usize, &str, u32)]) -> ObjectFile {
+    let mut b = BtfBuilder::new();
+    let int = b.int("int", 4, 32, 1);
+    let char_ = b.int("char", 1, 8, 1);
+    let comm = b.array(char_, int, 16);
+    let members = [
+        ("comm", comm, 0, 0),
+        ("pid", int, 128, 0),
+        ("no_such_member", int, 160, 0),
+    ];
+    let task = b.composite(Kind::Struct, "task_struct", 24, &members);
+    let records: Vec<(usize, u32, u32)> = records
+        .iter()
+        .map(|&(insn, access, kind)| (insn, b.string(access), kind))
+        .collect();
+    let bytes = b.finish();
+    let core_relocs = records.iter().map(|&(insn, access, kind)| ext::CoreReloc {
+        insn,
+        type_id: task.0,
+        access,
+        kind,
+    });
+    let code = image_file::CodeSection {
+        insns,
+        relocs: Vec::new(),
+        func_infos: Vec::new(),
+        line_infos: Vec::new(),
+        core_relocs: core_relocs.collect(),
+    };
+    ObjectFile {
+        code: vec![code],
+        functions: Vec::new(),
+        maps: Vec::new(),
+        data: Vec::new(),
+        btf: Some(rtap_compiler::btf::Btf::parse(bytes.clone()).unwrap()),
+        btf_bytes: Some(bytes),
+        meta: None,
+    }
+}
+
+#[test]
+fn field_accesses_follow_the_kernel() {
+    let target = rtap_compiler::target::fixture::FixtureTarget::standard();
+    let btf = target.btf().unwrap();
+    let task = btf.find_c_type("struct task_struct").unwrap();
+    let offset = |name: &str| {
+        u64::from(
+            btf.find_member(task, name)
+                .unwrap()
+                .unwrap()
+                .member
+                .bit_offset
+                / 8,
+        )
+    };
+    let load = insn(0x61, 0, 1, 16, 0);
+    let add = insn(0x07, 1, 0, 0, 0);
+    let mov = insn(0xb7, 0, 0, 0, 77);
+    let records = [
+        (0, "0:1", 0),
+        (1, "0:0", 0),
+        (2, "0:2", 2),
+        (3, "0", 9),
+        (4, "0:0:5", 0),
+        (5, "0:1", 1),
+    ];
+    let mut object = relocatable(vec![load, add, mov, mov, add, mov], &records);
+    core_reloc::apply(&mut object, &target).unwrap();
+    let insns = &object.code[0].insns;
+    assert_eq!(insns[0], insn(0x61, 0, 1, offset("pid") as i16, 0));
+    assert_eq!(insns[1] >> 32, offset("comm"));
+    assert_eq!(insns[2] >> 32, 0, "no such member in the kernel");
+    assert_eq!(insns[3] >> 32, btf.size_of(task).unwrap());
+    assert_eq!(insns[4] >> 32, offset("comm") + 5);
+    assert_eq!(insns[5] >> 32, 4);
+    for bad in ["0:2", "0:9", "0:x", "", "0:1:1"] {
+        let mut object = relocatable(vec![add], &[(0, bad, 0)]);
+        assert!(core_reloc::apply(&mut object, &target).is_err(), "{bad}");
+    }
+    let mut outside = relocatable(vec![add], &[(7, "0:1", 0)]);
+    assert!(core_reloc::apply(&mut outside, &target).is_err());
+    let mut object = relocatable(vec![add], &[(0, "0:2", 0)]);
+    assert_eq!(
+        core_reloc::apply(&mut object, &target)
+            .unwrap_err()
+            .to_string(),
+        "this kernel has no '->no_such_member' for 'struct task_struct': struct task_struct has no \
+         member 'no_such_member'"
+    );
+}
