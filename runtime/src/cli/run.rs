@@ -15,7 +15,7 @@ use super::compile::Job;
 use super::{build, shebang, source};
 use crate::bpf::{Mapping, RingReader};
 use crate::host::{LiveTarget, Rights};
-use crate::interp::{MemStore, Program, UserSide};
+use crate::interp::{BpfStore, MemStore, Program, UserSide};
 use crate::kernel::{Installation, Plan};
 use crate::load::ObjectFile;
 use crate::output::Sink;
@@ -199,7 +199,19 @@ impl Start<'_> {
         self.fill_header(&control, pid);
         let installation = plan.attach(&loaded)?;
         let ring = loaded.take_ring()?;
-        let store = MemStore::new(&self.meta.module.globals);
+        let maps = loaded.into_maps();
+        let store = BpfStore::new(
+            &self.meta.module,
+            &self.meta.layout,
+            |name| maps.get(name),
+            Some(Arc::clone(&globals)),
+        )
+        .map_err(|error| {
+            Status::fail(
+                &error.to_string(),
+                Some("build the image again with this rtap"),
+            )
+        })?;
         let mut user_side = UserSide::new(&program, store, &control);
         user_side.describe(self.meta);
         Ok(self.session(
