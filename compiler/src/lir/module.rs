@@ -350,6 +350,58 @@ pub enum ErrorKind {
     MatchRange,
 }
 
+/// A part of an error's message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorPart {
+    /// Text as it is.
+    Text(String),
+    /// The argument as 16 hexadecimal digits.
+    Hex,
+    /// The argument in decimal.
+    Decimal,
+    /// The handler run's message buffer.
+    Buffer,
+}
+
+impl ErrorKind {
+    /// The message that `catch (msg)` sees and reports show. The wording is SystemTap's
+    /// (observed), so that scripts which look at a caught message keep working.
+    pub fn parts(self) -> Vec<ErrorPart> {
+        let text = |text: &str| ErrorPart::Text(text.to_owned());
+        match self {
+            ErrorKind::DivisionByZero => vec![text("division by 0")],
+            ErrorKind::ArrayOverflow { max_entries } => vec![ErrorPart::Text(format!(
+                "Array overflow, check size limit ({max_entries})"
+            ))],
+            ErrorKind::EmptyStat => vec![text("empty aggregate")],
+            ErrorKind::HistRange => vec![text("histogram index out of range")],
+            ErrorKind::ReadFault(space) => {
+                let space = match space {
+                    Space::Kernel => "kernel",
+                    Space::User => "user",
+                };
+                vec![
+                    ErrorPart::Text(format!("{space} read fault at 0x")),
+                    ErrorPart::Hex,
+                    text(" [man error::fault]"),
+                ]
+            }
+            ErrorKind::MaxAction => vec![text("MAXACTION exceeded")],
+            ErrorKind::MaxNesting => vec![text("MAXNESTING exceeded")],
+            ErrorKind::Script | ErrorKind::UserFn => vec![ErrorPart::Buffer],
+            ErrorKind::NoEntry => vec![text("return probe without its entry")],
+            ErrorKind::IterationTooBig => {
+                vec![text("array too big to iterate over in a kernel handler")]
+            }
+            ErrorKind::NoOverload => vec![text("all functions exhausted")],
+            ErrorKind::MatchRange => vec![
+                text("Attempted to get nonexistent subexpression "),
+                ErrorPart::Decimal,
+            ],
+        }
+    }
+}
+
 /// A kernel fact that the loader relocates (CO-RE).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Core {

@@ -187,3 +187,99 @@ fn numbers_out_of_text() {
         check(&source, &[base as u64], &[("n", &n.to_string())]);
     }
 }
+
+/// One format of one argument.
+fn formatted(format: &str, value: i64, out: &str) {
+    let source = string("", "str.format fmt0(v6)", 200).replacen(
+        "site0 =",
+        &format!("fmt0 = out {format}\nsite0 ="),
+        1,
+    );
+    check(&source, &[value as u64, 0], &[("s", &format!("{out:?}"))]);
+}
+
+#[test]
+fn formatted_numbers() {
+    formatted("%d", 0, "0");
+    formatted("%d", -42, "-42");
+    formatted("%d", i64::MIN, "-9223372036854775808");
+    formatted("\"n=\" %d \".\"", 1234, "n=1234.");
+    formatted("%u", -1, "18446744073709551615");
+    formatted("%x", 0xdead_beef, "deadbeef");
+    formatted("%X", 0xdead_beef, "DEADBEEF");
+    formatted("%#x", 0, "0x0");
+    formatted("%#X", 171, "0XAB");
+    formatted("%p", 4096, "0x1000");
+    formatted("%o", 8, "10");
+    formatted("%o", -1, "1777777777777777777777");
+    formatted("%8d", -42, "     -42");
+    formatted("%-8d", -42, "-42     ");
+    formatted("%08d", -42, "-0000042");
+    formatted("%+d", 42, "+42");
+    formatted("%+8d", 42, "     +42");
+    formatted("%_d", 42, " 42");
+    formatted("%.5d", 42, "00042");
+    formatted("%8.5d", -42, "  -00042");
+    formatted("%#10x", 255, "      0xff");
+    formatted("%2d", 12345, "12345");
+    formatted("%c", 65, "A");
+    formatted("%3c", 65, "  A");
+}
+
+#[test]
+fn formatted_strings() {
+    let case = |format: &str, args: &str, out: &str| {
+        let source = string("", &format!("str.format fmt0({args})"), 100).replacen(
+            "site0 =",
+            &format!("fmt0 = out {format}\nsite0 ="),
+            1,
+        );
+        check(&source, &[7, 0], &[("s", &format!("{out:?}"))]);
+    };
+    case("%s \"=\" %d", "v0, v6", "hello, world=7");
+    case("%5s \"|\" %-5s \"|\"", "v2, v2", "  abc|abc  |");
+    case("%.2s \"|\" %4.2s", "v0, v0", "he|  he");
+    case("%s %s %s", "v2, v2, v2", "abcabcabc");
+}
+
+#[test]
+fn messages_of_caught_errors() {
+    let source = r#"
+g0 = global "s" str<100> = ""
+g1 = global "t" str<100> = ""
+str0 = "mine"
+site0 = division_by_zero near "" at ""
+site1 = kernel_read_fault near "" at ""
+site2 = script near "" at ""
+fn0 "p"() {
+block0():
+    v0: i64 = iconst 0
+    v1: i64 = iconst 48879
+    try i64 = mem.read.kernel.u8 v1 !site1, block1(), block2()
+block1(v2: i64):
+    return
+block2(v3: i64, v4: i64):
+    v5: str<100> = err.text v3, v4
+    global.set g0, v5
+    v6: str<4> = str.const str0
+    err.set v6
+    v7: i64 = iconst 2
+    v8: i64 = ctx.arg 0
+    v9: i64 = add v7, v8
+    v10: str<100> = err.text v9, v0
+    global.set g1, v10
+    raise v7, v0
+}
+"#;
+    check(
+        source,
+        &[0],
+        &[
+            (
+                "s",
+                "\"kernel read fault at 0x000000000000beef [man error::fault]\"",
+            ),
+            ("t", "\"mine\""),
+        ],
+    );
+}

@@ -201,7 +201,7 @@ impl Cx<'_> {
         max_entries: u32,
         done: BlockId,
     ) -> (BlockId, BlockId, BlockId) {
-        let overflow = self.fail(site, Val::Const(i64::from(max_entries)));
+        let overflow = self.fail(site, Val::Const(0));
         (self.code.block(true), overflow, done)
     }
 

@@ -155,7 +155,12 @@ impl Cx<'_> {
     }
 
     /// Binary search among sorted cases.
-    fn search(&mut self, value: regalloc2::VReg, cases: &[(i64, BlockId)], default: BlockId) {
+    pub(super) fn search(
+        &mut self,
+        value: regalloc2::VReg,
+        cases: &[(i64, BlockId)],
+        default: BlockId,
+    ) {
         if cases.len() <= LINEAR_CASES {
             for (case, to) in cases {
                 let case = self.val_src(Val::Const(*case));

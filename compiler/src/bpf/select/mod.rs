@@ -10,6 +10,7 @@ mod build;
 mod control;
 mod emit;
 mod env;
+mod format;
 mod global;
 mod int;
 mod mem;
@@ -115,6 +116,14 @@ struct Dest {
 }
 
 impl Dest {
+    /// Most bytes of a string result.
+    fn cap(self) -> u32 {
+        match self.ty {
+            Some(Ty::Str { cap, .. }) => cap,
+            Some(Ty::I64) | None => 0,
+        }
+    }
+
     fn access(self) -> Access {
         if self.variable {
             Access::Variable
@@ -428,10 +437,10 @@ impl Cx<'_> {
                 Ok(None)
             }
             Op::ErrSet(text) => self.set_message(*text).map(|()| None),
-            Op::ErrText(..) => Err(self.unsupported(
-                "the message of a caught error",
-                "catch the error without a message",
-            )),
+            Op::ErrText(site, arg) => {
+                let cap = dest.cap();
+                self.error_text(*site, *arg, cap, dest).map(Some)
+            }
             Op::Call(..) => Err(self.unsupported(
                 "a recursive function",
                 "write it as a loop, or call it in an end or timer probe",

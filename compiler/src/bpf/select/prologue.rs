@@ -52,6 +52,7 @@ impl Cx<'_> {
             self.exit = Some(out);
         }
         if let Some(message) = self.message {
+            self.store_imm(message.at(ERROR_HEAD_BYTES), 0);
             self.store_imm(message.at(RECORD_HEAD_BYTES + 16), 0);
         }
     }
@@ -210,6 +211,11 @@ impl Cx<'_> {
             let bytes = self.message_bound();
             self.message = Some(self.buffers.alloc(bytes, Access::Variable, (0, u32::MAX)));
         }
+    }
+
+    /// Where the text of the message buffer is, if there is one.
+    pub(super) fn message_text(&self) -> Option<Mem> {
+        self.message.map(|message| message.at(ERROR_HEAD_BYTES))
     }
 
     /// `err.set`.

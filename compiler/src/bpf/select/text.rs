@@ -238,10 +238,7 @@ impl Cx<'_> {
     }
 
     pub(super) fn text_op(&mut self, op: &Op, dest: Dest) -> Lowered<Option<Val>> {
-        let cap = match dest.ty {
-            Some(Ty::Str { cap, .. }) => cap,
-            Some(Ty::I64) | None => 0,
-        };
+        let cap = dest.cap();
         match op {
             Op::Comm => {
                 let text = self.fresh_text(15, false, dest);
@@ -291,6 +288,8 @@ impl Cx<'_> {
                 let text = self.text(*value);
                 Ok(Some(self.text_len(text)))
             }
+            Op::StrFormat(format, args) => self.text_format(*format, args, cap, dest).map(Some),
+            Op::StrLate(format, args) => self.text_late(*format, args, cap, dest).map(Some),
             Op::StrConcat(values) => Ok(Some(self.text_concat(values, cap, dest))),
             Op::StrCmp(a, b) => self.text_cmp(*a, *b).map(Some),
             Op::StrByte(text, index) => self.text_byte(*text, *index).map(Some),

@@ -1,0 +1,602 @@
+//! `sprintf` in the kernel, late strings, and the messages of caught errors.
+//!
+//! What the conversions print is what `runtime/src/values/number.rs` prints, to the byte.
+
+use regalloc2::VReg;
+
+use super::build::{Arg, Template};
+use super::text::{Text, TextMem};
+use super::text_ops::TextBuilder;
+use super::{Cx, Dest, Lowered, Val};
+use crate::bpf::frame::Mem;
+use crate::bpf::helpers::Helper;
+use crate::bpf::insn::{AluOp, Cond, Insn, Size, Src};
+use crate::bpf::vcode::BlockId;
+use crate::image::{Field, width_bytes};
+use crate::lir::{
+    Conv, ConvFlag, ConvKind, ConvSize, ErrorKind, ErrorPart, FormatId, Piece, SiteId, Ty, Value,
+};
+
+/// The most digits that a number has: octal.
+const MAX_DIGITS: u32 = 22;
+/// Widest field that is made in the kernel, bytes.
+const MAX_FIELD_BYTES: u32 = 128;
+/// Bytes of a late string before its fields.
+const LATE_HEAD_BYTES: u32 = 8;
+
+/// A part of a string to be made.
+enum Part<'a> {
+    /// Constant text.
+    Literal(Text),
+    /// A string, whole.
+    Whole(Text),
+    /// A string with width or precision.
+    Padded(&'a Conv, Text),
+    /// A number.
+    Number(Conv, Val),
+}
+
+impl Cx<'_> {
+    pub(super) fn text_format(
+        &mut self,
+        format: FormatId,
+        args: &[Value],
+        cap: u32,
+        dest: Dest,
+    ) -> Lowered<Val> {
+        let module = self.module;
+        let mut args = args.iter();
+        let mut parts = Vec::new();
+        for piece in &module.formats[format].pieces {
+            match piece {
+                Piece::Text(text) => parts.push(Part::Literal(self.literal(text))),
+                Piece::Call(function, _) => {
+                    return Err(self.unsupported(
+                        &format!("the text of {}()", function.0),
+                        "print it, or use it in an end or timer probe",
+                    ));
+                }
+                Piece::Conv(conv) => {
+                    let arg = args.next();
+                    let Some(arg) = arg else {
+                        return Err(self.internal("format with too few arguments"));
+                    };
+                    parts.push(self.part(conv, *arg)?);
+                }
+            }
+        }
+        Ok(self.text_of_parts(parts, cap, dest))
+    }
+
+    fn part<'b>(&mut self, conv: &'b Conv, arg: Value) -> Lowered<Part<'b>> {
+        let wide = |size: ConvSize| match size {
+            ConvSize::None => Some(0),
+            ConvSize::Fixed(n) => Some(n),
+            ConvSize::Arg => None,
+        };
+        let (Some(width), Some(precision)) = (wide(conv.width), wide(conv.precision)) else {
+            return Err(self.unsupported(
+                "sprintf() with `*`",
+                "give the width as a number, or print instead",
+            ));
+        };
+        let text = self.func.ty(arg).is_str();
+        match conv.kind {
+            ConvKind::Str if text => {
+                let text = self.text(arg);
+                if width == 0 && conv.precision == ConvSize::None {
+                    return Ok(Part::Whole(text));
+                }
+                if width <= MAX_FIELD_BYTES {
+                    return Ok(Part::Padded(conv, text));
+                }
+            }
+            ConvKind::Decimal
+            | ConvKind::Str
+            | ConvKind::Unsigned
+            | ConvKind::Octal
+            | ConvKind::HexLower
+            | ConvKind::HexUpper
+            | ConvKind::Pointer
+                if !text && width.max(precision) <= MAX_FIELD_BYTES =>
+            {
+                return Ok(Part::Number(conv.clone(), self.int(arg)));
+            }
+            ConvKind::Char
+                if conv.flag != Some(ConvFlag::Alternate) && width <= MAX_FIELD_BYTES =>
+            {
+                return Ok(Part::Number(conv.clone(), self.int(arg)));
+            }
+            _ => {}
+        }
+        Err(self.unsupported(
+            "this conversion of sprintf()",
+            "print it instead, or do it in an end or timer probe",
+        ))
+    }
+
+    fn text_of_parts(&mut self, parts: Vec<Part<'_>>, cap: u32, dest: Dest) -> Val {
+        let caps: Vec<u32> = parts
+            .iter()
+            .map(|part| match part {
+                Part::Literal(text) | Part::Whole(text) => self.text_cap(*text),
+                Part::Padded(conv, text) => self.text_cap(*text).max(fixed(conv.width)),
+                Part::Number(conv, _) => field_bytes(conv),
+            })
+            .collect();
+        let mut builder = self.begin_text(&caps, cap, dest);
+        for part in parts {
+            match part {
+                Part::Literal(text) | Part::Whole(text) => self.append(&mut builder, text),
+                Part::Padded(conv, text) => self.append_padded(&mut builder, conv, text),
+                Part::Number(conv, value) => self.append_number(&mut builder, &conv, value),
+            }
+        }
+        self.built(&builder)
+    }
+
+    /// Adds a string cut to its precision and padded to its width.
+    fn append_padded(&mut self, builder: &mut TextBuilder, conv: &Conv, text: Text) {
+        let cap = self.text_cap(text);
+        let most = match conv.precision {
+            ConvSize::Fixed(n) => n.min(cap),
+            ConvSize::None | ConvSize::Arg => cap,
+        };
+        let text = match text {
+            Text::Mem(from) => Text::Mem(TextMem { cap: most, ..from }),
+            Text::Empty | Text::Const(_) => {
+                let bytes = self.const_bytes(text).unwrap_or_default();
+                let bytes = bytes[..most as usize].to_vec();
+                self.literal(&bytes)
+            }
+        };
+        let width = fixed(conv.width);
+        if width == 0 {
+            self.append(builder, text);
+            return;
+        }
+        let len = self.text_len(text);
+        let left = conv.flag == Some(ConvFlag::Left);
+        if left {
+            self.append(builder, text);
+        }
+        let len = self.val_reg(len);
+        self.append_blanks(builder, width, len);
+        if !left {
+            self.append(builder, text);
+        }
+    }
+
+    /// Adds as many blanks as `len` is short of `width`.
+    fn append_blanks(&mut self, builder: &mut TextBuilder, width: u32, len: VReg) {
+        let have = self.at_most(len, width);
+        let mut blanks = vec![b' '; width as usize];
+        blanks.push(0);
+        let bound = (width + 1).next_power_of_two();
+        let at = Mem::Rodata(self.plan.constant(&blanks));
+        self.plan.reserve_rodata_slack(at, bound);
+        let from = self.address_at(at, have, bound);
+        self.append_memory(builder, from, width);
+    }
+
+    /// Adds the string at an address, of at most `cap` bytes.
+    fn append_memory(&mut self, builder: &mut TextBuilder, from: VReg, cap: u32) {
+        let to = self.cursor_mem(builder);
+        let copied = self.call(
+            Helper::ProbeReadKernelStr,
+            &[Arg::Addr(to), Arg::Imm(i64::from(cap) + 1), Arg::Reg(from)],
+        );
+        let len = self.alu(AluOp::Sub, copied, Src::Imm(1));
+        self.advance(builder, Val::Reg(len));
+    }
+
+    /// Adds a number. It is made in a field of its own, from the right: digits, zeros that the
+    /// precision asks for, sign or prefix, blanks or zeros that the width asks for.
+    fn append_number(&mut self, builder: &mut TextBuilder, conv: &Conv, value: Val) {
+        let bytes = field_bytes(conv);
+        let bound = (bytes + 1).next_power_of_two();
+        // Slack behind: an offset is only known to be below `bound`.
+        let field = self.temp_variable(bound + 8);
+        let zero_flag = conv.flag == Some(ConvFlag::Zero);
+        let width = fixed(conv.width);
+        let precision = fixed(conv.precision);
+        let fill = if zero_flag { b'0' } else { b' ' };
+        let mut initial = vec![fill; bytes as usize];
+        for byte in &mut initial[(bytes - precision.min(bytes)) as usize..] {
+            *byte = b'0';
+        }
+        initial.push(0);
+        let slot = initial.len().next_multiple_of(8);
+        initial.resize(slot, 0);
+        for (n, word) in initial.chunks(8).enumerate() {
+            self.store_imm(field.at(n as u32 * 8), super::text::word_of(word));
+        }
+        let value = self.val_reg(value);
+        if conv.kind == ConvKind::Char {
+            self.store(Size::B, field.at(bytes - 1), Src::Reg(value));
+            let one = self.imm(1);
+            self.append_field(builder, field, bytes, bound, conv, one);
+            return;
+        }
+        let signed = matches!(conv.kind, ConvKind::Decimal | ConvKind::Str);
+        let (negative, magnitude) = if signed {
+            let sign = self.alu(AluOp::Arsh, value, Src::Imm(63));
+            let abs = self.alu(AluOp::Xor, value, Src::Reg(sign));
+            let abs = self.alu(AluOp::Sub, abs, Src::Reg(sign));
+            (Some(self.neg(sign)), abs)
+        } else {
+            (None, value)
+        };
+        let mut length = self.digits(field, bytes, magnitude, conv.kind);
+        if precision > 1 {
+            length = self.at_least(length, precision);
+        }
+        // What stands before the digits: its length is 0 or 1 for a sign.
+        let alternate = conv.flag == Some(ConvFlag::Alternate) || conv.kind == ConvKind::Pointer;
+        let prefix: &[u8] = match conv.kind {
+            ConvKind::Octal if alternate => b"0",
+            ConvKind::HexLower | ConvKind::Pointer if alternate => b"0x",
+            ConvKind::HexUpper if alternate => b"0X",
+            _ => b"",
+        };
+        let plus = match conv.flag {
+            Some(ConvFlag::Plus) if signed => Some(b'+'),
+            Some(ConvFlag::Space) if signed => Some(b' '),
+            _ => None,
+        };
+        let sign_len = match (negative, plus) {
+            (Some(_), Some(_)) => Val::Const(1),
+            (Some(negative), None) => Val::Reg(negative),
+            (None, _) => Val::Const(prefix.len() as i64),
+        };
+        if zero_flag && width > 0 {
+            // Zeros up to the width, less what stands before them.
+            let digits = match sign_len {
+                Val::Const(len) => self.imm(i64::from(width) - len),
+                len => {
+                    let width = self.imm(i64::from(width));
+                    let len = self.val_src(len);
+                    self.alu(AluOp::Sub, width, len)
+                }
+            };
+            length = self.greater(length, digits);
+        }
+        let total = {
+            let more = self.val_src(sign_len);
+            self.alu(AluOp::Add, length, more)
+        };
+        let at = self.field_offset(bytes, total);
+        if let Some(negative) = negative {
+            let go_on = self.code.block(self.is_cold());
+            let sign = self.code.block(self.is_cold());
+            self.in_block(sign, |cx| {
+                let to = cx.address_at(field, at, bound);
+                cx.store(Size::B, Mem::Ptr(to, 0), Src::Imm(i32::from(b'-')));
+                cx.jump(go_on, Vec::new());
+            });
+            self.jump_if(Cond::Ne, negative, Src::Imm(0), sign);
+            if let Some(plus) = plus {
+                let to = self.address_at(field, at, bound);
+                self.store(Size::B, Mem::Ptr(to, 0), Src::Imm(i32::from(plus)));
+            }
+            self.jump(go_on, Vec::new());
+            self.enter(go_on);
+        } else if !prefix.is_empty() {
+            let to = self.address_at(field, at, bound);
+            for (n, byte) in prefix.iter().enumerate() {
+                self.store(Size::B, Mem::Ptr(to, n as i32), Src::Imm(i32::from(*byte)));
+            }
+        }
+        self.append_field(builder, field, bytes, bound, conv, total);
+    }
+
+    /// Adds the last `total` bytes of a field, padded to the width.
+    fn append_field(
+        &mut self,
+        builder: &mut TextBuilder,
+        field: Mem,
+        bytes: u32,
+        bound: u32,
+        conv: &Conv,
+        total: VReg,
+    ) {
+        let width = fixed(conv.width);
+        let left = conv.flag == Some(ConvFlag::Left);
+        let shown = if left || width < 2 {
+            total
+        } else {
+            self.at_least(total, width)
+        };
+        let at = self.field_offset(bytes, shown);
+        let from = self.address_at(field, at, bound);
+        self.append_memory(builder, from, bytes);
+        if left && width > 0 {
+            self.append_blanks(builder, width, total);
+        }
+    }
+
+    /// Where the last `len` bytes of a field begin.
+    fn field_offset(&mut self, bytes: u32, len: VReg) -> VReg {
+        let end = self.imm(i64::from(bytes));
+        self.alu(AluOp::Sub, end, Src::Reg(len))
+    }
+
+    /// Writes the digits of a number to the end of a field; gives how many there are.
+    fn digits(&mut self, field: Mem, bytes: u32, number: VReg, kind: ConvKind) -> VReg {
+        let (done, count) = self.join();
+        let (head, round) = self.join();
+        let rest = self.code.vreg();
+        self.code.blocks[head.0 as usize].params.push(rest);
+        let zero = self.imm(0);
+        self.jump(head, vec![zero, number]);
+        self.enter(head);
+        let out = self.code.block(self.is_cold());
+        self.in_block(out, |cx| {
+            let count = cx.forget(round);
+            cx.jump(done, vec![count]);
+        });
+        self.jump_if(Cond::Ge, round, Src::Imm(MAX_DIGITS as i32), out);
+        let (digit, next) = match kind {
+            ConvKind::Octal | ConvKind::HexLower | ConvKind::HexUpper | ConvKind::Pointer => {
+                let bits = if kind == ConvKind::Octal { 3 } else { 4 };
+                let digit = self.alu(AluOp::And, rest, Src::Imm((1 << bits) - 1));
+                let next = self.alu(AluOp::Rsh, rest, Src::Imm(bits));
+                (digit, next)
+            }
+            _ => {
+                let next = self.alu(AluOp::Div, rest, Src::Imm(10));
+                let tens = self.alu(AluOp::Mul, next, Src::Imm(10));
+                (self.alu(AluOp::Sub, rest, Src::Reg(tens)), next)
+            }
+        };
+        let letters = if kind == ConvKind::HexUpper {
+            b'A'
+        } else {
+            b'a'
+        };
+        let char = {
+            let reg = self.code.vreg();
+            let mut t = Template::default();
+            let digit = t.read(digit);
+            let dst = t.write_over(reg, digit);
+            t.add(Insn::JumpIf {
+                cond: Cond::Lt,
+                wide: true,
+                left: dst,
+                right: Src::Imm(10),
+                target: 1,
+            });
+            t.alu(
+                AluOp::Add,
+                dst,
+                Src::Imm(i32::from(letters) - 10 - i32::from(b'0')),
+            );
+            t.alu(AluOp::Add, dst, Src::Imm(i32::from(b'0')));
+            self.push(t);
+            reg
+        };
+        let last = self.imm(i64::from(bytes) - 1);
+        let at = self.alu(AluOp::Sub, last, Src::Reg(round));
+        let to = self.address_at(field, at, (bytes + 1).next_power_of_two());
+        self.store(Size::B, Mem::Ptr(to, 0), Src::Reg(char));
+        let following = self.alu(AluOp::Add, round, Src::Imm(1));
+        let end = self.code.block(self.is_cold());
+        self.in_block(end, |cx| {
+            let count = cx.forget(following);
+            cx.jump(done, vec![count]);
+        });
+        self.jump_if(Cond::Eq, next, Src::Imm(0), end);
+        self.jump(head, vec![following, next]);
+        self.enter(done);
+        count
+    }
+
+    /// The greater of two unsigned numbers.
+    fn greater(&mut self, a: VReg, b: VReg) -> VReg {
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let first = t.read(a);
+        let other = t.read_late(b);
+        let dst = t.write_over(reg, first);
+        t.add(Insn::JumpIf {
+            cond: Cond::Ge,
+            wide: true,
+            left: dst,
+            right: Src::Reg(other),
+            target: 1,
+        });
+        t.alu(AluOp::Mov, dst, Src::Reg(other));
+        self.push(t);
+        self.forget(reg)
+    }
+
+    /// The greater of an unsigned number and a constant.
+    fn at_least(&mut self, a: VReg, least: u32) -> VReg {
+        let least = self.imm(i64::from(least));
+        self.greater(a, least)
+    }
+
+    /// `sprintf` left to user space: the number of the record's layout, then the arguments.
+    pub(super) fn text_late(
+        &mut self,
+        format: FormatId,
+        args: &[Value],
+        cap: u32,
+        dest: Dest,
+    ) -> Lowered<Val> {
+        let func = self.func;
+        let width = width_bytes(Ty::str(cap));
+        let fields: Vec<Field> = args
+            .iter()
+            .map(|arg| match func.ty(*arg) {
+                Ty::I64 => Field::Int,
+                ty @ Ty::Str { late, .. } => Field::Fixed {
+                    width: width_bytes(ty),
+                    late,
+                },
+            })
+            .collect();
+        let id = self.plan.record(format, fields.clone());
+        let text = self.fresh_text(cap, true, dest);
+        self.store_imm(text.mem, i64::from(id));
+        let mut at = LATE_HEAD_BYTES;
+        for (arg, field) in args.iter().zip(&fields) {
+            let to = text.mem.at(at);
+            match field {
+                Field::Int | Field::Variable { .. } => {
+                    let val = self.int(*arg);
+                    self.store_val(to, val);
+                    at += 8;
+                }
+                Field::Fixed { width, .. } => {
+                    let text = self.text(*arg);
+                    self.copy_text(text, to, *width, true);
+                    at += width;
+                }
+            }
+            if at > width {
+                return Err(self.internal("late string longer than its record"));
+            }
+        }
+        if at < width {
+            self.zero(text.mem.at(at), width - at);
+        }
+        Ok(Val::Text(Text::Mem(text)))
+    }
+
+    /// The message of an error whose site is only known when it happens.
+    pub(super) fn error_text(
+        &mut self,
+        site: Value,
+        arg: Value,
+        cap: u32,
+        dest: Dest,
+    ) -> Lowered<Val> {
+        let site = self.int(site);
+        let arg = self.int(arg);
+        let arg = match arg {
+            Val::Const(_) => arg,
+            arg => Val::Reg(self.val_reg(arg)),
+        };
+        let module = self.module;
+        let kinds: Vec<(SiteId, ErrorKind)> = match site {
+            Val::Const(site) => module
+                .sites
+                .iter()
+                .filter(|(id, _)| i64::from(id.as_u32()) == site)
+                .map(|(id, site)| (id, site.kind))
+                .collect(),
+            _ => module.sites.iter().map(|(id, s)| (id, s.kind)).collect(),
+        };
+        // One piece of code for each kind of error, whatever its site.
+        let mut distinct: Vec<ErrorKind> = Vec::new();
+        for (_, kind) in &kinds {
+            if !distinct.contains(kind) {
+                distinct.push(*kind);
+            }
+        }
+        let bound = self.module.limits.max_string_len;
+        let caps: Vec<u32> = distinct
+            .iter()
+            .map(|kind| {
+                kind.parts()
+                    .iter()
+                    .map(|part| match part {
+                        ErrorPart::Text(text) => text.len() as u32,
+                        ErrorPart::Hex => 18,
+                        ErrorPart::Decimal => 20,
+                        ErrorPart::Buffer => bound,
+                    })
+                    .sum()
+            })
+            .collect();
+        let most = caps.iter().copied().max().unwrap_or(0);
+        let builder = self.begin_text(&[most], cap, dest);
+        let done = self.code.block(self.is_cold());
+        let blocks: Vec<BlockId> = distinct
+            .iter()
+            .map(|kind| {
+                let block = self.code.block(true);
+                self.in_block(block, |cx| {
+                    let mut branch = TextBuilder { ..builder };
+                    for part in kind.parts() {
+                        cx.append_error_part(&mut branch, &part, arg);
+                    }
+                    cx.jump(done, Vec::new());
+                });
+                block
+            })
+            .collect();
+        if let (Val::Const(_), [block]) = (site, blocks.as_slice()) {
+            self.jump(*block, Vec::new());
+        } else if let [block] = blocks.as_slice() {
+            self.jump(*block, Vec::new());
+        } else {
+            let mut cases: Vec<(i64, BlockId)> = kinds
+                .iter()
+                .filter_map(|(id, kind)| {
+                    let at = distinct.iter().position(|known| known == kind)?;
+                    Some((i64::from(id.as_u32()), blocks[at]))
+                })
+                .collect();
+            cases.sort_unstable_by_key(|(site, _)| *site);
+            let site = self.val_reg(site);
+            self.search(site, &cases, done);
+        }
+        self.enter(done);
+        Ok(self.built(&builder))
+    }
+
+    fn append_error_part(&mut self, builder: &mut TextBuilder, part: &ErrorPart, arg: Val) {
+        let number = |kind, flag, width| Conv {
+            flag,
+            width,
+            precision: ConvSize::None,
+            kind,
+        };
+        match part {
+            ErrorPart::Text(text) => {
+                let text = self.literal(text.as_bytes());
+                self.append(builder, text);
+            }
+            ErrorPart::Hex => {
+                let conv = number(
+                    ConvKind::HexLower,
+                    Some(ConvFlag::Zero),
+                    ConvSize::Fixed(16),
+                );
+                self.append_number(builder, &conv, arg);
+            }
+            ErrorPart::Decimal => {
+                let conv = number(ConvKind::Decimal, None, ConvSize::None);
+                self.append_number(builder, &conv, arg);
+            }
+            ErrorPart::Buffer => {
+                if let Some(mem) = self.message_text() {
+                    let cap = self.module.limits.max_string_len.saturating_sub(1);
+                    let text = Text::Mem(TextMem {
+                        mem,
+                        cap,
+                        padded: false,
+                        late: false,
+                    });
+                    self.append(builder, text);
+                }
+            }
+        }
+    }
+}
+
+fn fixed(size: ConvSize) -> u32 {
+    match size {
+        ConvSize::Fixed(n) => n,
+        ConvSize::None | ConvSize::Arg => 0,
+    }
+}
+
+/// Bytes of the field that a number is made in: digits or precision with a prefix, or
+/// the width.
+fn field_bytes(conv: &Conv) -> u32 {
+    let number = MAX_DIGITS.max(fixed(conv.precision)) + 2;
+    number.max(fixed(conv.width))
+}
