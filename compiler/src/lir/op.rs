@@ -169,7 +169,7 @@ pub enum Place {
 }
 
 /// An operation. Operands come first, then immediates. `site` is where its error is from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Op {
     // ---- integers -------------------------------------------------------------
     /// `iconst n`.

@@ -156,11 +156,13 @@ impl Op {
                 | Op::Env(
                     Env::PidTgid
                         | Env::UidGid
+                        | Env::Cpu
                         | Env::CurrentTask
                         | Env::CgroupId
                         | Env::Point
                         | Env::TargetPid
                 )
+                | Op::Comm
                 | Op::CtxArg(_)
                 | Op::CtxRet
                 | Op::CtxReg(_)
@@ -169,18 +171,65 @@ impl Op {
         )
     }
 
-    /// Whether the operation may be removed when its result is not used.
+    /// Whether the operation may be removed when its result is not used. This includes
+    /// reads of traced memory, which could fail: tapsets read much that scripts do not use,
+    /// and SystemTap drops such reads too.
     pub fn is_removable(&self) -> bool {
         self.is_pure()
             || matches!(
                 self,
                 Op::Env(_)
-                    | Op::Comm
                     | Op::GlobalGet(_)
                     | Op::ArrayGet(..)
                     | Op::ArrayHas(..)
                     | Op::ArrayHasSlice(..)
+                    | Op::MemRead { .. }
+                    | Op::MemReadStr { .. }
+                    | Op::MemReadStrN { .. }
+                    | Op::EntryArg(..)
+                    | Op::MatchedGroups
+                    | Op::ErrText(..)
             )
+    }
+
+    /// Whether the operation reads something that the handler itself may have changed, or
+    /// that changes by itself: two equal ones with nothing relevant between them give the same.
+    pub fn is_load(&self) -> bool {
+        matches!(
+            self,
+            Op::GlobalGet(_)
+                | Op::ArrayGet(..)
+                | Op::ArrayHas(..)
+                | Op::ArrayHasSlice(..)
+                | Op::StatGet(..)
+                | Op::MemRead { .. }
+                | Op::MemReadStr { .. }
+                | Op::MemReadStrN { .. }
+                | Op::EntryArg(..)
+        )
+    }
+
+    /// The error site that the operation names, to change it.
+    pub fn site_mut(&mut self) -> Option<&mut SiteId> {
+        match self {
+            Op::Div(.., site)
+            | Op::Rem(.., site)
+            | Op::Matched(.., site)
+            | Op::EntryArg(.., site)
+            | Op::MemRead { site, .. }
+            | Op::MemReadStr { site, .. }
+            | Op::MemReadStrN { site, .. }
+            | Op::ArraySet(.., site)
+            | Op::ArrayAdd(.., site)
+            | Op::ArrayFetchAdd(.., site)
+            | Op::StatPush(.., site)
+            | Op::StatGet(.., site)
+            | Op::StatBucket(.., site)
+            | Op::IterBegin { site, .. }
+            | Op::EmitHist(.., site)
+            | Op::User(.., site) => Some(site),
+            _ => None,
+        }
     }
 
     /// The global that the operation reads or updates.
