@@ -13,6 +13,7 @@ pub mod image;
 pub mod infer;
 pub mod lir;
 pub mod lower;
+pub mod passes;
 pub mod pipeline;
 pub mod probes;
 pub mod resolve;

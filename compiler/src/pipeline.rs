@@ -14,6 +14,7 @@ use crate::image::Meta;
 use crate::infer::{infer_types, infer_widths};
 use crate::lir::{self, Module};
 use crate::lower::{self, Fault};
+use crate::passes;
 use crate::resolve::{Loader, resolve};
 use crate::session::Session;
 
@@ -24,7 +25,9 @@ pub enum Emit {
     Ast,
     /// The typed tree.
     Hir,
-    /// The low-level IR.
+    /// The low-level IR, as it was lowered.
+    LirRaw,
+    /// The same after the passes.
     Lir,
     /// eBPF instructions.
     Bpf,
@@ -49,7 +52,7 @@ pub fn compile(
     let Some(program) = program else {
         return (None, diags);
     };
-    let Some(module) = lower(&program, files, &mut diags) else {
+    let Some(module) = lower(session, &program, files, false, &mut diags) else {
         return (None, diags);
     };
     let texts: Vec<(String, String)> = files
@@ -111,11 +114,23 @@ pub fn parse(
     (trees, diags)
 }
 
-/// To LIR, optimised.
-fn lower(program: &hir::Program, files: &Files, diags: &mut Diagnostics) -> Option<Module> {
-    let (module, faults) = lower::lower(program, files);
+/// To LIR, optimised unless `raw`.
+fn lower(
+    session: &Session<'_>,
+    program: &hir::Program,
+    files: &Files,
+    raw: bool,
+    diags: &mut Diagnostics,
+) -> Option<Module> {
+    let (mut module, faults) = lower::lower(program, files, session.target.arch());
     extend(diags, faults.into_iter().map(of_fault), program, files);
-    (!diags.has_errors()).then_some(module)
+    if diags.has_errors() {
+        return None;
+    }
+    if !raw {
+        passes::optimise(&mut module);
+    }
+    Some(module)
 }
 
 /// The text of what a stage made of the scripts; empty if it did not come to that.
@@ -139,10 +154,11 @@ pub fn emit(
     if stage == Emit::Hir {
         return (hir::text::print(&program), diags);
     }
-    let Some(module) = lower(&program, files, &mut diags) else {
+    let raw = stage == Emit::LirRaw;
+    let Some(module) = lower(session, &program, files, raw, &mut diags) else {
         return (String::new(), diags);
     };
-    if stage == Emit::Lir {
+    if matches!(stage, Emit::LirRaw | Emit::Lir) {
         return (lir::text::print(&module), diags);
     }
     match bpf::generate(&module, session.target.features()) {

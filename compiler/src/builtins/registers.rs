@@ -6,9 +6,6 @@ use crate::hir::Ty::{Long, Str};
 use crate::lir::{Context, CtxReg, ErrorKind, Op, Place, Value};
 use crate::lower::{Lower, Lowered};
 
-/// Arguments that x86-64's C convention passes in registers.
-const REGISTER_ARGS: u8 = 6;
-
 /// Most arguments that a trampoline or tracepoint hands over.
 const MOST_ARGS: u8 = 12;
 
@@ -70,7 +67,7 @@ pub(super) const ROWS: &[Builtin] = &[
 
 fn argument(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let (count, by_register) = match l.context() {
-        Some(Context::Regs | Context::PerfEvent) => (REGISTER_ARGS, true),
+        Some(Context::Regs | Context::PerfEvent) => (l.arch().argument_offsets().len() as u8, true),
         Some(Context::Fexit { args }) => (args, false),
         Some(Context::RawTracepoint | Context::BtfTracepoint | Context::Fentry) => {
             (MOST_ARGS, false)
@@ -130,8 +127,13 @@ fn returned(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
 }
 
 fn register(l: &mut Lower<'_>, call: &Call<'_>, reg: CtxReg) -> Lowered<Option<Value>> {
+    want_registers(l, call)?;
+    Ok(Some(l.int(Op::CtxReg(reg), call.span)))
+}
+
+fn want_registers(l: &Lower<'_>, call: &Call<'_>) -> Lowered<()> {
     match l.context() {
-        Some(Context::Regs | Context::PerfEvent) => Ok(Some(l.int(Op::CtxReg(reg), call.span))),
+        Some(Context::Regs | Context::PerfEvent) => Ok(()),
         Some(_) | None => l.fault(
             call.span,
             "this probe has no registers to read: it is not attached by kprobe, uprobe or sampling",
@@ -139,37 +141,20 @@ fn register(l: &mut Lower<'_>, call: &Call<'_>, reg: CtxReg) -> Lowered<Option<V
     }
 }
 
+/// Both contexts that have registers begin with `struct pt_regs`.
 fn named(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let Some(name) = l.as_const_text(call.args[0]) else {
         return l.fault(call.span, "the register's name must be a constant");
     };
-    match dwarf_number(name.as_ref()) {
-        Some(n) => register(l, call, CtxReg::Dwarf(n)),
-        None => l.fault(call.span, format!("there is no register `{name}`")),
-    }
-}
-
-/// DWARF number of an x86-64 register (System V ABI, figure 3.36).
-fn dwarf_number(name: &bstr::BStr) -> Option<u8> {
-    let names: [&[&[u8]]; 17] = [
-        &[b"rax", b"eax"],
-        &[b"rdx", b"edx"],
-        &[b"rcx", b"ecx"],
-        &[b"rbx", b"ebx"],
-        &[b"rsi", b"esi"],
-        &[b"rdi", b"edi"],
-        &[b"rbp", b"ebp"],
-        &[b"rsp", b"esp"],
-        &[b"r8"],
-        &[b"r9"],
-        &[b"r10"],
-        &[b"r11"],
-        &[b"r12"],
-        &[b"r13"],
-        &[b"r14"],
-        &[b"r15"],
-        &[b"rip", b"eip"],
-    ];
-    let found = names.iter().position(|n| n.iter().any(|n| name == *n));
-    found.map(|n| n as u8)
+    let name = name.to_string();
+    let Some(register) = l.arch().register(&name) else {
+        return l.fault(call.span, format!("there is no register '{name}'"));
+    };
+    want_registers(l, call)?;
+    let op = Op::CtxLoad {
+        offset: register.offset,
+        size: register.size as u8,
+        signed: false,
+    };
+    Ok(Some(l.int(op, call.span)))
 }

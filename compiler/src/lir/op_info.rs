@@ -256,6 +256,30 @@ impl Op {
         }
     }
 
+    /// The global that the operation reads or updates, to change it.
+    pub fn global_mut(&mut self) -> Option<&mut Global> {
+        match self {
+            Op::GlobalGet(global)
+            | Op::GlobalSet(global, _)
+            | Op::GlobalAdd(global, _)
+            | Op::GlobalFetchAdd(global, _)
+            | Op::ArrayGet(global, _)
+            | Op::ArrayHas(global, _)
+            | Op::ArraySet(global, ..)
+            | Op::ArrayAdd(global, ..)
+            | Op::ArrayFetchAdd(global, ..)
+            | Op::ArrayDel(global, _)
+            | Op::Clear(global, _)
+            | Op::ArrayHasSlice(global, _)
+            | Op::StatPush(global, ..)
+            | Op::StatGet(global, ..)
+            | Op::StatBucket(global, ..)
+            | Op::EmitHist(global, ..)
+            | Op::IterBegin { array: global, .. } => Some(global),
+            _ => None,
+        }
+    }
+
     /// Whether the operation changes its global.
     pub fn updates_global(&self) -> bool {
         matches!(

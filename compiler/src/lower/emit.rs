@@ -3,6 +3,8 @@
 use bstr::{BStr, BString};
 use rtap_grammar::source::Span;
 
+use crate::target::arch::Arch;
+
 use super::{Fault, Lower, Lowered, Scope};
 use crate::lir::{
     Block, BlockCall, CmpOp, Context, ErrorKind, Exec, Format, FormatId, Op, Site, SiteId,
@@ -163,6 +165,11 @@ impl Lower<'_> {
     /// The context that this code is for, if it is a handler or a function for one kind only.
     pub fn context(&self) -> Option<Context> {
         self.spec.context
+    }
+
+    /// The processor.
+    pub fn arch(&self) -> Arch {
+        self.tables.arch
     }
 
     /// A value of type `ty` that is computed in one of several ways: `arms` makes each, by its

@@ -37,12 +37,13 @@ use crate::hir::{self, Local, Program};
 use crate::lir::builder::{Builder, Variable};
 use crate::lir::cfg::call_groups;
 use crate::lir::{Block, Context, Exec, Func, Module, Op, StrId, Terminator, Ty, Value};
+use crate::target::arch::Arch;
 use needs::Needs;
 use tables::Tables;
 
 /// Lowers a program. The module is sound only if there are no faults.
-pub fn lower(program: &Program, files: &Files) -> (Module, Vec<Fault>) {
-    let mut tables = Tables::new();
+pub fn lower(program: &Program, files: &Files, arch: Arch) -> (Module, Vec<Fault>) {
+    let mut tables = Tables::new(arch);
     tables.module.core = program.core.clone();
     tables.module.limits = program.limits.clone();
     globals::lower(program, &mut tables);

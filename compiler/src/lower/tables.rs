@@ -11,9 +11,12 @@ use crate::lir::{
     Channel, ElementKind, Format, FormatId, Func, Global, GlobalKind, Module, RegexId, Site,
     SiteId, StrId, Ty,
 };
+use crate::target::arch::Arch;
 
 /// Tables that functions refer to.
 pub(super) struct Tables {
+    /// The processor that registers are of.
+    pub(super) arch: Arch,
     pub(super) module: Module,
     strings: HashMap<BString, StrId>,
     formats: HashMap<Format, FormatId>,
@@ -31,7 +34,7 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Tables with nothing but the empty string and format.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(arch: Arch) -> Self {
         let mut module = Module::default();
         let empty_format = Format {
             pieces: Vec::new(),
@@ -42,6 +45,7 @@ impl Tables {
             format: module.formats.push(empty_format.clone()),
         };
         Tables {
+            arch,
             module,
             strings: HashMap::from([(BString::default(), empty.text)]),
             formats: HashMap::from([(empty_format, empty.format)]),

@@ -13,6 +13,7 @@ use super::{Fault, lower};
 use crate::hir::*;
 use crate::image::{Attach, Point};
 use crate::lir::{self, BinOp, Context, Exec, Module, StatLayout, text, verify::verify};
+use crate::target::arch::Arch;
 
 /// A program under construction: one user-side probe, unless a test adds more.
 struct Script {
@@ -82,7 +83,7 @@ impl Script {
     /// Lowers it; it must verify.
     #[track_caller]
     fn lower(&self) -> Module {
-        let (module, faults) = lower(&self.program, &Files::new());
+        let (module, faults) = lower(&self.program, &Files::new(), Arch::X86_64);
         assert_eq!(faults, []);
         if let Err(errors) = verify(&module) {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -92,7 +93,7 @@ impl Script {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        lower(&self.program, &Files::new()).1
+        lower(&self.program, &Files::new(), Arch::X86_64).1
     }
 }
 

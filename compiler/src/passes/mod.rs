@@ -1,0 +1,121 @@
+//! Optimisation: LIR to better LIR.
+//!
+//! Every pass keeps the module's meaning in both executors; `verify` holds after each (checked in
+//! debug builds). Passes are linear in the size of a function, but for logarithms and for the few
+//! rounds of [`clean`].
+//!
+//! What an optimised program may do otherwise than its source says: reads of traced memory whose
+//! result nobody uses are not done (and cannot fail); two reads of one place with nothing but
+//! reads between them are one.
+
+mod branches;
+mod compact;
+mod constant_globals;
+mod copy_propagation;
+mod dead_code;
+mod fold;
+mod fold_strings;
+mod formats;
+mod inline;
+mod interner;
+mod merge_blocks;
+mod replace;
+mod string_widths;
+#[cfg(test)]
+mod tests;
+mod unread_globals;
+mod value_numbering;
+
+use cranelift_entity::PrimaryMap;
+use rtap_grammar::source::Span;
+
+use crate::lir::{Function, Module};
+use interner::Interner;
+
+/// Optimises a module.
+pub fn optimise(module: &mut Module) {
+    let mut texts = Interner::new(module);
+
+    // Globals that nothing changes are numbers and texts, which later passes fold.
+    constant_globals::run(module, &mut texts);
+    check(module, "constant_globals");
+
+    // Callees first: what is inlined is clean already. Inlining makes constants meet branches, so
+    // callers are cleaned afterwards.
+    inline::run(module, &mut texts);
+    check(module, "inline");
+
+    // Only now is it known what is read: functions that nobody calls any more are gone.
+    unread_globals::run(module);
+    check(module, "unread_globals");
+
+    // Formats see constants and late strings where they are used, after inlining brought them there.
+    formats::run(module, &mut texts);
+    check(module, "formats");
+
+    for_each_function(module, |module, function| {
+        string_widths::run(function);
+        clean(module, &mut texts, function);
+    });
+    check(module, "clean");
+
+    // Numbers anew, so that text is stable and nothing unused is left.
+    compact::run(module);
+    check(module, "compact");
+}
+
+/// Rounds of [`clean`]; each opens few new chances, so more would not pay.
+const ROUNDS: usize = 4;
+
+/// Cleans one function up until nothing changes.
+fn clean(module: &mut Module, texts: &mut Interner, function: &mut Function) {
+    for _ in 0..ROUNDS {
+        // Parameters that are always the same value would hide equal values from numbering.
+        let mut changed = copy_propagation::run(function);
+        // Folds constants and finds equal values; leaves dead operations behind.
+        changed |= value_numbering::run(module, texts, function);
+        // Constants decide branches; whole blocks become unreachable.
+        changed |= branches::run(function);
+        // Dead parameters keep blocks from being merged.
+        changed |= dead_code::run(function);
+        changed |= merge_blocks::run(function);
+        if !changed {
+            return;
+        }
+    }
+}
+
+/// Runs `f` on every function, callees first, with the rest of the module at hand.
+fn for_each_function(module: &mut Module, mut f: impl FnMut(&mut Module, &mut Function)) {
+    for id in module.functions.keys() {
+        let mut function = std::mem::replace(&mut module.functions[id], nothing());
+        f(module, &mut function);
+        module.functions[id] = function;
+    }
+}
+
+/// What stands in for a function while it is worked on.
+fn nothing() -> Function {
+    Function {
+        name: String::new(),
+        params: Vec::new(),
+        ret: None,
+        blocks: PrimaryMap::new(),
+        values: PrimaryMap::new(),
+        span: Span::NONE,
+    }
+}
+
+/// In debug builds, stops at the pass that broke the module.
+fn check(module: &Module, pass: &str) {
+    if cfg!(debug_assertions)
+        && let Err(errors) = crate::lir::verify::verify(module)
+    {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        panic!(
+            "{pass} broke the module:\n{}\n{}",
+            errors.join("\n"),
+            crate::lir::text::print(module)
+        );
+    }
+}

@@ -1,0 +1,506 @@
+//! Folds operations and finds values that are there already.
+//!
+//! A walk over the dominator tree with a table of the operations done so far on the way:
+//! * pure operations are looked up in all dominating blocks;
+//! * loads (globals, array elements, traced memory) only back to where control flow last came
+//!   together, and not across updates of the same global;
+//! * what a branch says about its condition holds in the blocks it alone leads to.
+
+use std::collections::HashMap;
+
+use cranelift_entity::SecondaryMap;
+use rtap_grammar::source::Span;
+
+use super::fold::{self, Folded, Known};
+use super::fold_strings;
+use super::interner::Interner;
+use super::replace::Replacements;
+use crate::lir::cfg::Cfg;
+use crate::lir::*;
+
+/// An operation and the type of its result; error sites do not tell operations apart.
+type Key = (Op, Ty);
+
+/// Numbers a function's values; says whether anything changed.
+pub(super) fn run(module: &mut Module, texts: &mut Interner, function: &mut Function) -> bool {
+    let cfg = Cfg::new(function);
+    let tree = cfg.tree();
+    let mut cx = Cx {
+        module,
+        texts,
+        function,
+        replacements: Replacements::default(),
+        known: Known::default(),
+        pure: HashMap::new(),
+        loads: HashMap::new(),
+        assumed: HashMap::new(),
+        clock: 0,
+        barrier: 0,
+        all_updated: 0,
+        updated: SecondaryMap::new(),
+        undo: Vec::new(),
+        out: Vec::new(),
+        changed: false,
+    };
+    let mut stack = vec![(cx.function.entry(), None)];
+    while let Some((block, leave)) = stack.pop() {
+        if let Some(mark) = leave {
+            cx.leave(mark);
+            continue;
+        }
+        stack.push((block, Some(cx.undo.len())));
+        cx.enter(block, &cfg.preds[block]);
+        cx.block(block);
+        stack.extend(tree[block].iter().rev().map(|child| (*child, None)));
+    }
+    cx.changed
+}
+
+/// How to restore the tables when a block's part of the tree is done.
+enum Undo {
+    Pure(Key, Option<Value>),
+    Load(Key, Option<(Value, u32)>),
+    Assumed(Value, Option<i64>),
+    Updated(Global, u32),
+    AllUpdated(u32),
+    Barrier(u32),
+}
+
+struct Cx<'a> {
+    module: &'a mut Module,
+    texts: &'a mut Interner,
+    function: &'a mut Function,
+    replacements: Replacements,
+    known: Known,
+    pure: HashMap<Key, Value>,
+    /// Values of loads, and when each was made.
+    loads: HashMap<Key, (Value, u32)>,
+    /// Numbers that branches say values are.
+    assumed: HashMap<Value, i64>,
+    clock: u32,
+    /// Loads from before this time are not valid any more.
+    barrier: u32,
+    /// When all globals may have been updated (by a call).
+    all_updated: u32,
+    /// When each global was updated last.
+    updated: SecondaryMap<Global, u32>,
+    undo: Vec<Undo>,
+    /// The new instructions of the current block.
+    out: Vec<Inst>,
+    changed: bool,
+}
+
+impl Cx<'_> {
+    fn leave(&mut self, mark: usize) {
+        for undo in self.undo.drain(mark..).rev() {
+            match undo {
+                Undo::Pure(key, Some(value)) => {
+                    self.pure.insert(key, value);
+                }
+                Undo::Pure(key, None) => {
+                    self.pure.remove(&key);
+                }
+                Undo::Load(key, Some(load)) => {
+                    self.loads.insert(key, load);
+                }
+                Undo::Load(key, None) => {
+                    self.loads.remove(&key);
+                }
+                Undo::Assumed(value, Some(n)) => {
+                    self.assumed.insert(value, n);
+                }
+                Undo::Assumed(value, None) => {
+                    self.assumed.remove(&value);
+                }
+                Undo::Updated(global, time) => self.updated[global] = time,
+                Undo::AllUpdated(time) => self.all_updated = time,
+                Undo::Barrier(time) => self.barrier = time,
+            }
+        }
+    }
+
+    /// What the way into a block says.
+    fn enter(&mut self, block: Block, preds: &[Block]) {
+        self.clock += 1;
+        let [pred] = preds else {
+            self.undo.push(Undo::Barrier(self.barrier));
+            self.barrier = self.clock;
+            return;
+        };
+        match self.function.blocks[*pred].term.clone() {
+            Terminator::Branch(cond, yes, no) if yes.block != no.block => {
+                self.assume_condition(cond, yes.block == block);
+            }
+            Terminator::Switch { value, cases, .. } => {
+                let mut led = cases.iter().filter(|(_, to)| to.block == block);
+                if let (Some((n, _)), None) = (led.next(), led.next()) {
+                    self.assume(value, *n);
+                }
+            }
+            Terminator::Try {
+                op,
+                result: Some(ty),
+                ok,
+                ..
+            } if ok.block == block => {
+                if let Some(param) = self.function.blocks[block].params.first().copied() {
+                    self.known.define(param, &op);
+                    self.remember(&op, ty, param);
+                }
+            }
+            Terminator::Try { op, ok, .. } if ok.block == block => self.stored(&op),
+            _ => {}
+        }
+    }
+
+    fn assume_condition(&mut self, cond: Value, holds: bool) {
+        if !holds {
+            self.assume(cond, 0);
+        } else if self.known.bits(cond) <= 1 {
+            self.assume(cond, 1);
+        }
+        if let Some(Op::Cmp(op, a, b)) = self.known.op(cond).cloned() {
+            let equal = match op {
+                CmpOp::Eq => holds,
+                CmpOp::Ne => !holds,
+                _ => false,
+            };
+            if let (true, Some(n)) = (equal, self.known.int(b)) {
+                self.assume(a, n);
+            }
+        }
+    }
+
+    fn assume(&mut self, value: Value, n: i64) {
+        if self.known.int(value).is_none() {
+            let before = self.assumed.insert(value, n);
+            self.undo.push(Undo::Assumed(value, before));
+        }
+    }
+
+    fn block(&mut self, block: Block) {
+        let insts = std::mem::take(&mut self.function.blocks[block].insts);
+        self.out = Vec::with_capacity(insts.len());
+        for inst in insts {
+            self.inst(inst);
+        }
+        self.terminator(block);
+        self.function.blocks[block].insts = std::mem::take(&mut self.out);
+    }
+
+    /// The operand that is to be used for a value: its replacement, or the number that it is here.
+    fn operand(&mut self, value: Value, span: Span) -> Value {
+        let value = self.replacements.get(value);
+        match self.assumed.get(&value) {
+            Some(n) => {
+                self.changed = true;
+                let n = *n;
+                self.number(Op::Const(n), Ty::I64, span)
+            }
+            None => value,
+        }
+    }
+
+    fn rewrite(&mut self, op: &mut Op, span: Span) {
+        // Handles of iterations are no numbers, and are never assumed to be any.
+        let mut operands = Vec::new();
+        op.for_each_operand(|v| operands.push(v));
+        for operand in &mut operands {
+            *operand = self.operand(*operand, span);
+        }
+        let mut operands = operands.into_iter();
+        op.for_each_operand_mut(|v| {
+            if let Some(operand) = operands.next() {
+                *v = operand;
+            }
+        });
+    }
+
+    fn inst(&mut self, mut inst: Inst) {
+        self.rewrite(&mut inst.op, inst.span);
+        let Some(result) = inst.result else {
+            self.effect(&inst.op);
+            self.out.push(inst);
+            return;
+        };
+        let ty = self.function.ty(result);
+        match self.find(&mut inst.op, ty, inst.span) {
+            Some(value) => {
+                self.replacements.set(result, value);
+                self.changed = true;
+            }
+            None => self.append(inst.op, ty, result, inst.span),
+        }
+    }
+
+    /// The value of an operation: one that is there, or a new one.
+    fn number(&mut self, mut op: Op, ty: Ty, span: Span) -> Value {
+        match self.find(&mut op, ty, span) {
+            Some(value) => value,
+            None => {
+                let result = self.function.new_value(ty);
+                self.append(op, ty, result, span);
+                result
+            }
+        }
+    }
+
+    fn append(&mut self, op: Op, ty: Ty, result: Value, span: Span) {
+        self.known.define(result, &op);
+        self.effect(&op);
+        self.remember(&op, ty, result);
+        self.out.push(Inst {
+            op,
+            result: Some(result),
+            span,
+        });
+    }
+
+    /// Simplifies an operation as far as it goes and looks for its value.
+    fn find(&mut self, op: &mut Op, ty: Ty, span: Span) -> Option<Value> {
+        // Each step makes the operation simpler; the bound only guards against mistakes here.
+        for _ in 0..8 {
+            let folded = match fold::fold(op, &self.known) {
+                Folded::No => fold_strings::fold(op, ty, &self.known, self.function, self.module),
+                folded => folded,
+            };
+            match folded {
+                Folded::No => {
+                    if let Some(new) = self.rebase(op, span) {
+                        *op = new;
+                        self.changed = true;
+                        continue;
+                    }
+                    break;
+                }
+                Folded::Value(value) if self.function.ty(value) == ty => return Some(value),
+                Folded::Value(value) => *op = Op::StrCut(value),
+                Folded::Int(n) => *op = Op::Const(n),
+                Folded::Text(text) => {
+                    let id = self.texts.get(self.module, &text);
+                    *op = Op::StrConst(id);
+                }
+                Folded::Op(new) => *op = new,
+            }
+            self.changed = true;
+        }
+        let key = key(op, ty);
+        if op.is_pure() {
+            return self.pure.get(&key).copied();
+        }
+        if op.is_load() {
+            let (value, time) = *self.loads.get(&key)?;
+            return self.is_valid(op, time).then_some(value);
+        }
+        None
+    }
+
+    /// Operations that become several: constants that come together, powers of two.
+    fn rebase(&mut self, op: &Op, span: Span) -> Option<Op> {
+        match op {
+            Op::Bin(kind, a, b) => self.rebase_bin(*kind, *a, *b, span),
+            Op::Cmp(kind @ (CmpOp::Eq | CmpOp::Ne), a, b) => {
+                // a + m == n is a == n - m.
+                let n = self.known.int(*b)?;
+                let Some(Op::Bin(BinOp::Add, x, y)) = self.known.op(*a) else {
+                    return None;
+                };
+                let (x, m) = (*x, self.known.int(*y)?);
+                let n = self.number(Op::Const(n.wrapping_sub(m)), Ty::I64, span);
+                Some(Op::Cmp(*kind, x, n))
+            }
+            Op::Div(a, b, _) => {
+                let shift = power_of_two(self.known.int(*b)?)?;
+                let a = self.rounded(*a, shift, span);
+                let shift = self.number(Op::Const(shift), Ty::I64, span);
+                Some(Op::Bin(BinOp::Sar, a, shift))
+            }
+            Op::Rem(a, b, _) => {
+                let n = self.known.int(*b)?;
+                let shift = power_of_two(n)?;
+                if self.known.bits(*a) < 64 {
+                    let mask = self.number(Op::Const(n - 1), Ty::I64, span);
+                    return Some(Op::Bin(BinOp::And, *a, mask));
+                }
+                let rounded = self.rounded(*a, shift, span);
+                let mask = self.number(Op::Const(-n), Ty::I64, span);
+                let whole = self.number(Op::Bin(BinOp::And, rounded, mask), Ty::I64, span);
+                Some(Op::Bin(BinOp::Sub, *a, whole))
+            }
+            _ => None,
+        }
+    }
+
+    /// `a`, with what makes a shift round towards zero added when it is negative.
+    fn rounded(&mut self, a: Value, shift: i64, span: Span) -> Value {
+        if self.known.bits(a) < 64 {
+            return a;
+        }
+        let n = self.number(Op::Const(63), Ty::I64, span);
+        let sign = self.number(Op::Bin(BinOp::Sar, a, n), Ty::I64, span);
+        let n = self.number(Op::Const(64 - shift), Ty::I64, span);
+        let bias = self.number(Op::Bin(BinOp::Shr, sign, n), Ty::I64, span);
+        self.number(Op::Bin(BinOp::Add, a, bias), Ty::I64, span)
+    }
+
+    fn rebase_bin(&mut self, kind: BinOp, a: Value, b: Value, span: Span) -> Option<Op> {
+        let n = self.known.int(b)?;
+        if kind == BinOp::Sub {
+            let n = self.number(Op::Const(n.wrapping_neg()), Ty::I64, span);
+            return Some(Op::Bin(BinOp::Add, a, n));
+        }
+        if kind == BinOp::Mul
+            && let Some(shift) = power_of_two(n)
+        {
+            let shift = self.number(Op::Const(shift), Ty::I64, span);
+            return Some(Op::Bin(BinOp::Shl, a, shift));
+        }
+        let Some(Op::Bin(inner, x, y)) = self.known.op(a) else {
+            return None;
+        };
+        let (inner, x, m) = (*inner, *x, self.known.int(*y)?);
+        let is_shift = matches!(kind, BinOp::Shl | BinOp::Shr | BinOp::Sar);
+        let together = match kind {
+            _ if inner != kind => return None,
+            BinOp::Add | BinOp::Mul | BinOp::And | BinOp::Or | BinOp::Xor => fold::bin(kind, m, n),
+            _ if is_shift => {
+                let sum = (m & 63) + (n & 63);
+                match kind {
+                    BinOp::Sar => sum.min(63),
+                    _ if sum > 63 => return Some(Op::Const(0)),
+                    _ => sum,
+                }
+            }
+            _ => return None,
+        };
+        let together = self.number(Op::Const(together), Ty::I64, span);
+        Some(Op::Bin(kind, x, together))
+    }
+
+    fn is_valid(&self, op: &Op, time: u32) -> bool {
+        let updated = op
+            .global()
+            .map_or(0, |g| self.updated[g].max(self.all_updated));
+        time >= self.barrier && time > updated
+    }
+
+    /// Notes the value of an operation, for those who need it again.
+    fn remember(&mut self, op: &Op, ty: Ty, value: Value) {
+        if op.is_pure() {
+            let key = key(op, ty);
+            let before = self.pure.insert(key.clone(), value);
+            self.undo.push(Undo::Pure(key, before));
+        } else if op.is_load() {
+            self.remember_load(key(op, ty), value);
+        }
+    }
+
+    fn remember_load(&mut self, key: Key, value: Value) {
+        self.clock += 1;
+        let before = self.loads.insert(key.clone(), (value, self.clock));
+        self.undo.push(Undo::Load(key, before));
+    }
+
+    /// Notes what an operation changes, and what it stores.
+    fn effect(&mut self, op: &Op) {
+        self.updates(op);
+        self.stored(op);
+    }
+
+    fn updates(&mut self, op: &Op) {
+        if let Op::Call(..) = op {
+            self.clock += 1;
+            self.undo.push(Undo::AllUpdated(self.all_updated));
+            self.all_updated = self.clock;
+        }
+        if op.updates_global()
+            && let Some(global) = op.global()
+        {
+            self.clock += 1;
+            self.undo.push(Undo::Updated(global, self.updated[global]));
+            self.updated[global] = self.clock;
+        }
+    }
+
+    /// What was stored is what a load will give.
+    fn stored(&mut self, op: &Op) {
+        match op {
+            Op::GlobalSet(global, value) => {
+                let ty = self.function.ty(*value);
+                self.remember_load((Op::GlobalGet(*global), ty), *value);
+            }
+            Op::ArraySet(global, keys, value, _) => {
+                let ty = self.function.ty(*value);
+                self.remember_load((Op::ArrayGet(*global, keys.clone()), ty), *value);
+            }
+            _ => {}
+        }
+    }
+
+    fn terminator(&mut self, block: Block) {
+        let data = &mut self.function.blocks[block];
+        let span = data.term_span;
+        let mut term = std::mem::replace(&mut data.term, Terminator::Unreachable);
+        let mut operands = Vec::new();
+        term.for_each_operand(|v| operands.push(v));
+        for operand in &mut operands {
+            *operand = self.operand(*operand, span);
+        }
+        let mut operands = operands.into_iter();
+        term.for_each_operand_mut(|v| {
+            if let Some(operand) = operands.next() {
+                *v = operand;
+            }
+        });
+        if let Terminator::Try {
+            mut op,
+            result,
+            ok,
+            catch,
+        } = term
+        {
+            let found = result.and_then(|ty| {
+                let value = self.find(&mut op, ty, span);
+                // What cannot fail any more is done here.
+                if value.is_none() && !op.can_fail() {
+                    let result = self.function.new_value(ty);
+                    self.append(op.clone(), ty, result, span);
+                    return Some(result);
+                }
+                value
+            });
+            term = match found {
+                Some(value) => {
+                    self.changed = true;
+                    let args = std::iter::once(value).chain(ok.args).collect();
+                    let block = ok.block;
+                    Terminator::Jump(BlockCall { block, args })
+                }
+                None => {
+                    self.updates(&op);
+                    Terminator::Try {
+                        op,
+                        result,
+                        ok,
+                        catch,
+                    }
+                }
+            };
+        }
+        self.function.blocks[block].term = term;
+    }
+}
+
+/// The exponent, if a number is a power of two above 1.
+fn power_of_two(n: i64) -> Option<i64> {
+    (n > 1 && n.count_ones() == 1).then(|| i64::from(n.trailing_zeros()))
+}
+
+/// What equal operations have in common.
+fn key(op: &Op, ty: Ty) -> Key {
+    let mut op = op.clone();
+    if let Some(site) = op.site_mut() {
+        *site = SiteId::from_u32(0);
+    }
+    (op, ty)
+}
