@@ -111,6 +111,16 @@ impl Known {
                 signed: false,
                 ..
             } => size.saturating_mul(8).min(64),
+            Op::Div(a, b, _) => match (self.bits(*a), self.int(*b)) {
+                (bits, Some(n)) if bits < 64 && n > 0 => {
+                    bits.saturating_sub(63 - n.leading_zeros() as u8)
+                }
+                _ => 64,
+            },
+            Op::Rem(a, b, _) => match (self.bits(*a), self.int(*b)) {
+                (bits, Some(n)) if bits < 64 && n > 0 => bits.min(64 - n.leading_zeros() as u8),
+                _ => 64,
+            },
             Op::StrLen(_) => 32,
             Op::StrByte(..) => 8,
             Op::StatGet(_, _, StatField::Count, _) => 63,

@@ -309,6 +309,7 @@ impl Cx<'_> {
                 let n = self.number(Op::Const(n.wrapping_sub(m)), Ty::I64, span);
                 Some(Op::Cmp(*kind, x, n))
             }
+            Op::StrConcat(parts) => self.join_constants(parts, span),
             Op::Div(a, b, _) => {
                 let shift = power_of_two(self.known.int(*b)?)?;
                 let a = self.rounded(*a, shift, span);
@@ -329,6 +330,23 @@ impl Cx<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Constants that stand side by side in a concatenation become one.
+    fn join_constants(&mut self, parts: &[Value], span: Span) -> Option<Op> {
+        let known = &self.known;
+        let text = |value: Value| Some(self.module.strings[known.text(value)?].to_vec());
+        let at = parts
+            .windows(2)
+            .position(|pair| known.text(pair[0]).is_some() && known.text(pair[1]).is_some())?;
+        let mut joined = text(parts[at])?;
+        joined.append(&mut text(parts[at + 1])?);
+        let ty = Ty::str(joined.len() as u32);
+        let id = self.texts.get(self.module, &joined);
+        let joined = self.number(Op::StrConst(id), ty, span);
+        let mut parts = parts.to_vec();
+        parts.splice(at..at + 2, [joined]);
+        Some(Op::StrConcat(parts))
     }
 
     /// `a`, with what makes a shift round towards zero added when it is negative.
