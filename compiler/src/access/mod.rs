@@ -182,6 +182,11 @@ impl Cx<'_> {
             return None;
         };
         if let Some(typed) = vars.get(self, text, name.span) {
+            // What is in registers only has to be kept from the entry.
+            if matches!(typed.expr.kind, ExprKind::EntryArg(_)) {
+                let whole = ast::Expr::new(Ast::ContextVar(name.clone()), name.span);
+                return Some(Typed { expr: self.snapshot(&whole, name.span), ..typed });
+            }
             return Some(typed);
         }
         if self.session.options.skip_badvars {
@@ -308,13 +313,9 @@ impl Cx<'_> {
             );
         }
         match &value.kind {
+            // Parameters are their values at the entry anyway.
             Ast::ContextVar(name) if name.as_str() != "$return" => self.expr(value),
-            _ => self.fail(
-                codes::NOT_SUPPORTED,
-                "rtap knows @entry of parameters only, yet",
-                span,
-                "not a parameter",
-            ),
+            _ => self.snapshot(value, span),
         }
     }
 

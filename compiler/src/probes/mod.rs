@@ -113,6 +113,8 @@ pub(crate) struct Candidate {
     pub vars: Rc<dyn ContextVars>,
     /// Points with the same key can be one program; `None` has a program of its own.
     pub share: Option<String>,
+    /// For return probes: makes the entry's point.
+    pub entry: Option<Rc<dyn Fn() -> Candidate>>,
 }
 
 impl Candidate {
@@ -128,6 +130,7 @@ impl Candidate {
             context: Context::None,
             vars: Rc::new(context::NoVars),
             share: None,
+            entry: None,
         }
     }
 }

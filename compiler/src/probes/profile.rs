@@ -72,6 +72,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         context: Context::PerfEvent,
         vars: Rc::new(SampleVars),
         share: None,
+        entry: None,
     }])
 }
 

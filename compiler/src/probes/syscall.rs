@@ -19,6 +19,7 @@ use crate::session::Session;
 use crate::target::Feature;
 
 /// A system call of a point.
+#[derive(Clone)]
 pub(crate) struct Call {
     /// The point as the script names it.
     pub(crate) text: String,
@@ -40,6 +41,13 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
         "sys_enter"
     };
     let (attach, context) = attachment(session, event)?;
+    let entry = match call.is_return {
+        true => {
+            let entry = candidate(session, Call { is_return: false, ..call.clone() })?;
+            Some(Rc::new(move || entry.clone()) as Rc<dyn Fn() -> Candidate>)
+        }
+        false => None,
+    };
     Ok(Candidate {
         text: call.text,
         function: call.name,
@@ -53,6 +61,7 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
             is_return: call.is_return,
         }),
         share: Some(event.to_owned()),
+        entry,
     })
 }
 

@@ -93,6 +93,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             context,
             vars: Rc::new(vars),
             share: None,
+            entry: None,
         });
     }
     Ok(found)

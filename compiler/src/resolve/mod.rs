@@ -13,6 +13,7 @@
 //! what it uses only. Mistakes in code that is pruned are not reported.
 
 mod call;
+mod entry;
 mod expr;
 mod functions;
 mod globals;

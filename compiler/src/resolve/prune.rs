@@ -37,6 +37,15 @@ impl Held {
         }
     }
 
+    /// A probe has been put in before number `at`.
+    pub(super) fn moved(&mut self, at: usize) {
+        if let HeldIn::Prologue(probe, ..) = &mut self.place
+            && *probe >= at
+        {
+            *probe += 1;
+        }
+    }
+
     /// For a statement of a prologue.
     pub(super) fn prologue(
         probe: usize,
