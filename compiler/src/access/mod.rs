@@ -149,7 +149,7 @@ impl Cx<'_> {
                 if matches!(value.kind, ExprKind::Error) {
                     return None;
                 }
-                if ty.is_none() && stepped {
+                if ty.as_ref().is_none_or(|ty| *ty == CType::Long) && stepped {
                     let diag = Diagnostic::error(
                         codes::NOT_A_STRUCT,
                         "'->' and '[ ]' need a value whose C type is known",
@@ -282,6 +282,30 @@ impl Cx<'_> {
             },
             None => error(span),
         }
+    }
+
+    /// The C type of what an expression reads, if it is C data: what `p = $task` makes of `p`.
+    pub(crate) fn c_type_of(&mut self, expr: &ast::Expr) -> Option<CType> {
+        let (path, address) = match &expr.kind {
+            Ast::AddressOf(inner) => (&**inner, true),
+            Ast::ContextVar(_) | Ast::Member { .. } | Ast::Subscript { .. } => (expr, false),
+            Ast::At { op: AtOp::Cast, .. } => (expr, false),
+            Ast::Name(name) => return self.scope.c_type(self.scope.local(&name.name)?),
+            _ => return None,
+        };
+        let (found, _) = self.capture(|cx| {
+            let (base, steps) = cx.base_and_steps(path)?;
+            if steps.is_empty() {
+                return Some(base.ty);
+            }
+            let located = cx.locate(base, &steps, path.span)?;
+            let typed = cx.typed_place(located, path.span);
+            Some(match typed.ty {
+                CType::Value(ty) if address => CType::Object(ty),
+                ty => ty,
+            })
+        });
+        found.filter(|ty| *ty != CType::Long)
     }
 
     /// `path = value`: never possible in eBPF for kernel memory.

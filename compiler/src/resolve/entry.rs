@@ -13,7 +13,7 @@ use rtap_grammar::source::Span;
 use super::scope::Scope;
 use super::{Cx, int};
 use crate::hir::{
-    Delete, Expr, ExprKind, Global, GlobalData, Local, Place, Probe, Stmt, StmtKind, Ty, Variant,
+    Delete, Expr, ExprKind, Global, GlobalData, Local, LocalData, Place, Probe, Stmt, StmtKind, Ty, Variant,
 };
 use crate::image::Point;
 use crate::lir::{BinOp, CmpOp, Env, StatLayout};
@@ -72,23 +72,28 @@ impl Cx<'_> {
             return;
         };
         let Some(first) = entries.first() else { return };
-        let depth = self.hidden_array("entry_depth", 1, span);
+        // A thread is in one system call at most.
+        let depth = first.selector.is_none().then(|| self.hidden_array("entry_depth", 1, span));
+        let keys = 1 + usize::from(depth.is_some());
         let values: Vec<Global> =
-            snapshots.iter().map(|_| self.hidden_array("entry_value", 2, span)).collect();
+            snapshots.iter().map(|_| self.hidden_array("entry_value", keys, span)).collect();
 
         self.scope = Scope::new(file, None);
         self.scope.vars = Some(std::rc::Rc::clone(&first.vars));
         let selector = first.vars.selector(self, span);
-        let level = self.scope.hidden("depth", span, Ty::Long);
-        let one_more = binary(BinOp::Add, element(depth, vec![thread(span)], span), int(1, span));
-        let mut stmts = vec![
-            assign(Place::Local(level), one_more),
-            assign(Place::Element(depth, vec![thread(span)]), local(level, Ty::Long, span)),
-        ];
+        let mut stmts = Vec::new();
+        let mut level = None;
+        if let Some(depth) = depth {
+            let variable = self.scope.hidden("depth", span, Ty::Long);
+            level = Some(variable);
+            let one_more = binary(BinOp::Add, element(depth, keys_at(None, span), span), int(1, span));
+            let deeper = local(variable, Ty::Long, span);
+            stmts.push(assign(Place::Local(variable), one_more));
+            stmts.push(assign(Place::Element(depth, keys_at(None, span)), deeper));
+        }
         for (snapshot, array) in snapshots.iter().zip(&values) {
             let value = self.expr(&snapshot.value);
-            let keys = vec![thread(span), local(level, Ty::Long, span)];
-            stmts.push(assign(Place::Element(*array, keys), value));
+            stmts.push(assign(Place::Element(*array, keys_at(level, span)), value));
         }
         let scope = std::mem::take(&mut self.scope);
         let points = entries.iter().map(|entry| Point {
@@ -112,13 +117,11 @@ impl Cx<'_> {
             stmts,
         };
 
-        let level = self.program.probes[number].locals.push(crate::hir::LocalData {
-            name: "depth".to_owned(),
-            span,
-            ty: Ty::Long,
-            cap: (0, false),
+        let depth = depth.map(|depth| {
+            let data = LocalData { name: "depth".to_owned(), span, ty: Ty::Long, cap: (0, false) };
+            (depth, self.program.probes[number].locals.push(data))
         });
-        let taken = take(depth, &values, &snapshots, level, span);
+        let taken = take(depth, &values, &snapshots, span);
         for variant in &mut self.program.probes[number].variants {
             variant.prologue.splice(0..0, taken.iter().cloned());
         }
@@ -148,29 +151,41 @@ impl Cx<'_> {
     }
 }
 
-/// Takes the values of the innermost open entry.
-fn take(depth: Global, values: &[Global], snapshots: &[Snapshot], level: Local, span: Span) -> Vec<Stmt> {
-    let mut stmts = vec![assign(Place::Local(level), element(depth, vec![thread(span)], span))];
-    for (snapshot, array) in snapshots.iter().zip(values) {
-        let keys = || vec![thread(span), local(level, Ty::Long, span)];
-        stmts.push(assign(Place::Local(snapshot.local), element(*array, keys(), span)));
-        stmts.push(Stmt { kind: StmtKind::Delete(Delete::Element(*array, keys())), span });
+/// Takes the values of the innermost open entry. `depth`: the array that counts the open
+/// entries, and the variable for the count.
+fn take(
+    depth: Option<(Global, Local)>,
+    values: &[Global],
+    snapshots: &[Snapshot],
+    span: Span,
+) -> Vec<Stmt> {
+    let mut stmts = Vec::new();
+    let delete = |array, keys| Stmt { kind: StmtKind::Delete(Delete::Element(array, keys)), span };
+    if let Some((depth, level)) = depth {
+        stmts.push(assign(Place::Local(level), element(depth, keys_at(None, span), span)));
     }
-    let nested = Expr::new(
-        ExprKind::Cmp(CmpOp::Gt, Box::new(local(level, Ty::Long, span)), Box::new(int(1, span))),
-        Ty::Long,
-        span,
-    );
-    let less = binary(BinOp::Sub, local(level, Ty::Long, span), int(1, span));
-    let back = assign(Place::Element(depth, vec![thread(span)]), less);
-    let gone = Stmt { kind: StmtKind::Delete(Delete::Element(depth, vec![thread(span)])), span };
-    stmts.push(Stmt { kind: StmtKind::If(nested, vec![back], vec![gone]), span });
+    let level = depth.map(|(_, level)| level);
+    for (snapshot, array) in snapshots.iter().zip(values) {
+        let value = element(*array, keys_at(level, span), span);
+        stmts.push(assign(Place::Local(snapshot.local), value));
+        stmts.push(delete(*array, keys_at(level, span)));
+    }
+    if let Some((depth, level)) = depth {
+        let level = || local(level, Ty::Long, span);
+        let nested = ExprKind::Cmp(CmpOp::Gt, Box::new(level()), Box::new(int(1, span)));
+        let less = binary(BinOp::Sub, level(), int(1, span));
+        let back = assign(Place::Element(depth, keys_at(None, span)), less);
+        let gone = delete(depth, keys_at(None, span));
+        let kind = StmtKind::If(Expr::new(nested, Ty::Long, span), vec![back], vec![gone]);
+        stmts.push(Stmt { kind, span });
+    }
     stmts
 }
 
-/// Process and thread id in one number.
-fn thread(span: Span) -> Expr {
-    Expr::new(ExprKind::Env(Env::PidTgid), Ty::Long, span)
+/// The thread (process and thread id in one number) and perhaps the depth.
+fn keys_at(level: Option<Local>, span: Span) -> Vec<Expr> {
+    let thread = Expr::new(ExprKind::Env(Env::PidTgid), Ty::Long, span);
+    std::iter::once(thread).chain(level.map(|level| local(level, Ty::Long, span))).collect()
 }
 
 fn local(local: Local, ty: Ty, span: Span) -> Expr {

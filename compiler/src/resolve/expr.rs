@@ -6,6 +6,7 @@ use rtap_grammar::source::Span;
 
 use super::scope::Named;
 use super::{Cx, error, int};
+use crate::access::CType;
 use crate::hir::{AssignOp, Expr, ExprKind, Place, StatRef, Ty};
 use crate::lir::{BinOp, CmpOp};
 
@@ -303,8 +304,12 @@ impl Cx<'_> {
             },
         };
         // The right side is looked at first: what it mentions is there already.
+        let c_type = if op.is_none() { self.c_type_of(value) } else { None };
         let value = Box::new(self.expr(value));
         let place = self.place(target, used && op.is_some());
+        if let Place::Local(local) = place {
+            self.scope.set_c_type(local, c_type.unwrap_or(CType::Long));
+        }
         if matches!(place, Place::Error) {
             return error(span);
         }

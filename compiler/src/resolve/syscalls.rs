@@ -6,7 +6,7 @@
 //! describe take names and types from the target's list.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::rc::Rc;
 
@@ -112,12 +112,12 @@ impl Cx<'_> {
         if !name.name.contains('*') && found.iter().any(|(line, _)| line.name == *name.name) {
             found.retain(|(line, _)| line.name == *name.name);
         }
+        let described: HashSet<&str> = lines
+            .iter()
+            .filter_map(|line| line.split_whitespace().next()?.rsplit('/').next())
+            .collect();
         for call in table.iter().filter(|call| call.implemented) {
-            let described = lines.iter().any(|line| {
-                let names = line.split_whitespace().next().unwrap_or_default();
-                names.rsplit('/').next() == Some(&call.name)
-            });
-            if !described && names_match(pattern, &[&call.name]) {
+            if !described.contains(call.name.as_str()) && names_match(pattern, &[&call.name]) {
                 found.push((from_target(call), call.number));
             }
         }

@@ -204,13 +204,11 @@ impl Cx {
     /// A place gets a string of at most `cap` bytes.
     fn raise(&mut self, slot: Slot, cap: u32) {
         let (widen, max, late) = (self.widen, self.max, self.late.place(slot));
+        let most = if late { MAX_LATE_BYTES } else { max };
+        let cap = cap.min(most);
         let place = self.slot(slot);
         if cap > *place {
-            *place = match (widen, late) {
-                (true, false) => max,
-                (true, true) => MAX_LATE_BYTES,
-                (false, _) => cap,
-            };
+            *place = if widen { most } else { cap };
             self.changed = true;
         }
     }
