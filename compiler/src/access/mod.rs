@@ -185,7 +185,10 @@ impl Cx<'_> {
             // What is in registers only has to be kept from the entry.
             if matches!(typed.expr.kind, ExprKind::EntryArg(_)) {
                 let whole = ast::Expr::new(Ast::ContextVar(name.clone()), name.span);
-                return Some(Typed { expr: self.snapshot(&whole, name.span), ..typed });
+                return Some(Typed {
+                    expr: self.snapshot(&whole, name.span),
+                    ..typed
+                });
             }
             return Some(typed);
         }

@@ -72,14 +72,20 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     };
     if file.is_some_and(|file| file.contains(':') || file.contains('*')) {
         return Err(Box::new(
-            Diagnostic::error(codes::POINT_UNAVAILABLE, "source lines are not known without debug information")
-                .label(request.span, "names a line of the kernel's source")
-                .help(format!("probe the whole function: function(\"{pattern}\")")),
+            Diagnostic::error(
+                codes::POINT_UNAVAILABLE,
+                "source lines are not known without debug information",
+            )
+            .label(request.span, "names a line of the kernel's source")
+            .help(format!("probe the whole function: function(\"{pattern}\")")),
         ));
     }
     let module = request.text("module").filter(|_| request.has("module"));
     let is_return = request.has("return");
-    let only_kprobe = request.components.first().is_some_and(|c| &*c.name == "kprobe");
+    let only_kprobe = request
+        .components
+        .first()
+        .is_some_and(|c| &*c.name == "kprobe");
     let btf = match module {
         None => request.session.target.btf(),
         Some(module) => request.session.target.module_btf(module),
@@ -89,10 +95,18 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         Err(_) => listed(request, module, pattern),
     };
     if found.is_empty() {
-        return Err(Box::new(missing(request, btf.as_ref().ok(), module, pattern)));
+        return Err(Box::new(missing(
+            request,
+            btf.as_ref().ok(),
+            module,
+            pattern,
+        )));
     }
     let many = is_pattern(pattern);
-    let maxactive = request.number("maxactive").and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    let maxactive = request
+        .number("maxactive")
+        .and_then(|n| u32::try_from(n).ok())
+        .unwrap_or(0);
     let mut out = Vec::with_capacity(found.len());
     let mut refused = None;
     for function in found {
@@ -122,9 +136,15 @@ fn functions(request: &Request<'_>, btf: &Btf, module: Option<&str>, pattern: &s
     }
     let listed = listed(request, module, pattern);
     if !listed.is_empty() {
-        return listed.into_iter().map(|f| with_signature(&f.name)).collect();
+        return listed
+            .into_iter()
+            .map(|f| with_signature(&f.name))
+            .collect();
     }
-    let mut names: Vec<&str> = btf.own_functions().filter(|name| glob(pattern, name)).collect();
+    let mut names: Vec<&str> = btf
+        .own_functions()
+        .filter(|name| glob(pattern, name))
+        .collect();
     names.sort_unstable();
     names.dedup();
     names.into_iter().map(with_signature).collect()
@@ -151,7 +171,13 @@ fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str) -> Vec<Fou
     };
     names.sort();
     names.dedup();
-    names.into_iter().map(|name| Found { name, signature: None }).collect()
+    names
+        .into_iter()
+        .map(|name| Found {
+            name,
+            signature: None,
+        })
+        .collect()
 }
 
 /// How to probe a function on this kernel, or why it cannot be.
@@ -166,13 +192,24 @@ fn choose(
     let target = request.session.target;
     let style = request.session.options.kprobe_style;
     let trampoline = if is_return { How::Fexit } else { How::Fentry };
-    let kprobe = if is_return { How::Kretprobe } else { How::Kprobe };
-    let feature = if module.is_some() { Feature::FentryModule } else { Feature::Fentry };
+    let kprobe = if is_return {
+        How::Kretprobe
+    } else {
+        How::Kprobe
+    };
+    let feature = if module.is_some() {
+        Feature::FentryModule
+    } else {
+        Feature::Fentry
+    };
     let no_trampoline = if !target.has(feature) {
         Some(feature_missing(request, feature))
     } else {
         match &function.signature {
-            None => Some(format!("the kernel's BTF does not describe '{}'", function.name)),
+            None => Some(format!(
+                "the kernel's BTF does not describe '{}'",
+                function.name
+            )),
             Some(s) if s.variadic => Some("it takes a variable number of arguments".to_owned()),
             Some(s) if s.params.len() > MAX_TRAMPOLINE_ARGS => {
                 Some(format!("it has more than {MAX_TRAMPOLINE_ARGS} parameters"))
@@ -180,7 +217,8 @@ fn choose(
             Some(_) => None,
         }
     };
-    let no_kprobe = (!target.has(Feature::Kprobe)).then(|| feature_missing(request, Feature::Kprobe));
+    let no_kprobe =
+        (!target.has(Feature::Kprobe)).then(|| feature_missing(request, Feature::Kprobe));
     let prefer_kprobe = many && target.has(Feature::KprobeMulti);
     let (first, second) = match style {
         KprobeStyle::Fentry => ((trampoline, &no_trampoline), None),
@@ -215,9 +253,17 @@ pub(super) fn feature_missing(request: &Request<'_>, feature: Feature) -> String
     let info = feature.info();
     let target = request.session.target;
     match info.option {
-        Some(option) if target.kconfig(option).is_on() == Some(false) => format!("{option} is not set"),
+        Some(option) if target.kconfig(option).is_on() == Some(false) => {
+            format!("{option} is not set")
+        }
         _ if target.kernel().minor() < info.since => {
-            format!("{} needs Linux {}.{}, this is {}", info.name, info.since.0, info.since.1, target.kernel())
+            format!(
+                "{} needs Linux {}.{}, this is {}",
+                info.name,
+                info.since.0,
+                info.since.1,
+                target.kernel()
+            )
         }
         Some(option) => format!("this kernel has no {} ({option})", info.name),
         None => format!("this kernel has no {}", info.name),
@@ -230,7 +276,11 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
         Some(module) => format!("module(\"{module}\")"),
     };
     let is_return = matches!(how, How::Fexit | How::Kretprobe);
-    let text = format!("{place}.function(\"{}\"){}", found.name, if is_return { ".return" } else { ".call" });
+    let text = format!(
+        "{place}.function(\"{}\"){}",
+        found.name,
+        if is_return { ".return" } else { ".call" }
+    );
     let function = KernelFunction {
         name: found.name.clone(),
         module: module.map(str::to_owned),
@@ -239,17 +289,38 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
     };
     let entry: Rc<dyn Fn() -> Candidate> = {
         let (found, module) = (found.clone(), module.map(str::to_owned));
-        let how = if how == How::Fexit { How::Fentry } else { How::Kprobe };
+        let how = if how == How::Fexit {
+            How::Fentry
+        } else {
+            How::Kprobe
+        };
         Rc::new(move || candidate(0, found.clone(), module.as_deref(), how))
     };
     let args = found.signature.as_ref().map_or(0, |s| s.params.len());
     let (attach, context, share) = match how {
         How::Fentry => (Attach::Fentry(function), Context::Fentry, None),
-        How::Fexit => (Attach::Fexit(function), Context::Fexit { args: args as u8 }, None),
-        How::Kprobe => (Attach::Kprobe { function, offset: 0 }, Context::Regs, Some("kprobe")),
-        How::Kretprobe => {
-            (Attach::Kretprobe { function, maxactive, save_entry: false }, Context::Regs, Some("kretprobe"))
-        }
+        How::Fexit => (
+            Attach::Fexit(function),
+            Context::Fexit { args: args as u8 },
+            None,
+        ),
+        How::Kprobe => (
+            Attach::Kprobe {
+                function,
+                offset: 0,
+            },
+            Context::Regs,
+            Some("kprobe"),
+        ),
+        How::Kretprobe => (
+            Attach::Kretprobe {
+                function,
+                maxactive,
+                save_entry: false,
+            },
+            Context::Regs,
+            Some("kretprobe"),
+        ),
     };
     let vars = FunctionVars {
         name: found.name.clone(),
@@ -272,36 +343,64 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
 }
 
 /// No function of that name: says what was sought and what there is instead.
-fn missing(request: &Request<'_>, btf: Option<&Btf>, module: Option<&str>, pattern: &str) -> Diagnostic {
+fn missing(
+    request: &Request<'_>,
+    btf: Option<&Btf>,
+    module: Option<&str>,
+    pattern: &str,
+) -> Diagnostic {
     let target = request.session.target;
     let place = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
-    let what = if is_pattern(pattern) { "function like" } else { "function" };
-    let diag = Diagnostic::error(codes::NO_KERNEL_FUNCTION, format!("{place} has no {what} '{pattern}'"));
+    let what = if is_pattern(pattern) {
+        "function like"
+    } else {
+        "function"
+    };
+    let diag = Diagnostic::error(
+        codes::NO_KERNEL_FUNCTION,
+        format!("{place} has no {what} '{pattern}'"),
+    );
     if let (Some(module), None) = (module, btf) {
-        let reason = target.module_btf(module).err().map(|e| (e.to_string(), e.help()));
+        let reason = target
+            .module_btf(module)
+            .err()
+            .map(|e| (e.to_string(), e.help()));
         let (note, help) = reason.unwrap_or_default();
-        return diag.label(request.span, note).help_if(help.map(str::to_owned));
+        return diag
+            .label(request.span, note)
+            .help_if(help.map(str::to_owned));
     }
-    let diag = diag.label(request.span, "neither in its BTF nor among its traceable functions");
+    let diag = diag.label(
+        request.span,
+        "neither in its BTF nor among its traceable functions",
+    );
     let Some(btf) = btf else { return diag };
     if module.is_none()
         && let Ok(modules) = target.modules()
-        && let Some(home) = modules
-            .iter()
-            .find(|m| target.module_btf(m).is_ok_and(|btf| btf.own_functions().any(|f| f == pattern)))
+        && let Some(home) = modules.iter().find(|m| {
+            target
+                .module_btf(m)
+                .is_ok_and(|btf| btf.own_functions().any(|f| f == pattern))
+        })
     {
-        return diag.help(format!("it is in a module: module(\"{home}\").function(\"{pattern}\")"));
+        return diag.help(format!(
+            "it is in a module: module(\"{home}\").function(\"{pattern}\")"
+        ));
     }
     let near = suggest(pattern, btf.own_functions(), 3);
     match near.as_slice() {
-        [] => diag.note("functions that the compiler has inlined everywhere do not exist in the kernel"),
+        [] => diag
+            .note("functions that the compiler has inlined everywhere do not exist in the kernel"),
         names => diag.help(format!("did you mean {}?", quoted(names))),
     }
 }
 
 /// `'a', 'b' or 'c'`.
 fn quoted<S: AsRef<str>>(names: &[S]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("'{}'", name.as_ref())).collect();
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| format!("'{}'", name.as_ref()))
+        .collect();
     match names.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
@@ -319,7 +418,13 @@ struct FunctionVars {
 impl FunctionVars {
     fn value(&self, kind: ExprKind, ty: crate::btf::TypeId, span: Span) -> Typed {
         let expr = Expr::new(kind, Ty::Long, span);
-        Typed { expr, ty: CType::Value(BtfType { module: self.module.clone(), id: ty }) }
+        Typed {
+            expr,
+            ty: CType::Value(BtfType {
+                module: self.module.clone(),
+                id: ty,
+            }),
+        }
     }
 }
 
@@ -334,7 +439,10 @@ impl ContextVars for FunctionVars {
             };
             return (!signature.result.is_void()).then(|| self.value(kind, signature.result, span));
         }
-        let index = signature.params.iter().position(|param| param.name == name)?;
+        let index = signature
+            .params
+            .iter()
+            .position(|param| param.name == name)?;
         let number = u8::try_from(index).ok()?;
         let kind = match self.how {
             How::Fentry | How::Fexit => ExprKind::CtxArg(number),
@@ -351,7 +459,10 @@ impl ContextVars for FunctionVars {
         let params = self.signature.iter().flat_map(|s| &s.params);
         params
             .filter(|param| !param.name.is_empty())
-            .map(|param| VarInfo { name: param.name.clone(), c_type: c_type(param.ty) })
+            .map(|param| VarInfo {
+                name: param.name.clone(),
+                c_type: c_type(param.ty),
+            })
             .collect()
     }
 

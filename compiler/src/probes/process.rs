@@ -12,7 +12,9 @@ use std::sync::Arc;
 use rtap_grammar::diag::{Diagnostic, codes};
 use rtap_grammar::source::Span;
 
-use super::{Arg, Candidate, ContextVars, Kind, Request, Typed, VarInfo, function, glob, is_pattern};
+use super::{
+    Arg, Candidate, ContextVars, Kind, Request, Typed, VarInfo, function, glob, is_pattern,
+};
 use crate::access::CType;
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::image::{Attach, ProcessScope};
@@ -50,9 +52,12 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let session = request.session;
     if !session.target.has(Feature::Uprobe) {
         return Err(Box::new(
-            Diagnostic::error(codes::POINT_UNAVAILABLE, "programs cannot be probed on this kernel")
-                .label(request.span, "this probe point")
-                .note(function::feature_missing(request, Feature::Uprobe)),
+            Diagnostic::error(
+                codes::POINT_UNAVAILABLE,
+                "programs cannot be probed on this kernel",
+            )
+            .label(request.span, "this probe point")
+            .note(function::feature_missing(request, Feature::Uprobe)),
         ));
     }
     let (path, scope) = program(request)?;
@@ -73,21 +78,31 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     }
     if is_return && binary.is_go {
         return Err(Box::new(
-            Diagnostic::error(codes::POINT_UNAVAILABLE, format!("'{path}' is a Go program"))
-                .label(request.span, "its functions' returns cannot be probed")
-                .note("Go moves its stacks, and a changed return address on them crashes the program")
-                .help("probe the function's entry"),
+            Diagnostic::error(
+                codes::POINT_UNAVAILABLE,
+                format!("'{path}' is a Go program"),
+            )
+            .label(request.span, "its functions' returns cannot be probed")
+            .note("Go moves its stacks, and a changed return address on them crashes the program")
+            .help("probe the function's entry"),
         ));
     }
-    Ok(found.into_iter().map(|f| candidate(&binary, &f, scope, is_return)).collect())
+    Ok(found
+        .into_iter()
+        .map(|f| candidate(&binary, &f, scope, is_return))
+        .collect())
 }
 
 fn remedy(why: &BinaryError) -> Option<&'static str> {
     match why {
-        BinaryError::NotFound { .. } => Some("is the path right? It is looked up when the script is compiled"),
+        BinaryError::NotFound { .. } => {
+            Some("is the path right? It is looked up when the script is compiled")
+        }
         BinaryError::NotInPath { .. } => Some("give its full path"),
         BinaryError::Permission { .. } => Some("run as a user who may read it"),
-        BinaryError::Script { .. } => Some("probe the interpreter, or the compiled program that the script starts"),
+        BinaryError::Script { .. } => {
+            Some("probe the interpreter, or the compiled program that the script starts")
+        }
         BinaryError::NotElf { .. }
         | BinaryError::Not64Bit { .. }
         | BinaryError::OtherMachine { .. }
@@ -99,7 +114,11 @@ fn remedy(why: &BinaryError) -> Option<&'static str> {
 /// The file and the processes that a point means.
 fn program(request: &Request<'_>) -> Result<(String, ProcessScope), Box<Diagnostic>> {
     let options = &request.session.options;
-    let scope = if options.has_target { ProcessScope::Target } else { ProcessScope::All };
+    let scope = if options.has_target {
+        ProcessScope::Target
+    } else {
+        ProcessScope::All
+    };
     match request.components.first().and_then(|c| c.arg.as_ref()) {
         Some(Arg::Text(path)) => Ok((path.clone(), scope)),
         Some(Arg::Number(pid)) => match u32::try_from(*pid) {
@@ -128,14 +147,27 @@ fn functions(binary: &Arc<Binary>, pattern: &str) -> Vec<BinaryFunction> {
         return found;
     }
     let mut seen = BTreeSet::new();
-    let matching = binary.functions().iter().filter(|f| glob(pattern, &f.name) && !f.is_ifunc);
-    matching.filter(|f| seen.insert(f.offset)).cloned().collect()
+    let matching = binary
+        .functions()
+        .iter()
+        .filter(|f| glob(pattern, &f.name) && !f.is_ifunc);
+    matching
+        .filter(|f| seen.insert(f.offset))
+        .cloned()
+        .collect()
 }
 
 fn missing(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagnostic {
-    let what = if is_pattern(pattern) { "function like" } else { "function" };
-    let diag = Diagnostic::error(codes::NO_SYMBOL, format!("'{}' has no {what} '{pattern}'", binary.path))
-        .label(request.span, "not among its symbols");
+    let what = if is_pattern(pattern) {
+        "function like"
+    } else {
+        "function"
+    };
+    let diag = Diagnostic::error(
+        codes::NO_SYMBOL,
+        format!("'{}' has no {what} '{pattern}'", binary.path),
+    )
+    .label(request.span, "not among its symbols");
     if binary.functions().is_empty() {
         return diag.note("it has no symbols at all: it is stripped");
     }
@@ -148,10 +180,18 @@ fn missing(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagnostic 
     if binary.needed.is_empty() {
         return diag;
     }
-    diag.note(format!("it may be in a library that it uses: {}", binary.needed.join(", ")))
+    diag.note(format!(
+        "it may be in a library that it uses: {}",
+        binary.needed.join(", ")
+    ))
 }
 
-fn candidate(binary: &Arc<Binary>, found: &BinaryFunction, scope: ProcessScope, is_return: bool) -> Candidate {
+fn candidate(
+    binary: &Arc<Binary>,
+    found: &BinaryFunction,
+    scope: ProcessScope,
+    is_return: bool,
+) -> Candidate {
     let path = binary.path.clone();
     let text = format!(
         "process(\"{path}\").function(\"{}\"){}",
@@ -160,9 +200,19 @@ fn candidate(binary: &Arc<Binary>, found: &BinaryFunction, scope: ProcessScope, 
     );
     let offset = found.offset;
     let attach = if is_return {
-        Attach::Uretprobe { path: path.clone(), offset, scope, save_entry: false }
+        Attach::Uretprobe {
+            path: path.clone(),
+            offset,
+            scope,
+            save_entry: false,
+        }
     } else {
-        Attach::Uprobe { path: path.clone(), offset, ref_ctr_offset: 0, scope }
+        Attach::Uprobe {
+            path: path.clone(),
+            offset,
+            ref_ctr_offset: 0,
+            scope,
+        }
     };
     Candidate {
         text,
@@ -194,15 +244,27 @@ impl ContextVars for UserVars {
             ExprKind::CtxReg(CtxReg::Ret)
         } else {
             let number: u8 = name.strip_prefix("arg")?.parse().ok()?;
-            let index = number.checked_sub(1).filter(|index| *index < REGISTER_ARGS)?;
-            if self.is_return { ExprKind::EntryArg(index) } else { ExprKind::CtxReg(CtxReg::Arg(index)) }
+            let index = number
+                .checked_sub(1)
+                .filter(|index| *index < REGISTER_ARGS)?;
+            if self.is_return {
+                ExprKind::EntryArg(index)
+            } else {
+                ExprKind::CtxReg(CtxReg::Arg(index))
+            }
         };
-        Some(Typed { expr: Expr::new(kind, Ty::Long, span), ty: CType::Long })
+        Some(Typed {
+            expr: Expr::new(kind, Ty::Long, span),
+            ty: CType::Long,
+        })
     }
 
     fn list(&self, _: &Cx<'_>) -> Vec<VarInfo> {
         (1..=REGISTER_ARGS)
-            .map(|n| VarInfo { name: format!("arg{n}"), c_type: "long".to_owned() })
+            .map(|n| VarInfo {
+                name: format!("arg{n}"),
+                c_type: "long".to_owned(),
+            })
             .collect()
     }
 

@@ -43,7 +43,13 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
     let (attach, context) = attachment(session, event)?;
     let entry = match call.is_return {
         true => {
-            let entry = candidate(session, Call { is_return: false, ..call.clone() })?;
+            let entry = candidate(
+                session,
+                Call {
+                    is_return: false,
+                    ..call.clone()
+                },
+            )?;
             Some(Rc::new(move || entry.clone()) as Rc<dyn Fn() -> Candidate>)
         }
         false => None,

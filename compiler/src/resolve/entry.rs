@@ -13,7 +13,8 @@ use rtap_grammar::source::Span;
 use super::scope::Scope;
 use super::{Cx, int};
 use crate::hir::{
-    Delete, Expr, ExprKind, Global, GlobalData, Local, LocalData, Place, Probe, Stmt, StmtKind, Ty, Variant,
+    Delete, Expr, ExprKind, Global, GlobalData, Local, LocalData, Place, Probe, Stmt, StmtKind, Ty,
+    Variant,
 };
 use crate::image::Point;
 use crate::lir::{BinOp, CmpOp, Env, StatLayout};
@@ -31,7 +32,11 @@ pub(crate) struct Snapshot {
 impl Cx<'_> {
     /// The value that an expression had at the function's entry.
     pub(crate) fn snapshot(&mut self, value: &ast::Expr, span: Span) -> Expr {
-        let is_return = self.scope.vars.as_ref().is_some_and(|vars| vars.is_return());
+        let is_return = self
+            .scope
+            .vars
+            .as_ref()
+            .is_some_and(|vars| vars.is_return());
         if !is_return {
             return self.fail(
                 codes::NO_CONTEXT,
@@ -40,13 +45,20 @@ impl Cx<'_> {
                 "only '.return' probes have an entry",
             );
         }
-        let known = self.scope.snapshots.iter().find(|known| same(&known.value, value));
+        let known = self
+            .scope
+            .snapshots
+            .iter()
+            .find(|known| same(&known.value, value));
         let local = if let Some(known) = known {
             known.local
         } else {
             let local = self.scope.hidden("entry", span, Ty::Unknown);
             self.scope.assigned(local);
-            self.scope.snapshots.push(Snapshot { value: value.clone(), local });
+            self.scope.snapshots.push(Snapshot {
+                value: value.clone(),
+                local,
+            });
             local
         };
         Expr::new(ExprKind::Local(local), Ty::Unknown, span)
@@ -61,22 +73,36 @@ impl Cx<'_> {
         snapshots: Vec<Snapshot>,
         file: rtap_grammar::source::FileId,
     ) {
-        let entries: Option<Vec<Candidate>> =
-            candidates.iter().map(|c| c.entry.as_ref().map(|entry| entry())).collect();
-        let Some(probe) = self.program.probes.get(number) else { return };
+        let entries: Option<Vec<Candidate>> = candidates
+            .iter()
+            .map(|c| c.entry.as_ref().map(|entry| entry()))
+            .collect();
+        let Some(probe) = self.program.probes.get(number) else {
+            return;
+        };
         let (span, name) = (probe.span, probe.name.clone());
         let (Some(entries), false) = (entries, snapshots.is_empty()) else {
             if !snapshots.is_empty() {
-                self.fail(codes::NOT_SUPPORTED, "this return probe has no entry to take values at", span, "this probe");
+                self.fail(
+                    codes::NOT_SUPPORTED,
+                    "this return probe has no entry to take values at",
+                    span,
+                    "this probe",
+                );
             }
             return;
         };
         let Some(first) = entries.first() else { return };
         // A thread is in one system call at most.
-        let depth = first.selector.is_none().then(|| self.hidden_array("entry_depth", 1, span));
+        let depth = first
+            .selector
+            .is_none()
+            .then(|| self.hidden_array("entry_depth", 1, span));
         let keys = 1 + usize::from(depth.is_some());
-        let values: Vec<Global> =
-            snapshots.iter().map(|_| self.hidden_array("entry_value", keys, span)).collect();
+        let values: Vec<Global> = snapshots
+            .iter()
+            .map(|_| self.hidden_array("entry_value", keys, span))
+            .collect();
 
         self.scope = Scope::new(file, None);
         self.scope.vars = Some(std::rc::Rc::clone(&first.vars));
@@ -86,7 +112,11 @@ impl Cx<'_> {
         if let Some(depth) = depth {
             let variable = self.scope.hidden("depth", span, Ty::Long);
             level = Some(variable);
-            let one_more = binary(BinOp::Add, element(depth, keys_at(None, span), span), int(1, span));
+            let one_more = binary(
+                BinOp::Add,
+                element(depth, keys_at(None, span), span),
+                int(1, span),
+            );
             let deeper = local(variable, Ty::Long, span);
             stmts.push(assign(Place::Local(variable), one_more));
             stmts.push(assign(Place::Element(depth, keys_at(None, span)), deeper));
@@ -112,13 +142,21 @@ impl Cx<'_> {
             context: first.context,
             selector,
             locals: scope.locals,
-            variants: vec![Variant { points: (0..points.len() as u32).collect(), ..Variant::default() }],
+            variants: vec![Variant {
+                points: (0..points.len() as u32).collect(),
+                ..Variant::default()
+            }],
             points,
             stmts,
         };
 
         let depth = depth.map(|depth| {
-            let data = LocalData { name: "depth".to_owned(), span, ty: Ty::Long, cap: (0, false) };
+            let data = LocalData {
+                name: "depth".to_owned(),
+                span,
+                ty: Ty::Long,
+                cap: (0, false),
+            };
             (depth, self.program.probes[number].locals.push(data))
         });
         let taken = take(depth, &values, &snapshots, span);
@@ -160,9 +198,15 @@ fn take(
     span: Span,
 ) -> Vec<Stmt> {
     let mut stmts = Vec::new();
-    let delete = |array, keys| Stmt { kind: StmtKind::Delete(Delete::Element(array, keys)), span };
+    let delete = |array, keys| Stmt {
+        kind: StmtKind::Delete(Delete::Element(array, keys)),
+        span,
+    };
     if let Some((depth, level)) = depth {
-        stmts.push(assign(Place::Local(level), element(depth, keys_at(None, span), span)));
+        stmts.push(assign(
+            Place::Local(level),
+            element(depth, keys_at(None, span), span),
+        ));
     }
     let level = depth.map(|(_, level)| level);
     for (snapshot, array) in snapshots.iter().zip(values) {
@@ -185,7 +229,9 @@ fn take(
 /// The thread (process and thread id in one number) and perhaps the depth.
 fn keys_at(level: Option<Local>, span: Span) -> Vec<Expr> {
     let thread = Expr::new(ExprKind::Env(Env::PidTgid), Ty::Long, span);
-    std::iter::once(thread).chain(level.map(|level| local(level, Ty::Long, span))).collect()
+    std::iter::once(thread)
+        .chain(level.map(|level| local(level, Ty::Long, span)))
+        .collect()
 }
 
 fn local(local: Local, ty: Ty, span: Span) -> Expr {
@@ -203,8 +249,15 @@ fn binary(op: BinOp, a: Expr, b: Expr) -> Expr {
 
 fn assign(place: Place, value: Expr) -> Stmt {
     let span = value.span;
-    let kind = ExprKind::Assign { place, op: None, value: Box::new(value) };
-    Stmt { kind: StmtKind::Expr(Expr::new(kind, Ty::Unknown, span)), span }
+    let kind = ExprKind::Assign {
+        place,
+        op: None,
+        value: Box::new(value),
+    };
+    Stmt {
+        kind: StmtKind::Expr(Expr::new(kind, Ty::Unknown, span)),
+        span,
+    }
 }
 
 /// Whether two expressions say the same: the same text, or the same variable.

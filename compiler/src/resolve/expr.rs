@@ -304,7 +304,11 @@ impl Cx<'_> {
             },
         };
         // The right side is looked at first: what it mentions is there already.
-        let c_type = if op.is_none() { self.c_type_of(value) } else { None };
+        let c_type = if op.is_none() {
+            self.c_type_of(value)
+        } else {
+            None
+        };
         let value = Box::new(self.expr(value));
         let place = self.place(target, used && op.is_some());
         if let Place::Local(local) = place {

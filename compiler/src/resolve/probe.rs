@@ -7,11 +7,11 @@ use indexmap::IndexMap;
 use rtap_grammar::ast;
 use rtap_grammar::source::Span;
 
+use super::Cx;
 use super::mentions::Mentions;
 use super::points::{Expanded, Layer};
 use super::prune::Held;
 use super::scope::Scope;
-use super::Cx;
 use crate::hir::{Probe, Stmt, Variant};
 use crate::image::Point;
 use crate::probes::Candidate;
@@ -49,9 +49,15 @@ impl Cx<'_> {
         for (_, points) in groups {
             // A mistake in the body would show once for each group.
             let ((), diags) = self.capture(|cx| cx.group(probe, points, &body));
-            let errors = diags.iter().any(|d| d.severity == rtap_grammar::diag::Severity::Error);
+            let errors = diags
+                .iter()
+                .any(|d| d.severity == rtap_grammar::diag::Severity::Error);
             if !reported || !errors {
-                self.diags.extend(diags.into_iter().filter(|d| !reported || d.span().is_none()));
+                self.diags.extend(
+                    diags
+                        .into_iter()
+                        .filter(|d| !reported || d.span().is_none()),
+                );
             }
             reported |= errors;
         }
@@ -59,7 +65,9 @@ impl Cx<'_> {
 
     /// One HIR probe for points that share a program.
     fn group(&mut self, probe: &ast::Probe, points: Vec<Expanded>, body: &Mentions) {
-        let Some(first) = points.first().map(|point| point.candidate.clone()) else { return };
+        let Some(first) = points.first().map(|point| point.candidate.clone()) else {
+            return;
+        };
         self.scope = Scope::new(probe.span.file, None);
         let number = self.program.probes.len();
         // Points of the same variant, by what it consists of.
@@ -71,14 +79,23 @@ impl Cx<'_> {
                 continue;
             }
             self.scope.vars = Some(Rc::clone(&point.candidate.vars));
-            let mut variant = Variant { points: vec![index as u32], ..Variant::default() };
+            let mut variant = Variant {
+                points: vec![index as u32],
+                ..Variant::default()
+            };
             for condition in &point.conditions {
                 self.scope.file = condition.span.file;
                 let condition = self.expr(condition);
                 variant.conditions.push(condition);
             }
             for layer in point.layers.iter().rev() {
-                self.prologue(layer, point, body, (number, variants.len()), &mut variant.prologue);
+                self.prologue(
+                    layer,
+                    point,
+                    body,
+                    (number, variants.len()),
+                    &mut variant.prologue,
+                );
             }
             variants.insert(key, (variant, index));
         }
@@ -103,7 +120,8 @@ impl Cx<'_> {
         self.warn_never_assigned();
         let name = self.probe_name(probe);
         let scope = std::mem::take(&mut self.scope);
-        let candidates: Vec<Candidate> = points.iter().map(|point| point.candidate.clone()).collect();
+        let candidates: Vec<Candidate> =
+            points.iter().map(|point| point.candidate.clone()).collect();
         let variants: Vec<Variant> = variants.into_values().map(|(variant, _)| variant).collect();
         let points = points.into_iter().map(|point| Point {
             text: point.candidate.text,
@@ -166,7 +184,9 @@ impl Cx<'_> {
             }
             Layer::Syscall(call) => {
                 let text = call.prologue(&self.wanted(point, body));
-                let Some(block) = self.syscall_prologue(&text, call) else { return };
+                let Some(block) = self.syscall_prologue(&text, call) else {
+                    return;
+                };
                 self.scope.file = block.span.file;
                 self.held_stmts(&block.stmts, place, out);
             }
@@ -180,7 +200,8 @@ impl Cx<'_> {
             let (resolved, diags) = self.capture(|cx| cx.stmts(std::slice::from_ref(stmt)));
             if self.is_library(stmt.span.file) {
                 if !diags.is_empty() {
-                    self.held.push(Held::prologue(place.0, place.1, stmt.span, diags));
+                    self.held
+                        .push(Held::prologue(place.0, place.1, stmt.span, diags));
                 }
             } else {
                 self.diags.extend(diags);
@@ -191,10 +212,17 @@ impl Cx<'_> {
 
     /// Names that code after a system call's prologue mentions, the script's globals left out.
     fn wanted(&self, point: &Expanded, body: &Mentions) -> Mentions {
-        let mut wanted = Mentions { names: body.names.clone(), context: false };
+        let mut wanted = Mentions {
+            names: body.names.clone(),
+            context: false,
+        };
         for layer in &point.layers {
             if let Layer::Alias(alias) = layer {
-                alias.prologue.iter().chain(&alias.epilogue).for_each(|block| wanted.block(block));
+                alias
+                    .prologue
+                    .iter()
+                    .chain(&alias.epilogue)
+                    .for_each(|block| wanted.block(block));
             }
         }
         for global in self.symbols.script_globals() {
@@ -209,7 +237,12 @@ impl Cx<'_> {
             let words: Vec<&str> = self.files.slice(span).split_whitespace().collect();
             words.join(" ")
         };
-        probe.points.iter().map(|point| text(point.span)).collect::<Vec<_>>().join(", ")
+        probe
+            .points
+            .iter()
+            .map(|point| text(point.span))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -219,10 +252,16 @@ impl Expanded {
         let mut mentions = Mentions::default();
         for layer in &self.layers {
             if let Layer::Alias(alias) = layer {
-                alias.prologue.iter().chain(&alias.epilogue).for_each(|block| mentions.block(block));
+                alias
+                    .prologue
+                    .iter()
+                    .chain(&alias.epilogue)
+                    .for_each(|block| mentions.block(block));
             }
         }
-        self.conditions.iter().for_each(|condition| mentions.expr(condition));
+        self.conditions
+            .iter()
+            .for_each(|condition| mentions.expr(condition));
         mentions.context
     }
 }

@@ -10,8 +10,8 @@ use rtap_grammar::source::{FileId, Span};
 
 use super::Cx;
 use super::entry::Snapshot;
-use crate::hir::{FuncId, Local, LocalData, Ty};
 use crate::access::CType;
+use crate::hir::{FuncId, Local, LocalData, Ty};
 use crate::probes::ContextVars;
 
 /// Names and surroundings of a body.
@@ -69,7 +69,11 @@ pub(crate) enum Named {
 impl Scope {
     /// The scope of a function or probe in `file`.
     pub(crate) fn new(file: FileId, function: Option<FuncId>) -> Self {
-        Scope { file, function, ..Scope::default() }
+        Scope {
+            file,
+            function,
+            ..Scope::default()
+        }
     }
 
     /// Declares a local under its name; an earlier one of that name is out of reach then.
@@ -82,7 +86,12 @@ impl Scope {
     /// Makes a local that no name reaches.
     pub(crate) fn hidden(&mut self, name: &str, span: Span, ty: Ty) -> Local {
         self.uses.push(Uses::default());
-        self.locals.push(LocalData { name: name.to_owned(), span, ty, cap: (0, false) })
+        self.locals.push(LocalData {
+            name: name.to_owned(),
+            span,
+            ty,
+            cap: (0, false),
+        })
     }
 
     /// A local by its name.
@@ -119,8 +128,14 @@ impl Scope {
 
     /// Locals that are read and never assigned: name and first reading.
     pub(crate) fn never_assigned(&self) -> Vec<(String, Span)> {
-        let found = self.locals.values().zip(&self.uses).filter(|(_, uses)| !uses.assigned);
-        found.filter_map(|(local, uses)| Some((local.name.clone(), uses.read?))).collect()
+        let found = self
+            .locals
+            .values()
+            .zip(&self.uses)
+            .filter(|(_, uses)| !uses.assigned);
+        found
+            .filter_map(|(local, uses)| Some((local.name.clone(), uses.read?)))
+            .collect()
     }
 }
 
@@ -156,7 +171,10 @@ impl Cx<'_> {
             }
             let assigned = self.scope.locals.values().map(|local| local.name.as_str());
             let globals = self.symbols.script_globals();
-            let near = did_you_mean(&name, assigned.chain(globals).filter(|other| *other != name));
+            let near = did_you_mean(
+                &name,
+                assigned.chain(globals).filter(|other| *other != name),
+            );
             self.report(
                 Diagnostic::warning(
                     codes::NEVER_ASSIGNED,
