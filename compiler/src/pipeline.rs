@@ -17,6 +17,7 @@ use crate::lower::{self, Fault};
 use crate::passes;
 use crate::resolve::{Loader, resolve};
 use crate::session::Session;
+use crate::target::Features;
 
 /// What a stage made, as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +64,7 @@ pub fn compile(
         session.target.kernel().text.as_str(),
         session.target.kernel_id(),
     );
-    match bpf::compile(&module, session.target.features(), kernel, &texts) {
+    match bpf::compile(&module, features(session, &module), kernel, &texts) {
         Ok((elf, meta)) => (Some(Output { elf, meta }), diags),
         Err(errors) => {
             extend(&mut diags, errors.into_iter().map(of_bpf), &program, files);
@@ -161,12 +162,23 @@ pub fn emit(
     if matches!(stage, Emit::LirRaw | Emit::Lir) {
         return (lir::text::print(&module), diags);
     }
-    match bpf::generate(&module, session.target.features()) {
+    match bpf::generate(&module, features(session, &module)) {
         Ok(object) => (object.disassemble(), diags),
         Err(errors) => {
             extend(&mut diags, errors.into_iter().map(of_bpf), &program, files);
             (String::new(), diags)
         }
+    }
+}
+
+/// The kernel's features, as far as code generation asks for them; none are tried for scripts
+/// that run in user space only.
+fn features(session: &Session<'_>, module: &Module) -> Features {
+    let in_kernel = |handler: &lir::Handler| handler.exec == lir::Exec::Kernel;
+    if module.handlers.values().any(in_kernel) {
+        session.target.features_among(bpf::FEATURES)
+    } else {
+        Features::default()
     }
 }
 

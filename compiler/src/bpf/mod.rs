@@ -91,6 +91,14 @@ impl Object {
     }
 }
 
+/// The features that code generation asks for; the caller finds out about no others, as each
+/// takes time to try. What is not listed here counts as missing.
+pub const FEATURES: &[Feature] = &[
+    Feature::AtomicFetch,
+    Feature::LookupPercpuElem,
+    Feature::RecursionGuard,
+];
+
 /// Compiles the kernel handlers of a module to an ELF object. `kernel` is the release compiled
 /// against and a number that tells its build. `files` are the source files, `FileId` being
 /// the index: their text goes into the line information and the metadata.

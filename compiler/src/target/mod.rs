@@ -66,13 +66,15 @@ pub trait Target: Send + Sync {
     /// Whether the kernel, and our rights on it, give a feature.
     fn has(&self, feature: Feature) -> bool;
 
-    /// All features at once.
+    /// All features at once. Trying them all takes some milliseconds.
     fn features(&self) -> Features {
-        Feature::ALL
-            .iter()
-            .copied()
-            .filter(|&feature| self.has(feature))
-            .collect()
+        self.features_among(Feature::ALL)
+    }
+
+    /// Those of the wanted features that there are.
+    fn features_among(&self, wanted: &[Feature]) -> Features {
+        let wanted = wanted.iter().copied();
+        wanted.filter(|&feature| self.has(feature)).collect()
     }
 
     /// The kernel's own BTF.

@@ -142,20 +142,26 @@ impl<'a> ProgSpec<'a> {
         }
         let mut bytes = 1 << 20;
         loop {
-            let mut log = vec![0; bytes];
-            match self.call(1, &mut log) {
-                // It was a matter of the moment.
-                Ok(program) => return Ok(program),
-                Err(again) if again.raw_os_error() == Some(libc::ENOSPC) && bytes < 1 << 26 => {
+            match self.load_with_log(bytes) {
+                // The log did not fit.
+                Err(failure)
+                    if failure.error.raw_os_error() == Some(libc::ENOSPC) && bytes < 1 << 26 =>
+                {
                     bytes *= 4;
                 }
-                Err(error) => {
-                    let end = log.iter().position(|&b| b == 0).unwrap_or(log.len());
-                    let log = String::from_utf8_lossy(&log[..end]).into_owned();
-                    return Err(LoadFailure { error, log });
-                }
+                result => return result,
             }
         }
+    }
+
+    /// Loads the program asking for a log of at most so many bytes.
+    pub fn load_with_log(&self, bytes: usize) -> Result<Program, LoadFailure> {
+        let mut log = vec![0; bytes];
+        self.call(1, &mut log).map_err(|error| {
+            let end = log.iter().position(|&b| b == 0).unwrap_or(log.len());
+            let log = String::from_utf8_lossy(&log[..end]).into_owned();
+            LoadFailure { error, log }
+        })
     }
 
     fn call(&self, log_level: u32, log: &mut [u8]) -> io::Result<Program> {

@@ -154,15 +154,15 @@ fn loads(kind: ProgType, insns: &[Insn]) -> bool {
 
 /// Whether the verifier refuses a helper as unknown, or for its missing arguments.
 fn knows_helper(spec: &ProgSpec<'_>) -> bool {
-    match spec.load() {
-        Ok(_) => true,
-        Err(failure) => {
-            !failure.log.is_empty()
-                && !["unknown func", "invalid func", "cannot use helper"]
-                    .iter()
-                    .any(|word| failure.log.contains(word))
-        }
-    }
+    /// Enough for a program of two instructions.
+    const LOG_BYTES: usize = 16 << 10;
+    let Err(failure) = spec.load_with_log(LOG_BYTES) else {
+        return true;
+    };
+    !failure.log.is_empty()
+        && !["unknown func", "invalid func", "cannot use helper"]
+            .iter()
+            .any(|word| failure.log.contains(word))
 }
 
 fn tracing(attach: AttachType, id: u32, insns: &[Insn]) -> io::Result<Program> {
