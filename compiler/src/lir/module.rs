@@ -328,7 +328,7 @@ pub enum ErrorKind {
     },
     /// `empty aggregate`
     EmptyStat,
-    /// `histogram index out of range`; arg is the index.
+    /// `histogram index out of range`; arg is the index. `i64::MIN`: the statistic is empty.
     HistRange,
     /// `kernel` or `user read fault at 0x…`; arg is the address.
     ReadFault(Space),

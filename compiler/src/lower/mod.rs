@@ -35,8 +35,10 @@ use rtap_grammar::source::{Files, Span};
 
 use crate::hir::{self, Local, Program};
 use crate::lir::builder::{Builder, Variable};
-use crate::lir::cfg::call_groups;
-use crate::lir::{Block, Context, Exec, Func, Module, Op, StrId, Terminator, Ty, Value};
+use crate::lir::cfg::{call_groups, for_each_callee};
+use crate::lir::{
+    Block, Context, ErrorKind, Exec, Func, Module, Op, Site, StrId, Terminator, Ty, Value,
+};
 use crate::target::arch::Arch;
 use needs::Needs;
 use tables::Tables;
@@ -56,6 +58,7 @@ pub fn lower(program: &Program, files: &Files, arch: Arch) -> (Module, Vec<Fault
     }
     let (mut module, faults) = tables.finish();
     order_functions(&mut module);
+    add_nesting_sites(&mut module, files);
     globals::mark_shared(&mut module);
     (module, faults)
 }
@@ -150,6 +153,25 @@ fn lir_ty(ty: hir::Ty, (cap, late): (u32, bool)) -> Option<Ty> {
         hir::Ty::Str => Some(Ty::Str { cap, late }),
         hir::Ty::Long | hir::Ty::Unknown | hir::Ty::Error => Some(Ty::I64),
         hir::Ty::Stat | hir::Ty::Void => None,
+    }
+}
+
+/// Gives each function that can be called again before it returned a site for the error that it
+/// nests too deep: executors find it by its name.
+fn add_nesting_sites(module: &mut Module, files: &Files) {
+    for group in call_groups(module) {
+        for id in &group {
+            let function = &module.functions[*id];
+            let mut recursive = group.len() > 1;
+            for_each_callee(function, |callee| recursive |= callee == *id);
+            if recursive {
+                module.sites.push(Site {
+                    kind: ErrorKind::MaxNesting,
+                    near: format!("identifier '{}'", function.name),
+                    position: files.describe(function.span),
+                });
+            }
+        }
     }
 }
 

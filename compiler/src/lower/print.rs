@@ -53,7 +53,9 @@ impl Lower<'_> {
                         }
                     }
                 }
-                if *newline {
+                // A histogram ends in an empty line of its own: println adds none (observed).
+                let ends_in_histogram = matches!(print.args.last(), Some(PrintArg::Hist(..)));
+                if *newline && !ends_in_histogram {
                     pieces.text(b"\n");
                 }
             }

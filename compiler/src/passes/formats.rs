@@ -35,7 +35,10 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) {
                 let Cx { pieces, args, .. } = cx;
                 let channel = module.formats[format].channel;
                 match inst.op {
-                    Op::Emit(..) if pieces.is_empty() => return false,
+                    // An empty line of another channel is still a line.
+                    Op::Emit(..) if pieces.is_empty() && channel == crate::lir::Channel::Out => {
+                        return false;
+                    }
                     Op::Emit(..) => {
                         let format = intern(module, &mut known, Format { pieces, channel });
                         inst.op = Op::Emit(format, args);

@@ -298,10 +298,8 @@ impl Scan<'_> {
             .map(|(_, flag)| *flag);
         let width = self.size()?;
         let precision = if self.take(b'.') {
-            match self.size()? {
-                ConvSize::None => ConvSize::Fixed(0),
-                size => size,
-            }
+            // A point without digits counts as no precision (observed).
+            self.size()?
         } else {
             ConvSize::None
         };

@@ -158,27 +158,48 @@ fn shown(module: &Module) -> Vec<Global> {
     let mut functions: Vec<Func> = module.handlers.values().map(|h| h.func).collect();
     let mut known: EntitySet<Func> = EntitySet::new();
     known.extend(functions.iter().copied());
+    // What is mentioned outside of its function's text was inlined: a function's.
+    let mut inlined = Vec::new();
     let mut next = 0;
     while let Some(function) = functions.get(next).copied() {
         next += 1;
         let Some(function) = module.functions.get(function) else {
             continue;
         };
+        // Blocks stand in no particular order: the script's text decides.
+        let mut mentions = Vec::new();
         for block in function.blocks.values() {
             let last = match &block.term {
-                Terminator::Try { op, .. } => Some(op),
+                Terminator::Try { op, .. } => Some((op, block.term_span)),
                 _ => None,
             };
-            for op in block.insts.iter().map(|inst| &inst.op).chain(last) {
-                if let Op::Call(callee, _) = op
-                    && known.insert(*callee)
-                {
-                    functions.push(*callee);
+            let insts = block.insts.iter().map(|inst| (&inst.op, inst.span));
+            for (op, span) in insts.chain(last) {
+                let callee = match op {
+                    Op::Call(callee, _) => Some(*callee),
+                    _ => None,
+                };
+                if op.global().is_some() || callee.is_some() {
+                    mentions.push(((span.file, span.start), op.global(), callee));
                 }
-                op.global().into_iter().for_each(&mut mention);
+            }
+        }
+        mentions.sort_by_key(|(place, ..)| *place);
+        let text = function.span;
+        for ((file, start), global, callee) in mentions {
+            if file == text.file && (text.start..text.end).contains(&start) {
+                global.into_iter().for_each(&mut mention);
+            } else {
+                inlined.extend(global);
+            }
+            if let Some(callee) = callee
+                && known.insert(callee)
+            {
+                functions.push(callee);
             }
         }
     }
+    inlined.into_iter().for_each(&mut mention);
     module.globals.keys().for_each(mention);
     order
 }

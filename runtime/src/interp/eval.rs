@@ -267,10 +267,13 @@ impl<S: Store> Machine<'_, S> {
             Op::StatBucket(global, keys, bucket, which, site) => {
                 let bucket = int(self, bucket);
                 let stat = self.with_keys(base, keys, |store, keys| store.stat(*global, keys));
-                let count = stat.filter(|s| s.count != 0).and_then(|stat| {
-                    let counts = stat.histograms.get(usize::from(*which))?;
-                    counts.get(usize::try_from(bucket).ok()?).copied()
-                });
+                let Some(stat) = stat.filter(|stat| stat.count != 0) else {
+                    return Err(raised(*site, i64::MIN));
+                };
+                let count = stat
+                    .histograms
+                    .get(usize::from(*which))
+                    .and_then(|counts| counts.get(usize::try_from(bucket).ok()?).copied());
                 match count {
                     Some(count) => Value::Int(count),
                     None => return Err(raised(*site, bucket)),

@@ -55,9 +55,13 @@ impl<S: Store> Executor for UserSide<'_, S> {
         let mut cx = UserContext {
             sink,
             control: self.control,
-            commands: &mut self.commands,
+            commands: Vec::new(),
         };
         let result = self.machine.run(handler, point, &mut cx);
+        // Commands start after the handler that asked for them (function::system).
+        for command in cx.commands {
+            self.commands.run(&command, sink);
+        }
         if let Some(error) = self.machine.store.take_failure() {
             sink.warn(&format!("cannot access a global: {error}"));
         }
@@ -91,7 +95,7 @@ impl<S: Store> Executor for UserSide<'_, S> {
 struct UserContext<'a> {
     sink: &'a mut Sink,
     control: &'a Control,
-    commands: &'a mut Commands,
+    commands: Vec<Vec<u8>>,
 }
 
 impl Context for UserContext<'_> {
@@ -116,7 +120,7 @@ impl Context for UserContext<'_> {
 
     fn send(&mut self, channel: Channel, text: &[u8]) {
         match channel {
-            Channel::System => self.commands.run(text, self.sink),
+            Channel::System => self.commands.push(text.to_vec()),
             _ => self.sink.print_to(channel, text),
         }
     }

@@ -12,6 +12,8 @@ pub fn message(kind: ErrorKind, arg: i64, text: &[u8]) -> Vec<u8> {
             format!("Array overflow, check size limit ({max_entries})").into_bytes()
         }
         ErrorKind::EmptyStat => b"empty aggregate".to_vec(),
+        // An empty statistic has no buckets to be out of range of.
+        ErrorKind::HistRange if arg == i64::MIN => b"empty aggregate".to_vec(),
         ErrorKind::HistRange => b"histogram index out of range".to_vec(),
         ErrorKind::ReadFault(space) => {
             let space = match space {
@@ -40,6 +42,8 @@ pub fn report(site: Option<&Site>, arg: i64, text: &[u8]) -> String {
     };
     let message = message(site.kind, arg, text);
     let message = String::from_utf8_lossy(&message);
+    // As with warn(), a newline at the end is not doubled.
+    let message = message.strip_suffix('\n').unwrap_or(&message);
     match site.kind {
         ErrorKind::Script => format!("ERROR: {message}"),
         _ => format!("ERROR: {message} near {} at {}", site.near, site.position),

@@ -178,13 +178,13 @@ impl Session<'_> {
         {}
         let mut failed = self.control.state() == SessionState::Error;
         if !failed {
-            failed = !self.run_last(|attach| match attach {
+            failed = !self.run_last(false, |attach| match attach {
                 Attach::End { priority } => Some(*priority),
                 _ => None,
             });
         }
         if failed {
-            self.run_last(|attach| match attach {
+            self.run_last(true, |attach| match attach {
                 Attach::Error { priority } => Some(*priority),
                 _ => None,
             });
@@ -206,14 +206,16 @@ impl Session<'_> {
         Outcome { status }
     }
 
-    /// Runs `end` or `error` handlers, in order; false if one of the former failed.
-    fn run_last(&mut self, order: impl Fn(&Attach) -> Option<i64>) -> bool {
+    /// Runs `end` or `error` handlers, in order. Of the former the first that fails is the last,
+    /// and the result is false; the latter are all attempted (stapprobes(3stap), observed).
+    fn run_last(&mut self, despite_errors: bool, order: impl Fn(&Attach) -> Option<i64>) -> bool {
         let mut last = self.user_points(order);
         last.sort_by_key(|&(priority, ..)| priority);
         for (_, handler, point) in last {
             let errors = self.control.load(header::ERRORS);
             self.run_handler(handler, point);
-            if self.control.load(header::ERRORS) != errors
+            if !despite_errors
+                && self.control.load(header::ERRORS) != errors
                 && self.control.state() == SessionState::Error
             {
                 return false;

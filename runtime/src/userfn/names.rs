@@ -14,12 +14,15 @@ pub(super) const ROWS: &[UserFnRow] = &[
         result: Str,
         call: |_, args| {
             let n = args[0].int();
+            if n == 0 {
+                return text("");
+            }
             match usize::try_from(n).ok().and_then(|n| ERRNO.get(n)) {
                 Some(name) if !name.is_empty() => text(name),
                 _ => text(format!("E#{n}")),
             }
         },
-        doc: "name of an error number: ENOENT for 2, E#3333 for one without a name (function::errno_str)",
+        doc: "name of an error number: ENOENT for 2, E#3333 for one without a name, \"\" for 0 (function::errno_str)",
     },
     UserFnRow {
         name: "syscall_name",

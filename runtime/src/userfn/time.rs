@@ -61,9 +61,9 @@ fn in_range(seconds: i64) -> Result<i64, String> {
     if i32::try_from(seconds).is_ok() {
         Ok(seconds)
     } else if seconds < 0 {
-        Err("ctime: the time is too far in the past".to_owned())
+        Err("Time too far in the past to be converted".to_owned())
     } else {
-        Err("ctime: the time is too far in the future".to_owned())
+        Err("Time too far in the future to be converted".to_owned())
     }
 }
 

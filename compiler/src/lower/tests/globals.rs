@@ -176,7 +176,6 @@ fn statistics() {
             emit fmt1()
             v5: i64 = iconst 3
             emit.hist.0 g0[v5] !site2
-            emit fmt2()
             v6: i64 = iconst 4
             v7: i64 = iconst 128
             v9: i64 = iconst 0
@@ -186,7 +185,7 @@ fn statistics() {
             branch v11, block7(), block5()
         block4:
             v13: i64 = stat.bucket.0 g0[v6], v10 !site2
-            emit fmt3(v10)
+            emit fmt2(v10)
             jump block6()
         block5:
             return

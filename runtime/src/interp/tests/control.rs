@@ -298,7 +298,7 @@ block2(v2: i64, v3: i64):
 }
 ",
     );
-    assert_eq!(text, "ctime: the time is too far in the future\n");
+    assert_eq!(text, "Time too far in the future to be converted\n");
 }
 
 #[test]
