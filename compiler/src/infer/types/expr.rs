@@ -11,6 +11,18 @@ impl Cx<'_> {
     /// Types an expression whose use asks for `want`: `Unknown` for a value of any type,
     /// `Void` when no value is needed.
     pub(super) fn expr(&mut self, expr: &mut Expr, want: Ty) -> Ty {
+        // An array of characters (its width is known from its type) is its address where a
+        // number is wanted: `kernel_string($task->comm)`.
+        if want == Ty::Long
+            && expr.cap.0 != 0
+            && let ExprKind::ReadStr { addr, .. } = &mut expr.kind
+        {
+            let addr = std::mem::replace(
+                &mut **addr,
+                Expr::new(ExprKind::Error, Ty::Error, expr.span),
+            );
+            *expr = addr;
+        }
         let (ty, slot) = self.kind(expr, want);
         expr.ty = ty;
         if !self.report || want == Ty::Void || want == ty {
