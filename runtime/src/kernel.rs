@@ -68,11 +68,35 @@ impl Plan<'_> {
             let Some(handler) = self.meta.module.handlers.get(program.handler) else {
                 continue;
             };
-            let points: Vec<&Point> = program
-                .points
-                .iter()
-                .filter_map(|index| handler.points.get(*index as usize))
+            let own = || {
+                let indices = program.points.iter();
+                indices.filter_map(|index| handler.points.get(*index as usize))
+            };
+            // The entry half of a return probe goes to the functions' entries.
+            let entries: Vec<Point> = own()
+                .filter_map(|point| {
+                    let attach = point.attach.entry()?;
+                    Some(Point {
+                        attach,
+                        ..point.clone()
+                    })
+                })
                 .collect();
+            let points: Vec<&Point> = if program.entry_half {
+                entries.iter().collect()
+            } else {
+                own().collect()
+            };
+            // Both halves tell calls apart by the stack pointer, which multi links do not
+            // keep in the same way.
+            let halves = self.meta.programs.iter();
+            let halved = halves
+                .filter(|other| other.handler == program.handler)
+                .any(|other| other.entry_half);
+            let options = AttachOptions {
+                multi: !halved,
+                ..options
+            };
             let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
             let result = result.map_err(|error| self.refused(&handler.name, &error))?;
             for (at, error) in &result.failed {

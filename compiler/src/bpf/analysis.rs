@@ -30,6 +30,17 @@ pub fn reads_point(module: &Module, func: Func) -> bool {
     found
 }
 
+/// Whether the handler body `func`, or anything it calls, reads entry-time arguments.
+pub fn reads_entry_args(module: &Module, func: Func) -> bool {
+    let mut found = false;
+    for called in reachable(module, func) {
+        for_each_op(&module.functions[called], |op| {
+            found |= matches!(op, Op::EntryArg(..));
+        });
+    }
+    found
+}
+
 /// `func` and everything it calls, directly or not.
 pub fn reachable(module: &Module, func: Func) -> BTreeSet<Func> {
     let mut seen = BTreeSet::from([func]);

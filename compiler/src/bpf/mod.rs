@@ -29,7 +29,7 @@ use self::encode::Code;
 use self::frame::Buffers;
 use self::insn::{Insn, MapId, Reg};
 use self::plan::Plan;
-use self::select::ProgramCx;
+use self::select::{Half, ProgramCx, Task};
 use crate::image::{Attach, META_VERSION, Meta};
 use crate::lir::{Context, Function, Handler, Module};
 use crate::target::{Feature, Features};
@@ -137,15 +137,21 @@ pub fn generate(module: &Module, features: Features) -> Result<Object, Vec<BpfEr
         let handler = &module.handlers[program.handler];
         let body = inline::inline_all(module, handler.func);
         let cx = ProgramCx {
+            handler: program.handler,
             program: number as u32,
             context: handler.context,
             point: program.points.first().copied().unwrap_or(0),
             reentrant: reentrant(handler, features),
         };
-        match generate_program(module, features, &mut plan, cx, &body) {
+        let half = if program.entry_half {
+            Half::Entry
+        } else {
+            Half::Body
+        };
+        match generate_program(module, features, &mut plan, cx, &body, half) {
             Ok((insns, lines, code)) => programs.push(ProgramCode {
                 symbol: program.symbol.clone(),
-                section: section(handler, &program.points),
+                section: section(handler, &program.points, half),
                 insns,
                 code,
                 lines,
@@ -173,14 +179,24 @@ fn generate_program(
     plan: &mut Plan,
     cx: ProgramCx,
     body: &Function,
+    half: Half,
 ) -> Result<Generated, Vec<BpfError>> {
     let positions = Positions::new(body);
     let uses = Uses::new(body, &positions);
     let mut budget = STACK_BUDGET_BYTES;
     loop {
         let mut buffers = Buffers::default();
+        let task = Task {
+            module,
+            features,
+            program: cx,
+            half,
+            func: body,
+            positions: &positions,
+            uses: &uses,
+        };
         let mut run = |buffers: &mut Buffers| {
-            select::handler(module, features, plan, cx, body, &positions, &uses, buffers)
+            select::program(&task, plan, buffers)
         };
         run(&mut buffers)?;
         buffers.place(budget);
@@ -241,7 +257,7 @@ fn reentrant(handler: &Handler, features: Features) -> bool {
 }
 
 /// The ELF section of a program: its kind and, where loaders want it, its target.
-fn section(handler: &Handler, points: &[u32]) -> String {
+fn section(handler: &Handler, points: &[u32], half: Half) -> String {
     let attach = points
         .first()
         .and_then(|&point| handler.points.get(point as usize))
@@ -252,6 +268,10 @@ fn section(handler: &Handler, points: &[u32]) -> String {
         Some(Attach::Fentry(function)) => format!("fentry/{}", function.name),
         Some(Attach::Fexit(function)) => format!("fexit/{}", function.name),
         Some(Attach::Kprobe { function, .. }) => format!("kprobe/{}", function.name),
+        Some(Attach::Kretprobe { function, .. }) if half == Half::Entry => {
+            format!("kprobe/{}", function.name)
+        }
+        Some(Attach::Uretprobe { .. }) if half == Half::Entry => "uprobe".to_owned(),
         Some(Attach::Kretprobe { function, .. }) => format!("kretprobe/{}", function.name),
         Some(Attach::Uprobe { .. }) => "uprobe".to_owned(),
         Some(Attach::Uretprobe { .. }) => "uretprobe".to_owned(),

@@ -22,6 +22,9 @@ pub const FRAME_LEVELS: u32 = 4;
 /// Size of the ring buffer, bytes: a power of two; the loader may change it.
 const EVENTS_BYTES: u32 = 4 << 20;
 
+/// Calls under way whose arguments can be kept, for each return handler.
+const ENTRIES: u32 = 4096;
+
 /// Kinds of maps that images use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapSort {
@@ -145,6 +148,8 @@ pub struct Plan {
     /// Bytes wanted behind the constants.
     pub rodata_slack: u32,
     records: Vec<RecordLayout>,
+    /// Maps of saved entry-time arguments.
+    entry_maps: Vec<(HandlerId, MapId)>,
     /// Bytes of one scratch frame, 0 if no handler needs any.
     pub frame_bytes: u32,
 }
@@ -197,11 +202,26 @@ impl Plan {
             rodata_at: HashMap::new(),
             rodata_slack: 0,
             records: Vec::new(),
+            entry_maps: Vec::new(),
             frame_bytes: 0,
         };
         plan.header(module);
         for global in module.globals.keys() {
             plan.place(module, global);
+        }
+        for program in plan.programs.clone() {
+            if program.entry_half {
+                let body = super::inline::inline_all(module, module.handlers[program.handler].func);
+                let args = super::select::entry_args(&body).len() as u32;
+                let map = plan.map(
+                    &format!("rtap_entry_{}", program.handler.as_u32()),
+                    MapSort::LruHash,
+                    Shape::Words(2),
+                    Shape::Words(args.max(1)),
+                    ENTRIES,
+                );
+                plan.entry_maps.push((program.handler, map));
+            }
         }
         plan.globals_data.resize(plan.globals_bytes as usize, 0);
         // Offset 0 of the constants is an empty string and eight zero bytes.
@@ -359,6 +379,12 @@ impl Plan {
         MapId(self.maps.len() as u32 - 1)
     }
 
+    /// The map of a handler's saved entry-time arguments.
+    pub fn entry_map(&self, handler: HandlerId) -> Option<MapId> {
+        let found = self.entry_maps.iter().find(|(of, _)| *of == handler);
+        found.map(|(_, map)| *map)
+    }
+
     /// The number of the record layout with these fields.
     pub fn record(&mut self, format: FormatId, fields: Vec<Field>) -> u32 {
         let layout = RecordLayout { format, fields };
@@ -467,7 +493,16 @@ fn programs(module: &Module) -> Vec<Program> {
         } else {
             vec![groups.into_values().flatten().collect()]
         };
+        let saves = super::analysis::reads_entry_args(module, handler.func)
+            && handler.context == Context::Regs;
         for (n, points) in groups.into_iter().enumerate() {
+            // Attached first: else a call under way would be missed.
+            if saves {
+                let mut entry = program(id, n, points.clone(), programs.len() as u32);
+                entry.symbol += "_entry";
+                entry.entry_half = true;
+                programs.push(entry);
+            }
             programs.push(program(id, n, points, programs.len() as u32));
         }
     }

@@ -152,6 +152,28 @@ pub enum PerfPeriod {
 }
 
 impl Attach {
+    /// Where the entry half of a return probe is attached: the function's entry.
+    pub fn entry(&self) -> Option<Attach> {
+        match self {
+            Attach::Kretprobe { function, .. } => Some(Attach::Kprobe {
+                function: function.clone(),
+                offset: 0,
+            }),
+            Attach::Uretprobe {
+                path,
+                offset,
+                scope,
+                ..
+            } => Some(Attach::Uprobe {
+                path: path.clone(),
+                offset: *offset,
+                ref_ctr_offset: 0,
+                scope: *scope,
+            }),
+            _ => None,
+        }
+    }
+
     /// Whether the runtime itself runs the handler, in user space.
     pub fn is_user_side(&self) -> bool {
         matches!(

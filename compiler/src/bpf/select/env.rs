@@ -85,10 +85,7 @@ impl Cx<'_> {
                     reg
                 }))
             }
-            (Op::EntryArg(..), _) => Err(self.unsupported(
-                "a function's argument at its return, without fexit,",
-                "save it in an array in a probe on the function's entry",
-            )),
+            (Op::EntryArg(n, site), Context::Regs) => self.entry_arg(*n, *site),
             _ => Err(self.internal("context operation in the wrong context")),
         }
     }

@@ -29,6 +29,12 @@ impl Cx<'_> {
         } else {
             (a, b)
         };
+        // The prologue has the process id already.
+        if let (BinOp::Shr, Val::Reg(a), Val::Const(32), Some(tgid)) = (op, a, b, self.tgid)
+            && Some(a) == self.pid_tgid
+        {
+            return Val::Reg(tgid);
+        }
         let shift = matches!(op, BinOp::Shl | BinOp::Shr | BinOp::Sar);
         let a = self.val_reg(a);
         let b = match b {

@@ -9,6 +9,7 @@ mod array;
 mod build;
 mod control;
 mod emit;
+mod entry;
 mod env;
 mod format;
 mod global;
@@ -18,6 +19,8 @@ mod prologue;
 mod stat;
 mod text;
 mod text_ops;
+
+pub use entry::entry_args;
 
 use cranelift_entity::SecondaryMap;
 use regalloc2::VReg;
@@ -31,7 +34,7 @@ use super::insn::{Cond, Src};
 use super::plan::Plan;
 use super::vcode::{BlockId, VCode};
 use crate::lir::{
-    Block, BlockCall, Context, Function, Inst, Module, Op, SiteId, Terminator, Ty, Value,
+    Block, BlockCall, Context, Function, HandlerId, Inst, Module, Op, SiteId, Terminator, Ty, Value,
 };
 use crate::target::Features;
 
@@ -51,6 +54,8 @@ enum Val {
 /// What program is being made.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgramCx {
+    /// The handler.
+    pub handler: HandlerId,
     /// Number of the program.
     pub program: u32,
     /// Its context.
@@ -59,6 +64,15 @@ pub struct ProgramCx {
     pub point: u32,
     /// Whether another run of the same program can begin on the same CPU before this one ends.
     pub reentrant: bool,
+}
+
+/// Which program of a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// The one that runs its body.
+    Body,
+    /// The one that saves entry-time arguments for it.
+    Entry,
 }
 
 /// Selection of one function.
@@ -85,6 +99,8 @@ struct Cx<'a> {
     frame: Option<VReg>,
     /// `pid_tgid` of the current task, read by the prologue.
     pid_tgid: Option<VReg>,
+    /// Its upper half.
+    tgid: Option<VReg>,
     /// A register that holds the globals' address, good until the next call.
     globals: Option<VReg>,
     /// Where a failing operation goes, if not out of the function.
@@ -97,6 +113,8 @@ struct Cx<'a> {
     message: Option<Mem>,
     /// The stack slot that counts rounds of loops.
     rounds: Option<Mem>,
+    /// Entry-time arguments, taken out of their map.
+    entry: Option<Mem>,
     /// Constant strings.
     literals: Vec<Vec<u8>>,
     errors: Vec<BpfError>,
@@ -138,17 +156,40 @@ struct Refused;
 
 type Lowered<T> = Result<T, Refused>;
 
-/// Lowers a handler's body. With an error, the code is meaningless.
-pub fn handler(
-    module: &Module,
-    features: Features,
+/// What is to be lowered.
+#[derive(Clone, Copy)]
+pub struct Task<'a> {
+    /// The module.
+    pub module: &'a Module,
+    /// The target kernel's features.
+    pub features: Features,
+    /// The program.
+    pub program: ProgramCx,
+    /// Which of the handler's programs it is.
+    pub half: Half,
+    /// The handler's body.
+    pub func: &'a Function,
+    /// Positions in the body.
+    pub positions: &'a Positions,
+    /// Uses of its values.
+    pub uses: &'a Uses,
+}
+
+/// Lowers a program.
+pub fn program(
+    task: &Task<'_>,
     plan: &mut Plan,
-    program: ProgramCx,
-    func: &Function,
-    positions: &Positions,
-    uses: &Uses,
     buffers: &mut Buffers,
 ) -> Result<VCode, Vec<BpfError>> {
+    let Task {
+        module,
+        features,
+        program,
+        half,
+        func,
+        positions,
+        uses,
+    } = *task;
     buffers.restart();
     let mut preds: SecondaryMap<Block, u32> = SecondaryMap::new();
     preds[func.entry()] = 1;
@@ -177,12 +218,14 @@ pub fn handler(
         ctx: None,
         frame: None,
         pid_tgid: None,
+        tgid: None,
         globals: None,
         catch: None,
         error_exit: None,
         exit: None,
         message: None,
         rounds: None,
+        entry: None,
         literals: Vec::new(),
         errors: Vec::new(),
     };
@@ -190,7 +233,11 @@ pub fn handler(
     cx.declare_message();
     let order = reverse_postorder(func);
     cx.declare_blocks(&order);
-    cx.prologue();
+    cx.prologue(half);
+    if half == Half::Entry {
+        return cx.entry_half();
+    }
+    cx.load_entry();
     let entry = cx.lir_block(func.entry());
     cx.jump(entry, Vec::new());
     for block in order {
@@ -230,6 +277,25 @@ fn reverse_postorder(func: &Function) -> Vec<Block> {
 }
 
 impl Cx<'_> {
+    /// Everything of an entry half behind the prologue.
+    fn entry_half(mut self) -> Result<VCode, Vec<BpfError>> {
+        let args = entry::entry_args(self.func);
+        match self.plan.entry_map(self.program.handler) {
+            Some(map) if self.save_entry(map, &args).is_ok() => {}
+            _ => {
+                let exit = self.exit_block();
+                self.jump(exit, Vec::new());
+            }
+        }
+        self.exits();
+        self.code.stack_bytes = self.buffers.stack_bytes();
+        if self.errors.is_empty() {
+            Ok(self.code)
+        } else {
+            Err(self.errors)
+        }
+    }
+
     /// Makes the machine blocks. A block with one predecessor takes its parameters'
     /// values over as they are; the others get registers and buffers for theirs.
     fn declare_blocks(&mut self, order: &[Block]) {

@@ -3,7 +3,7 @@
 
 use super::build::Arg;
 use super::text::Text;
-use super::{Cx, Lowered};
+use super::{Cx, Half, Lowered};
 use crate::bpf::analysis::for_each_op;
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
@@ -22,7 +22,7 @@ const ERROR_HEAD_BYTES: u32 = RECORD_HEAD_BYTES + 24;
 impl Cx<'_> {
     /// The beginning of a program: nothing happens unless the session is running and the
     /// current task is not rtap itself.
-    pub(super) fn prologue(&mut self) {
+    pub(super) fn prologue(&mut self, half: Half) {
         let ctx = self.code.vreg();
         let mut t = super::build::Template::default();
         t.write_fixed(ctx, Reg::R1);
@@ -33,8 +33,14 @@ impl Cx<'_> {
         let pid_tgid = self.call(Helper::GetCurrentPidTgid, &[]);
         self.pid_tgid = Some(pid_tgid);
         let state = self.load(Size::D, Mem::Globals(header::STATE));
-        self.jump_if(Cond::Ne, state, Src::Imm(SessionState::Running as i32), out);
+        // What begins before the session runs may end in it: entries are saved from the first.
+        let not_now = match half {
+            Half::Body => Cond::Ne,
+            Half::Entry => Cond::Gt,
+        };
+        self.jump_if(not_now, state, Src::Imm(SessionState::Running as i32), out);
         let tgid = self.alu(AluOp::Rsh, pid_tgid, Src::Imm(32));
+        self.tgid = Some(tgid);
         let own = self.load(Size::D, Mem::Globals(header::SELF_TGID));
         self.jump_if(Cond::Eq, tgid, Src::Reg(own), out);
         self.declare_rounds();
