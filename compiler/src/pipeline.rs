@@ -10,9 +10,9 @@ use rtap_grammar::source::{FileId, Files};
 
 use crate::bpf::{self, BpfError};
 use crate::hir;
-use crate::image::Meta;
+use crate::image::{Attach, Meta};
 use crate::infer::{infer_types, infer_widths};
-use crate::lir::{self, Module};
+use crate::lir::{self, Context, Exec, Module};
 use crate::lower::{self, Fault};
 use crate::passes;
 use crate::resolve::{Loader, resolve};
@@ -89,6 +89,9 @@ pub fn check(
     if diags.has_errors() {
         return (None, diags);
     }
+    if session.options.begin_in_kernel {
+        begin_in_kernel(&mut program);
+    }
     let mut found = Diagnostics::new();
     infer_types(&mut program, &mut found);
     extend(&mut diags, found, &program, files);
@@ -97,6 +100,16 @@ pub fn check(
     }
     infer_widths(&mut program);
     (Some(program), diags)
+}
+
+/// Makes kernel handlers of `begin` probes; the runtime runs them once, by `BPF_PROG_TEST_RUN`.
+fn begin_in_kernel(program: &mut hir::Program) {
+    for probe in &mut program.probes {
+        if probe.points.iter().all(|point| matches!(point.attach, Attach::Begin { .. })) {
+            probe.exec = Exec::Kernel;
+            probe.context = Context::RawTracepoint;
+        }
+    }
 }
 
 /// Pass 1 alone.

@@ -44,6 +44,8 @@ pub struct Options {
     /// Whether there is a target process (`-c` or `-x`), to which `process(…)` probes are
     /// confined then.
     pub has_target: bool,
+    /// Run `begin` handlers in the kernel: how the two executors are compared.
+    pub begin_in_kernel: bool,
     /// `--skip-badvars`: context variables that do not exist are 0.
     pub skip_badvars: bool,
 }

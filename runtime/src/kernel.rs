@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
-use rtap_compiler::image::{EVENTS_MAP, Meta, Point};
+use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point};
 
 use crate::attach::{self, AttachError, AttachOptions, Installed};
-use crate::bpf::{Map, Mapping, RingReader};
+use crate::bpf::{AttachType, Map, Mapping, ProgType, Program, RingReader};
 use crate::cli::Status;
 use crate::host::{LiveTarget, raise_memlock_limit};
-use crate::load::{LoadOptions, Loaded, ObjectFile};
+use crate::load::{LoadOptions, Loaded, ObjectFile, ProgramKind};
 use crate::session::{Attached, Signals};
 
 /// What is to be loaded, and where.
@@ -61,6 +61,7 @@ impl Plan<'_> {
             multi: true,
         };
         let mut installed = Vec::with_capacity(self.meta.programs.len());
+        let mut begin_programs = Vec::new();
         for program in &self.meta.programs {
             if Signals::caught() {
                 return Err(Status::Failure);
@@ -97,6 +98,13 @@ impl Plan<'_> {
                 multi: !halved,
                 ..options
             };
+            if let Some(Point { attach: Attach::Begin { priority }, .. }) = points.first() {
+                let kind = ProgramKind::new(ProgType::RawTracepoint, AttachType::Any);
+                let loaded = kernel.loaded.program(&program.symbol, kind);
+                let loaded = loaded.map_err(|error| self.refused(&handler.name, &error.into()))?;
+                begin_programs.push((*priority, loaded));
+                continue;
+            }
             let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
             let result = result.map_err(|error| self.refused(&handler.name, &error))?;
             for (at, error) in &result.failed {
@@ -123,7 +131,11 @@ impl Plan<'_> {
                 begin.elapsed().as_secs_f64() * 1e3
             ));
         }
-        Ok(Installation { installed })
+        begin_programs.sort_by_key(|(priority, _)| *priority);
+        Ok(Installation {
+            installed,
+            begin_programs,
+        })
     }
 
     fn refused(&self, what: &str, error: &AttachError) -> Status {
@@ -169,9 +181,18 @@ impl InKernel {
 /// Everything that is attached. Dropped: detached.
 pub struct Installation {
     installed: Vec<Installed>,
+    /// `begin` handlers that are to run in the kernel, in order.
+    begin_programs: Vec<(i64, Program)>,
 }
 
 impl Attached for Installation {
+    fn run_begin(&mut self) -> std::io::Result<()> {
+        for (_, program) in &self.begin_programs {
+            program.test_run(&[])?;
+        }
+        Ok(())
+    }
+
     fn detach(&mut self) {
         for installed in &mut self.installed {
             installed.detach();

@@ -155,6 +155,9 @@ pub struct RunArgs {
     /// Do not fail when a probe's handler fails: count, and go on.
     #[arg(long)]
     pub suppress_handler_errors: bool,
+    /// Run `begin` handlers in the kernel, to compare the two executors.
+    #[arg(long, hide = true)]
+    pub begin_in_kernel: bool,
     /// Print hits, time, skips and misses of each probe at the end.
     #[arg(short = 't')]
     pub timing: bool,
@@ -208,6 +211,7 @@ impl RunArgs {
             trace_self: self.trace_self || first.trace_self,
             buffer_mib: self.buffer_mib.or(first.buffer_mib),
             suppress_handler_errors: self.suppress_handler_errors || first.suppress_handler_errors,
+            begin_in_kernel: self.begin_in_kernel || first.begin_in_kernel,
             timing: self.timing || first.timing,
         })
     }

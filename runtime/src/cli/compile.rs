@@ -18,7 +18,8 @@ pub struct Job {
     /// The machine.
     pub target: LiveTarget,
     library: TapsetLibrary,
-    options: session::Options,
+    /// Options that bear on compiling.
+    pub options: session::Options,
     /// The texts.
     pub files: Files,
     scripts: Vec<FileId>,

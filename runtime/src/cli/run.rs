@@ -56,7 +56,7 @@ fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
         args = with_shebang(args, &text.bytes)?;
     }
     let has_target = args.command.is_some() || args.target_pid.is_some();
-    let job = Job::of_script(
+    let mut job = Job::of_script(
         &args.script,
         text,
         arguments,

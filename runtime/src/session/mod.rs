@@ -63,6 +63,11 @@ pub struct Failure {
 
 /// What is in the kernel: dropped is detached.
 pub trait Attached {
+    /// Runs the `begin` handlers that are kernel programs.
+    fn run_begin(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// Detaches everything, as quickly as can be.
     fn detach(&mut self);
 
@@ -136,6 +141,12 @@ impl Session<'_> {
         let began_well = self.control.state() != SessionState::Error;
         self.control.advance(SessionState::Running);
         let mut queue = Queue::default();
+        if let Some(attached) = self.attached.as_mut()
+            && let Err(error) = attached.run_begin()
+        {
+            self.sink.message(&format!("ERROR: cannot run a begin handler in the kernel: {error}"));
+            self.control.advance(SessionState::Error);
+        }
         if let Some(target) = self.target.as_mut()
             && !self.control.is_ending()
         {

@@ -1,0 +1,76 @@
+//! Execution: `tests/golden/exec`. Each script's `begin` handlers are run by the interpreter and, as
+//! eBPF programs, by the kernel (`rtap run --begin-in-kernel`, by `BPF_PROG_TEST_RUN`). Both must
+//! print the same, end with the same status, and print what the golden file says.
+//!
+//! `//# executor: user` marks what kernel handlers cannot do: only the interpreter runs it. Runs on
+//! this machine's kernel, as root; elsewhere it says so and compares the interpreter's output alone.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rtap::host::Rights;
+use rtap_tests::golden::{self, Case};
+use rtap_tests::paths;
+
+#[test]
+fn both_executors_agree() {
+    let rtap = build_rtap();
+    let kernel = Rights::of_self().missing_for_tracing().is_empty();
+    if !kernel {
+        println!("SKIPPED in the kernel: needs root; the interpreter alone is tested");
+    }
+    golden::check("exec", |case| {
+        let interpreted = run(&rtap, case, false);
+        if kernel && case.directive("executor").as_deref() != Some("user") {
+            let in_kernel = run(&rtap, case, true);
+            assert_eq!(
+                interpreted, in_kernel,
+                "{}: interpreter (left) and kernel (right) differ",
+                case.name
+            );
+        }
+        interpreted
+    });
+}
+
+/// Output, errors and status of a run.
+fn run(rtap: &Path, case: &Case, in_kernel: bool) -> String {
+    let mut command = Command::new(rtap);
+    // `-E` adds the end, so that cases are nothing but their `begin` handlers.
+    command.args([
+        "run",
+        "-w",
+        "--trace-self",
+        "-E",
+        "probe timer.ms(1) { exit() }",
+    ]);
+    if in_kernel {
+        command.arg("--begin-in-kernel");
+    }
+    let directory = case.path.parent().expect("a case lies in a folder");
+    let output = command
+        .arg(case.file_name())
+        .current_dir(directory)
+        .output()
+        .expect("rtap runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let status = output
+        .status
+        .code()
+        .map_or("killed".to_owned(), |code| code.to_string());
+    format!(
+        "{}{}status {status}\n",
+        text(&output.stdout),
+        text(&output.stderr)
+    )
+}
+
+fn build_rtap() -> PathBuf {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "-p", "rtap"])
+        .current_dir(paths::workspace())
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "rtap does not build");
+    paths::target().join("debug/rtap")
+}
