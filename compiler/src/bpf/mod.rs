@@ -36,8 +36,8 @@ use crate::target::{Feature, Features};
 
 /// Stack that buffers may take at most; the rest is for spilled registers.
 const STACK_BUDGET_BYTES: u32 = 400;
-/// The eBPF stack.
-const STACK_BYTES: u32 = 512;
+/// The eBPF stack, less what the kernel adds for `may_goto`.
+const STACK_BYTES: u32 = 496;
 /// Slots a program can have on any kernel we load on.
 const PROGRAM_SLOTS: usize = 1_000_000;
 

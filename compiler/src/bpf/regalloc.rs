@@ -97,7 +97,7 @@ impl<'a> Input<'a> {
                     operands.push(Operand::reg_fixed_use(*value, preg(Reg::R0)));
                     ret = true;
                 }
-                Some(Term::Jump(_)) => {}
+                Some(Term::Jump(_) | Term::MayGoto { .. }) => {}
                 None => ret = true,
             }
             input.operands.push(operands);
@@ -249,7 +249,9 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
     for Fixup { insn, block } in fixups {
         let distance = at[block] as i32 - insn as i32 - 1;
         match &mut finished.insns[insn] {
-            Insn::Jump { target } | Insn::JumpIf { target, .. } => *target = distance,
+            Insn::Jump { target }
+            | Insn::JumpIf { target, .. }
+            | Insn::MayGoto { target } => *target = distance,
             _ => {}
         }
     }
@@ -311,6 +313,17 @@ fn emit_term(
                 if next != Some(els) {
                     jump(insns, Insn::Jump { target: 0 }, els);
                 }
+            }
+        }
+        Some(Term::MayGoto { exit, next: on }) => {
+            let on = redirect(on.block.0 as usize);
+            jump(
+                insns,
+                Insn::MayGoto { target: 0 },
+                redirect(exit.block.0 as usize),
+            );
+            if next != Some(on) {
+                jump(insns, Insn::Jump { target: 0 }, on);
             }
         }
         Some(Term::Exit(_)) | None => insns.push(Insn::Exit),

@@ -65,6 +65,13 @@ pub enum Term {
         /// Where else.
         els: Edge,
     },
+    /// Go on to `next`, or to `exit` when a loop went round too often.
+    MayGoto {
+        /// Where a loop that is given up goes.
+        exit: Edge,
+        /// Where to go otherwise.
+        next: Edge,
+    },
     /// Leave with this value in r0.
     Exit(VReg),
 }
@@ -121,16 +128,19 @@ impl VCode {
             }
         }
         for index in 0..self.blocks.len() {
-            let Some(Term::If { .. }) = self.blocks[index].term else {
+            let Some(Term::If { .. } | Term::MayGoto { .. }) = self.blocks[index].term else {
                 continue;
             };
             for which in 0..2 {
                 let fresh = BlockId(self.blocks.len() as u32);
                 let block = &mut self.blocks[index];
-                let Some(Term::If { then, els, .. }) = &mut block.term else {
-                    continue;
+                let edge = match (&mut block.term, which) {
+                    (Some(Term::If { then: edge, .. } | Term::MayGoto { exit: edge, .. }), 0)
+                    | (Some(Term::If { els: edge, .. } | Term::MayGoto { next: edge, .. }), _) => {
+                        edge
+                    }
+                    _ => continue,
                 };
-                let edge = if which == 0 { then } else { els };
                 if preds[edge.block.0 as usize] < 2 {
                     continue;
                 }
@@ -167,7 +177,13 @@ impl VCode {
             order.push(id.0 as usize);
             match &self.blocks[id.0 as usize].term {
                 Some(Term::Jump(to)) => todo.push(to.block),
-                Some(Term::If { then, els, .. }) => {
+                Some(
+                    Term::If { then, els, .. }
+                    | Term::MayGoto {
+                        exit: then,
+                        next: els,
+                    },
+                ) => {
                     todo.push(then.block);
                     todo.push(els.block);
                 }
@@ -186,7 +202,13 @@ impl VCode {
         for block in &mut self.blocks {
             match &mut block.term {
                 Some(Term::Jump(to)) => to.block = renamed[to.block.0 as usize],
-                Some(Term::If { then, els, .. }) => {
+                Some(
+                    Term::If { then, els, .. }
+                    | Term::MayGoto {
+                        exit: then,
+                        next: els,
+                    },
+                ) => {
                     then.block = renamed[then.block.0 as usize];
                     els.block = renamed[els.block.0 as usize];
                 }
@@ -201,7 +223,13 @@ impl VBlock {
     pub fn edges(&self) -> impl Iterator<Item = &Edge> {
         let (a, b) = match &self.term {
             Some(Term::Jump(to)) => (Some(to), None),
-            Some(Term::If { then, els, .. }) => (Some(then), Some(els)),
+            Some(
+                Term::If { then, els, .. }
+                | Term::MayGoto {
+                    exit: then,
+                    next: els,
+                },
+            ) => (Some(then), Some(els)),
             Some(Term::Exit(_)) | None => (None, None),
         };
         a.into_iter().chain(b)

@@ -2,7 +2,7 @@
 
 use rtap::host::LiveTarget;
 use rtap_compiler::image::{GlobalLayout, StatRecord, ValueLayout};
-use rtap_compiler::target::{Features, Target};
+use rtap_compiler::target::{Feature, Features, Target};
 
 use super::{Session, check};
 
@@ -200,5 +200,68 @@ block0():
         };
         let words = record("per", &7_u64.to_le_bytes(), layout);
         assert_eq!(words, [values.len() as u64, sum as u64]);
+    }
+}
+
+#[test]
+fn statistics_are_read_in_the_kernel() {
+    let source = r#"
+g0 = global "count" i64 = -1
+g1 = global "sum" i64 = -1
+g2 = global "min" i64 = -1
+g3 = global "max" i64 = -1
+g4 = global "avg" i64 = -1
+g5 = global "none" i64 = -1
+g6 = global "empty" i64 = -1
+g7 = global "s" array [i64] -> stat {sum min max} max 16
+g8 = global "t" stat {sum min max}
+site0 = array_overflow 10 near "" at ""
+site1 = empty_stat near "" at ""
+fn0 "p"() {
+block0():
+    v0: i64 = ctx.arg 0
+    v1: i64 = iconst 3
+    stat.push g7[v1], v0 !site0
+    v2: i64 = iconst -10
+    stat.push g7[v1], v2 !site0
+    v3: i64 = iconst 4
+    stat.push g7[v1], v3 !site0
+    v4: i64 = stat.count g7[v1] !site1
+    global.set g0, v4
+    v5: i64 = stat.sum g7[v1] !site1
+    global.set g1, v5
+    v6: i64 = stat.min g7[v1] !site1
+    global.set g2, v6
+    v7: i64 = stat.max g7[v1] !site1
+    global.set g3, v7
+    v8: i64 = stat.avg g7[v1] !site1
+    global.set g4, v8
+    v9: i64 = stat.count g7[v0] !site1
+    global.set g5, v9
+    try i64 = stat.max g8[] !site1, block1(), block2()
+block1(v10: i64):
+    return
+block2(v11: i64, v12: i64):
+    global.set g6, v11
+    return
+}
+"#;
+    if super::skip() {
+        return;
+    }
+    let features = LiveTarget::new().features();
+    for features in [features, features.without(Feature::MayGoto)] {
+        if !features.has(Feature::LookupPercpuElem) {
+            println!("skipped: needs bpf_map_lookup_percpu_elem (Linux 5.19)");
+            return;
+        }
+        let session = Session::new(&super::module(source), features);
+        println!("{} instructions verified", session.run(&[-5_i64 as u64]));
+        let got = session.globals();
+        let value = |name: &str| got[name].parse::<i64>().expect("a number");
+        assert_eq!(
+            ["count", "sum", "min", "max", "avg", "none", "empty"].map(value),
+            [3, -11, -10, 4, -3, 0, 1]
+        );
     }
 }

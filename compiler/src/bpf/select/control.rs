@@ -240,10 +240,18 @@ impl Cx<'_> {
     /// bounded together.
     pub(super) fn count_round(&mut self, site: SiteId) {
         let slot = self.rounds_slot();
-        let old = self.load(Size::D, slot);
-        let new = self.alu(AluOp::Add, old, Src::Imm(1));
-        self.store(Size::D, slot, Src::Reg(new));
+        // MAXACTION's error leaves the function, even inside a `try`.
+        let catch = self.catch.take();
         let fail = self.fail(site, Val::Const(0));
+        self.catch = catch;
+        let guarded = self.guard_loop(fail);
+        let old = self.load(Size::D, slot);
+        let mut new = self.alu(AluOp::Add, old, Src::Imm(1));
+        if guarded {
+            // A count that the verifier knows would make it follow every round after all.
+            new = self.forget(new);
+        }
+        self.store(Size::D, slot, Src::Reg(new));
         let most = self.module.limits.max_action.min(i32::MAX as u32) as i32;
         self.jump_if(Cond::Gt, new, Src::Imm(most), fail);
     }

@@ -2,9 +2,10 @@
 
 use regalloc2::VReg;
 
-use super::build::Template;
+use super::build::{Arg, Template};
 use super::{Cx, Lowered, Val};
 use crate::bpf::frame::Mem;
+use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, Insn, MapId, Size, Src};
 use crate::bpf::plan::Place;
 use crate::bpf::vcode::BlockId;
@@ -12,6 +13,9 @@ use crate::image::{StatRecord, ValueLayout};
 use crate::lir::{Global, Histogram, SiteId, StatField, Value};
 use crate::target::Feature;
 
+/// CPUs that are merged where the verifier follows every round (kernels 5.19 to 6.8): it keeps
+/// at most 8192 branches in mind for a whole program.
+const MAX_CPUS: i32 = 512;
 /// The bucket of `@hist_log` that counts zeroes.
 const LOG_ZERO: i32 = 64;
 
@@ -250,6 +254,7 @@ impl Cx<'_> {
         self.forget(reg)
     }
 
+    /// A number out of a statistic: merges the records of all CPUs.
     pub(super) fn stat_get(
         &mut self,
         global: Global,
@@ -264,7 +269,113 @@ impl Cx<'_> {
                 "read it in an end or timer probe",
             ));
         }
-        let _ = (global, keys, field, site);
-        Err(self.unsupported("reading a statistic", "read it in an end or timer probe"))
+        let (map, record, key) = match self.plan.places[global].clone() {
+            Some(Place::Stat(map, record)) => (map, record, self.plan_zero_key()),
+            Some(Place::Array(map, layout)) => {
+                let ValueLayout::Stat(record) = layout.value.clone() else {
+                    return Err(self.internal("statistic operation on a plain array"));
+                };
+                let key = self.key(&layout, keys)?;
+                (map, record, key)
+            }
+            Some(Place::Scalar(_)) | None => {
+                return Err(self.internal("statistic operation on a scalar"));
+            }
+        };
+        let kept = match field {
+            StatField::Count => Some(record.count),
+            StatField::Sum | StatField::Avg => record.sum,
+            StatField::Min => record.min,
+            StatField::Max => record.max,
+            StatField::Variance(_) => {
+                return Err(self.unsupported(
+                    "reading a variance",
+                    "read it in an end or timer probe",
+                ));
+            }
+        };
+        let Some(kept) = kept else {
+            return Err(self.internal("statistic without the field that is read"));
+        };
+        let raises = matches!(field, StatField::Min | StatField::Max);
+        let (count, merged) = self.merge_cpus(map, key, record.count, kept, raises);
+        if matches!(field, StatField::Count | StatField::Sum) {
+            return Ok(Val::Reg(merged));
+        }
+        let fail = self.fail(site, Val::Const(0));
+        self.jump_if(Cond::Eq, count, Src::Imm(0), fail);
+        Ok(Val::Reg(match field {
+            StatField::Avg => {
+                // The count is positive: only the sum has a sign.
+                let sign = self.alu(AluOp::Arsh, merged, Src::Imm(63));
+                let abs = self.alu(AluOp::Xor, merged, Src::Reg(sign));
+                let abs = self.alu(AluOp::Sub, abs, Src::Reg(sign));
+                let mean = self.alu(AluOp::Div, abs, Src::Reg(count));
+                let mean = self.alu(AluOp::Xor, mean, Src::Reg(sign));
+                self.alu(AluOp::Sub, mean, Src::Reg(sign))
+            }
+            StatField::Min => {
+                let biased = self.alu(AluOp::Xor, merged, Src::Imm(-1));
+                let flip = self.imm(i64::MIN);
+                self.alu(AluOp::Xor, biased, Src::Reg(flip))
+            }
+            _ => {
+                let flip = self.imm(i64::MIN);
+                self.alu(AluOp::Xor, merged, Src::Reg(flip))
+            }
+        }))
+    }
+
+    /// Count, and a second word: its sum over the CPUs, or the greatest.
+    fn merge_cpus(
+        &mut self,
+        map: MapId,
+        key: Mem,
+        count: u32,
+        second: u32,
+        raises: bool,
+    ) -> (VReg, VReg) {
+        let start = [self.imm(0), self.imm(0), self.imm(0)];
+        let (head, cpu) = self.join();
+        let (have, word) = (self.code.vreg(), self.code.vreg());
+        self.code.blocks[head.0 as usize].params.extend([have, word]);
+        let done = self.code.block(self.is_cold());
+        self.jump(head, start.to_vec());
+        self.enter(head);
+        if !self.guard_loop(done) {
+            self.jump_if(Cond::Ge, cpu, Src::Imm(MAX_CPUS), done);
+        }
+        let found = self.call(
+            Helper::MapLookupPercpuElem,
+            &[Arg::Map(map), Arg::Addr(key), Arg::Reg(cpu)],
+        );
+        // There is no such CPU, or no such element.
+        self.jump_if(Cond::Eq, found, Src::Imm(0), done);
+        let more = self.load(Size::D, Mem::Ptr(found, count as i32));
+        let have_next = self.alu(AluOp::Add, have, Src::Reg(more));
+        let more = self.load(Size::D, Mem::Ptr(found, second as i32));
+        let word_next = if raises {
+            let reg = self.code.vreg();
+            let mut t = Template::default();
+            let first = t.read(word);
+            let other = t.read_late(more);
+            let dst = t.write_over(reg, first);
+            t.add(Insn::JumpIf {
+                cond: Cond::Ge,
+                wide: true,
+                left: dst,
+                right: Src::Reg(other),
+                target: 1,
+            });
+            t.alu(AluOp::Mov, dst, Src::Reg(other));
+            self.push(t);
+            reg
+        } else {
+            self.alu(AluOp::Add, word, Src::Reg(more))
+        };
+        let next = self.alu(AluOp::Add, cpu, Src::Imm(1));
+        self.jump(head, vec![next, have_next, word_next]);
+        self.enter(done);
+        (have, word)
     }
 }
