@@ -1,9 +1,10 @@
 //! What the tests are built of: golden files ([`golden`]), kernels in virtual machines ([`vm`]), jobs that
 //! run on this machine and in a VM alike ([`job`]), Debian's packages ([`debian`]), the kernel
-//! tests ([`kernel`]) and the benches ([`bench`]).
+//! tests ([`kernel`]), random scripts ([`generate`]) and the benches ([`bench`]).
 
 pub mod bench;
 pub mod debian;
+pub mod generate;
 pub mod golden;
 pub mod job;
 pub mod kernel;

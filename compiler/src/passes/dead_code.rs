@@ -96,6 +96,7 @@ impl<'a> Marking<'a> {
             }
             self.mark_terminator(&block.term);
         }
+        self.mark_passed();
         while let Some(value) = self.work.pop() {
             match self.defs[value] {
                 Some(Def::Inst(block, i)) => {
@@ -125,6 +126,23 @@ impl<'a> Marking<'a> {
         }
     }
 
+    /// Where one terminator supplies a parameter, the parameter stays, and so do the arguments that
+    /// other jumps pass for it.
+    fn mark_passed(&mut self) {
+        for (id, block) in &self.function.blocks {
+            let edges = self.preds[id].iter();
+            let supplied = edges.map(|edge| edge.supplied).max().unwrap_or(0);
+            for i in 0..supplied.min(block.params.len()) {
+                for k in 0..self.preds[id].len() {
+                    let edge = self.preds[id][k];
+                    if i >= edge.supplied {
+                        self.mark_argument(edge, i);
+                    }
+                }
+            }
+        }
+    }
+
     /// What a live parameter gets: arguments, or the results of `try`.
     fn mark_sources(&mut self, block: Block, i: usize) {
         for k in 0..self.preds[block].len() {
@@ -136,16 +154,22 @@ impl<'a> Marking<'a> {
                 }
                 continue;
             }
-            let mut arg = None;
-            let mut jump = 0;
-            term.for_each_jump(|to| {
-                if jump == edge.jump {
-                    arg = to.args.get(i - edge.supplied).copied();
-                }
-                jump += 1;
-            });
-            arg.into_iter().for_each(|v| self.mark(v));
+            self.mark_argument(edge, i);
         }
+    }
+
+    /// The argument that a jump passes for parameter number `i`.
+    fn mark_argument(&mut self, edge: Edge, i: usize) {
+        let mut arg = None;
+        let mut jump = 0;
+        let term = &self.function.blocks[edge.from].term;
+        term.for_each_jump(|to| {
+            if jump == edge.jump {
+                arg = to.args.get(i - edge.supplied).copied();
+            }
+            jump += 1;
+        });
+        arg.into_iter().for_each(|v| self.mark(v));
     }
 }
 

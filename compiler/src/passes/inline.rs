@@ -9,7 +9,7 @@ use cranelift_entity::{EntitySet, SecondaryMap};
 use rtap_grammar::source::Span;
 
 use super::interner::Interner;
-use super::{clean, nothing};
+use super::{clean, stand_in};
 use crate::lir::cfg::{call_groups, for_each_callee};
 use crate::lir::*;
 
@@ -32,7 +32,8 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) {
     }
     // Callees stand before callers.
     for id in module.functions.keys() {
-        let mut function = std::mem::replace(&mut module.functions[id], nothing());
+        let stand_in = stand_in(&module.functions[id]);
+        let mut function = std::mem::replace(&mut module.functions[id], stand_in);
         if inline_calls(module, &callees, &mut function) {
             builder::remove_unreachable(&mut function);
         }

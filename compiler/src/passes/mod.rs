@@ -29,7 +29,8 @@ mod value_numbering;
 use cranelift_entity::PrimaryMap;
 use rtap_grammar::source::Span;
 
-use crate::lir::{Function, Module};
+use crate::lir::verify::{self, VerifyError};
+use crate::lir::{Function, Module, text};
 use interner::Interner;
 
 /// Optimises a module.
@@ -72,13 +73,18 @@ fn clean(module: &mut Module, texts: &mut Interner, function: &mut Function) {
     for _ in 0..ROUNDS {
         // Parameters that are always the same value would hide equal values from numbering.
         let mut changed = copy_propagation::run(function);
+        check_function(module, function, "copy_propagation");
         // Folds constants and finds equal values; leaves dead operations behind.
         changed |= value_numbering::run(module, texts, function);
+        check_function(module, function, "value_numbering");
         // Constants decide branches; whole blocks become unreachable.
         changed |= branches::run(function);
+        check_function(module, function, "branches");
         // Dead parameters keep blocks from being merged.
         changed |= dead_code::run(function);
+        check_function(module, function, "dead_code");
         changed |= merge_blocks::run(function);
+        check_function(module, function, "merge_blocks");
         if !changed {
             return;
         }
@@ -88,18 +94,19 @@ fn clean(module: &mut Module, texts: &mut Interner, function: &mut Function) {
 /// Runs `f` on every function, callees first, with the rest of the module at hand.
 fn for_each_function(module: &mut Module, mut f: impl FnMut(&mut Module, &mut Function)) {
     for id in module.functions.keys() {
-        let mut function = std::mem::replace(&mut module.functions[id], nothing());
+        let stand_in = stand_in(&module.functions[id]);
+        let mut function = std::mem::replace(&mut module.functions[id], stand_in);
         f(module, &mut function);
         module.functions[id] = function;
     }
 }
 
-/// What stands in for a function while it is worked on.
-fn nothing() -> Function {
+/// What stands in for a function while it is worked on: its signature, for those who call it.
+fn stand_in(function: &Function) -> Function {
     Function {
         name: String::new(),
-        params: Vec::new(),
-        ret: None,
+        params: function.params.clone(),
+        ret: function.ret,
         blocks: PrimaryMap::new(),
         values: PrimaryMap::new(),
         span: Span::NONE,
@@ -109,13 +116,22 @@ fn nothing() -> Function {
 /// In debug builds, stops at the pass that broke the module.
 fn check(module: &Module, pass: &str) {
     if cfg!(debug_assertions)
-        && let Err(errors) = crate::lir::verify::verify(module)
+        && let Err(errors) = verify::verify(module)
     {
-        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        panic!(
-            "{pass} broke the module:\n{}\n{}",
-            errors.join("\n"),
-            crate::lir::text::print(module)
-        );
+        broken(pass, &errors, &text::print(module));
     }
+}
+
+/// The same for the pass that broke a function.
+fn check_function(module: &Module, function: &Function, pass: &str) {
+    if cfg!(debug_assertions)
+        && let Err(errors) = verify::verify_function(module, function)
+    {
+        broken(pass, &errors, &text::print_function(function));
+    }
+}
+
+fn broken(pass: &str, errors: &[VerifyError], text: &str) -> ! {
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    panic!("{pass} broke the code:\n{}\n{text}", errors.join("\n"));
 }

@@ -38,7 +38,7 @@ mod tests;
 
 use std::fmt;
 
-use crate::lir::{Block, Module};
+use crate::lir::{Block, Function, Module};
 
 /// A rule broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,17 @@ impl fmt::Display for VerifyError {
 pub fn verify(module: &Module) -> Result<(), Vec<VerifyError>> {
     let mut errors = Vec::new();
     module::check(module, &mut errors);
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
+}
+
+/// Checks one function, which need not be (or not in this form) in the module that it is of.
+pub fn verify_function(module: &Module, function: &Function) -> Result<(), Vec<VerifyError>> {
+    let mut errors = Vec::new();
+    function::check(module, function, &mut errors);
     if errors.is_empty() {
         Ok(())
     } else {
