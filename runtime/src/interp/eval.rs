@@ -557,7 +557,9 @@ fn full(site: SiteId, error: &StoreError) -> Raised {
     raised(site, arg)
 }
 
-fn arithmetic(op: BinOp, a: i64, b: i64) -> i64 {
+/// Integer arithmetic.
+#[inline]
+pub(super) fn arithmetic(op: BinOp, a: i64, b: i64) -> i64 {
     // Shift counts are taken modulo 64, which the wrapping shifts do.
     match op {
         BinOp::Add => a.wrapping_add(b),
@@ -572,7 +574,9 @@ fn arithmetic(op: BinOp, a: i64, b: i64) -> i64 {
     }
 }
 
-fn compare(op: CmpOp, a: i64, b: i64) -> bool {
+/// Integer comparison.
+#[inline]
+pub(super) fn compare(op: CmpOp, a: i64, b: i64) -> bool {
     match op {
         CmpOp::Eq => a == b,
         CmpOp::Ne => a != b,

@@ -10,6 +10,7 @@ use rtap_compiler::lir::{
 };
 
 use super::context::Context;
+use super::eval::{arithmetic, compare};
 use super::program::Program;
 use super::regex::{Groups, RegexCache};
 use super::store::{Snapshot, Store};
@@ -211,6 +212,24 @@ impl<'p, S: Store> Machine<'p, S> {
                     }
                     break;
                 }
+                // The commonest operations, without the detour.
+                let quick = match &inst.op {
+                    Op::Const(n) => Some(*n),
+                    Op::Bin(op, a, b) => {
+                        Some(arithmetic(*op, self.int(base, *a), self.int(base, *b)))
+                    }
+                    Op::Cmp(op, a, b) => Some(i64::from(compare(
+                        *op,
+                        self.int(base, *a),
+                        self.int(base, *b),
+                    ))),
+                    _ => None,
+                };
+                if let (Some(n), Some(result)) = (quick, inst.result) {
+                    self.values[base + result.index()] = Value::Int(n);
+                    at += 1;
+                    continue;
+                }
                 let ty = inst.result.map(|result| function.ty(result));
                 match self.eval(function, &inst.op, ty, base, cx) {
                     Ok(value) => {
@@ -338,17 +357,24 @@ impl<'p, S: Store> Machine<'p, S> {
         base: usize,
         cx: &mut impl Context,
     ) -> Result<(), Raised> {
-        for arg in &to.args {
+        let target = &function.blocks[to.block];
+        if let ([arg], [param], true) = (&to.args[..], &target.params[..], self.operands.is_empty())
+        {
             let value = self.values[base + arg.index()].clone();
-            self.operands.push(value);
+            self.values[base + param.index()] = value;
+        } else if !(to.args.is_empty() && self.operands.is_empty()) {
+            for arg in &to.args {
+                let value = self.values[base + arg.index()].clone();
+                self.operands.push(value);
+            }
+            self.assign(function, to.block, base);
         }
-        self.assign(function, to.block, base);
         let Some(frame) = self.frames.last_mut() else {
             return Ok(());
         };
         frame.block = to.block;
         frame.at = 0;
-        if let Some(site) = function.blocks[to.block].loop_head {
+        if let Some(site) = target.loop_head {
             frame.rounds = frame.rounds.wrapping_add(1);
             if self.loop_limit.is_some_and(|most| frame.rounds > most) {
                 // No `Try` of this function catches it.
