@@ -13,6 +13,9 @@ use super::args::{self, Color, ScriptArgs};
 use super::{limits, source};
 use crate::host::LiveTarget;
 
+/// So many diagnostics are shown: more do not fit on a screen.
+const MOST_SHOWN: usize = 10;
+
 /// A script on its way: its texts, the machine, what the command line says.
 pub struct Job {
     /// The machine.
@@ -31,9 +34,8 @@ pub struct Job {
 impl Job {
     /// Reads the script and its tapset directories.
     pub fn new(args: &ScriptArgs, command: Option<&str>, has_target: bool) -> Result<Job, Status> {
-        let failed =
-            |error: source::SourceError| Status::fail(&error.to_string(), Some(&error.help()));
-        let (script, arguments) = source::script(args).map_err(failed)?;
+        let (script, arguments) =
+            source::script(args).map_err(source::SourceError::report)?;
         Job::of_script(args, script, arguments, command, has_target)
     }
 
@@ -45,8 +47,8 @@ impl Job {
         command: Option<&str>,
         has_target: bool,
     ) -> Result<Job, Status> {
-        let tapsets = source::tapsets(&args.tapset_dirs)
-            .map_err(|error| Status::fail(&error.to_string(), Some(&error.help())))?;
+        let tapsets =
+            source::tapsets(&args.tapset_dirs).map_err(source::SourceError::report)?;
         let (limits, warnings) =
             limits::parse(&args.defines).map_err(|error| Status::usage(&error))?;
         if !args.no_warnings {
@@ -144,8 +146,13 @@ impl Job {
         }
         let failed = diagnostics.has_errors();
         if failed || !(self.no_warnings || diagnostics.is_empty()) {
-            let text = diagnostics.render(&self.files, self.style);
-            Status::say(text.trim_end());
+            let mut shown = Diagnostics::new();
+            shown.extend(diagnostics.iter().take(MOST_SHOWN).cloned());
+            Status::say(shown.render(&self.files, self.style).trim_end());
+            let more = diagnostics.len().saturating_sub(MOST_SHOWN);
+            if more > 0 {
+                Status::say(&format!("\n… and {more} more; mend these first"));
+            }
         }
         if failed {
             Status::Failure

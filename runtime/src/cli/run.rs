@@ -41,8 +41,7 @@ enum Work {
 
 /// Reads the script or image; options of the script's `#!` line come before the others.
 fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
-    let (text, arguments) = source::script(&args.script)
-        .map_err(|error| Status::fail(&error.to_string(), Some(&error.help())))?;
+    let (text, arguments) = source::script(&args.script).map_err(source::SourceError::report)?;
     if text.bytes.starts_with(b"\x7fELF") {
         let meta = read_meta(&text.bytes).map_err(|error| {
             Status::fail(

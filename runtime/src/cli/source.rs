@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::Status;
 use super::args::ScriptArgs;
 
 /// A text with its name.
@@ -31,6 +32,15 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Reports it. A missing script is a fault of the command line.
+    pub fn report(self) -> Status {
+        let status = Status::fail(&self.to_string(), Some(&self.help()));
+        match self {
+            SourceError::NoScript => Status::Usage,
+            SourceError::Read { .. } => status,
+        }
+    }
+
     /// What to do about it.
     pub fn help(&self) -> String {
         match self {
