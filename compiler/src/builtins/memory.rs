@@ -26,6 +26,7 @@ macro_rules! string {
             name: $name,
             params: $params,
             ret: Str,
+            bound: Some(1),
             pure: false,
             lower: |l, c| string(l, c, Space::$space),
             doc: $doc,

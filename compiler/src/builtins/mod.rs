@@ -10,6 +10,7 @@
 
 mod context;
 mod memory;
+pub mod names;
 mod output;
 mod registers;
 mod strings;
@@ -35,11 +36,15 @@ pub struct Builtin {
     pub place: Place,
     /// Whether string arguments may be late: they are only printed.
     pub late_args: bool,
+    /// Whether literal arguments are taken whole, whatever MAXSTRINGLEN is.
+    pub whole_literals: bool,
     /// Whether (and how) a string result may be late, when all its uses allow it.
     pub late: Option<Late>,
     /// The widest string that results, from the arguments' widths (0 for numbers) and the
     /// widest of all (MAXSTRINGLEN - 1).
     pub cap: fn(args: &[u32], max: u32) -> u32,
+    /// The parameter that, where it is a constant, is the most bytes the result can have.
+    pub bound: Option<usize>,
     /// Whether a call whose result is not used can be left out.
     pub pure: bool,
     /// Appends the operations that compute it.
@@ -58,8 +63,10 @@ impl Builtin {
         ret: Ty::Long,
         place: Place::Both,
         late_args: false,
+        whole_literals: false,
         late: None,
         cap: |_, max| max,
+        bound: None,
         pure: true,
         lower: |_, _| Ok(None),
         doc: "",
@@ -98,6 +105,7 @@ pub struct BuiltinId(pub u16);
 const FAMILIES: &[&[Builtin]] = &[
     context::ROWS,
     memory::ROWS,
+    names::ROWS,
     output::ROWS,
     registers::ROWS,
     strings::ROWS,

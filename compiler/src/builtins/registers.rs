@@ -3,7 +3,7 @@
 
 use super::{Builtin, Call};
 use crate::hir::Ty::{Long, Str};
-use crate::lir::{Context, CtxReg, ErrorKind, Op, Place, Value};
+use crate::lir::{BinOp, CmpOp, Context, CtxReg, ErrorKind, Op, Place, Value};
 use crate::lower::{Lower, Lowered};
 
 /// Most arguments that a trampoline or tracepoint hands over.
@@ -45,6 +45,21 @@ pub(super) const ROWS: &[Builtin] = &[
         place: Place::Kernel,
         lower: |l, c| register(l, c, CtxReg::Fp),
         doc: "the frame pointer",
+        ..Builtin::BASE
+    },
+    Builtin {
+        name: "__has_regs",
+        lower: |l, c| {
+            let has = matches!(l.context(), Some(Context::Regs | Context::PerfEvent));
+            Ok(Some(l.const_int(i64::from(has), c.span)))
+        },
+        doc: "whether registers can be read here",
+        ..Builtin::BASE
+    },
+    Builtin {
+        name: "__user_mode",
+        lower: user_mode,
+        doc: "whether the processor was in user mode; 0 where there are no registers",
         ..Builtin::BASE
     },
     Builtin {
@@ -142,6 +157,23 @@ fn want_registers(l: &Lower<'_>, call: &Call<'_>) -> Lowered<()> {
 }
 
 /// Both contexts that have registers begin with `struct pt_regs`.
+/// The privilege level is in the low bits of the code segment, which is at byte 136 of pt_regs.
+fn user_mode(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
+    let span = call.span;
+    if !matches!(l.context(), Some(Context::Regs | Context::PerfEvent)) {
+        return Ok(Some(l.const_int(0, span)));
+    }
+    let cs = Op::CtxLoad {
+        offset: 136,
+        size: 8,
+        signed: false,
+    };
+    let cs = l.int(cs, span);
+    let three = l.const_int(3, span);
+    let level = l.int(Op::Bin(BinOp::And, cs, three), span);
+    Ok(Some(l.compare(CmpOp::Eq, level, three, span)))
+}
+
 fn named(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let Some(name) = l.as_const_text(call.args[0]) else {
         return l.fault(call.span, "the register's name must be a constant");

@@ -1,8 +1,9 @@
 //! Strings and conversions. Strings are bytes, positions count from 0.
 
-use super::{Builtin, Call};
+use super::{Builtin, Call, Late};
 use crate::hir::Ty::{Long, Str};
-use crate::lir::{CmpOp, ErrorKind, Op, Value};
+use crate::image::width_bytes;
+use crate::lir::{Channel, CmpOp, ErrorKind, Format, Op, Piece, Ty, UserFn, Value};
 use crate::lower::{Lower, Lowered};
 
 pub(super) const ROWS: &[Builtin] = &[
@@ -18,6 +19,7 @@ pub(super) const ROWS: &[Builtin] = &[
         params: &[Str, Long, Long],
         ret: Str,
         cap: |args, _| args[0],
+        bound: Some(2),
         lower: substr,
         doc: "substr(s, start, length): a part of the string; \"\" if it is out of range",
         ..Builtin::BASE
@@ -69,7 +71,11 @@ pub(super) const ROWS: &[Builtin] = &[
         ret: Str,
         // Each byte can become four, and two quotes and three dots come to them.
         cap: |args, max| args[0].saturating_mul(4).saturating_add(5).min(max),
-        lower: |l, c| Ok(Some(l.text(Op::StrQuote(c.args[0]), c.cap.0, c.span))),
+        late: Some(Late {
+            bytes: |args, _| width_bytes(Ty::str(args[0])),
+            key: true,
+        }),
+        lower: quote,
         doc: "the string in double quotes, with what is not printable escaped; ... after it when cut",
         ..Builtin::BASE
     },
@@ -90,6 +96,20 @@ pub(super) const ROWS: &[Builtin] = &[
         ..Builtin::BASE
     },
 ];
+
+/// Late, it carries the string as it is.
+fn quote(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
+    let (cap, late) = call.cap;
+    if !late {
+        return Ok(Some(l.text(Op::StrQuote(call.args[0]), cap, call.span)));
+    }
+    let format = l.format(Format {
+        pieces: vec![Piece::Call(UserFn("str_quote".to_owned()), 1)],
+        channel: Channel::Out,
+    });
+    let ty = Ty::Str { cap, late };
+    Ok(l.emit(Op::StrLate(format, vec![call.args[0]]), Some(ty), call.span))
+}
 
 fn substr(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let op = Op::StrSub(call.args[0], call.args[1], call.args[2]);

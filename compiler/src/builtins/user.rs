@@ -59,6 +59,14 @@ pub(super) const ROWS: &[Builtin] = &[
         ..text("__tz_name", true, "name of the local time zone")
     },
     number("__tz_gmtoff", "seconds west of UTC, as localtime says now"),
+    number("__own_uid", "user id that rtap runs under"),
+    Builtin {
+        cap: |_, _| 63,
+        params: &[],
+        late: None,
+        place: Place::User,
+        ..text("__module_name", false, "name of this run of the script")
+    },
     Builtin {
         cap: |_, max| max.min(127),
         ..text(

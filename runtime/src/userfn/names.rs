@@ -3,22 +3,50 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::OnceLock;
 
+use rtap_compiler::builtins::names::items;
 use rtap_compiler::target::{Arch, SyscallTable};
 
 use super::{Kind::*, UserFnRow, text};
+use crate::values::quote;
 
 pub(super) const ROWS: &[UserFnRow] = &[
+    UserFnRow {
+        name: "str_quote",
+        params: &[Str],
+        result: Str,
+        call: |_, args| {
+            let mut out = Vec::new();
+            quote(&mut out, args[0].bytes(), usize::MAX);
+            text(out)
+        },
+        doc: "a string in double quotes, with what is not printable escaped (function::string_quoted)",
+    },
+    UserFnRow {
+        name: "flags",
+        params: &[Int, Str],
+        result: Str,
+        call: |_, args| text(flags(args[0].int(), &args[1].text().to_string())),
+        doc: "names of the bits set in a number, out of a list (compiler/src/builtins/names.rs)",
+    },
+    UserFnRow {
+        name: "enum",
+        params: &[Int, Str],
+        result: Str,
+        call: |_, args| text(one_of(args[0].int(), &args[1].text().to_string())),
+        doc: "name of a number, out of a list",
+    },
     UserFnRow {
         name: "errno_str",
         params: &[Int],
         result: Str,
         call: |_, args| {
             let n = args[0].int();
-            if n == 0 {
-                return text("");
-            }
-            match usize::try_from(n).ok().and_then(|n| ERRNO.get(n)) {
-                Some(name) if !name.is_empty() => text(name),
+            let name = usize::try_from(n).ok().and_then(|n| match n {
+                512.. => INTERNAL.get(n - 512),
+                _ => ERRNO.get(n),
+            });
+            match name {
+                Some(name) if !name.is_empty() || n == 0 => text(name),
                 _ => text(format!("E#{n}")),
             }
         },
@@ -62,6 +90,57 @@ pub(super) const ROWS: &[UserFnRow] = &[
         },
         doc: "form of an IPv6 address out of its first and second eight bytes in memory order",
     },
+];
+
+/// Names of the bits of `v`; see `rtap_compiler::builtins::names`.
+fn flags(v: i64, list: &str) -> String {
+    let mut names = Vec::new();
+    let mut zero = "0x0";
+    let mut rest = v;
+    for item in items(list) {
+        match item.value {
+            Some((0, 0)) => zero = item.name,
+            Some((value, mask)) if v & mask == value && rest & mask == value => {
+                names.push(item.name.to_owned());
+                rest &= !mask;
+            }
+            _ => {}
+        }
+    }
+    if rest != 0 {
+        names.push(format!("{rest:#x}"));
+    }
+    if names.is_empty() { zero.to_owned() } else { names.join("|") }
+}
+
+/// The name of `v`; see `rtap_compiler::builtins::names`.
+fn one_of(v: i64, list: &str) -> String {
+    let mut other = None;
+    for item in items(list) {
+        match item.value {
+            Some((value, _)) if value == v => return item.name.to_owned(),
+            Some(_) => {}
+            None => other = Some(item.name),
+        }
+    }
+    match other {
+        Some(name) => name.to_owned(),
+        None if (-4095..4096).contains(&v) => v.to_string(),
+        None => format!("{v:#x}"),
+    }
+}
+
+/// Errors that the kernel keeps to itself, from 512 on (linux/errno.h): what a tracer sees of a
+/// system call that a signal interrupted.
+const INTERNAL: [&str; 8] = [
+    "ERESTARTSYS",
+    "ERESTARTNOINTR",
+    "ERESTARTNOHAND",
+    "ENOIOCTLCMD",
+    "ERESTART_RESTARTBLOCK",
+    "EPROBE_DEFER",
+    "EOPENSTALE",
+    "ENOPARAM",
 ];
 
 /// Names by number, as in the kernel's asm-generic/errno-base.h and errno.h.
@@ -214,6 +293,22 @@ mod tests {
             .unwrap()
             .text()
             .to_string()
+    }
+
+    #[test]
+    fn flags_and_enumerations() {
+        let list = "O_RDONLY=0/3 O_WRONLY=1/3 O_CREAT=0x40 O_SYNC=0x101000 O_DSYNC=0x1000";
+        assert_eq!(super::flags(0, list), "O_RDONLY");
+        assert_eq!(super::flags(0x41, list), "O_WRONLY|O_CREAT");
+        assert_eq!(super::flags(0x10_1000, list), "O_RDONLY|O_SYNC");
+        assert_eq!(super::flags(0x8000_1000, list), "O_RDONLY|O_DSYNC|0x80000000");
+        assert_eq!(super::flags(0, "A=1"), "0x0");
+        assert_eq!(super::flags(0, "A=1 =0"), "");
+        assert_eq!(super::flags(0, "A=1 NONE=0"), "NONE");
+        assert_eq!(super::one_of(1, "A=0 B=1"), "B");
+        assert_eq!(super::one_of(-7, "A=0"), "-7");
+        assert_eq!(super::one_of(4096, "A=0"), "0x1000");
+        assert_eq!(super::one_of(9, "A=0 UNDEF=*"), "UNDEF");
     }
 
     #[test]

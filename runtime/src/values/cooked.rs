@@ -3,6 +3,7 @@
 
 use rtap_compiler::lir::{Channel, Conv, ConvKind, ConvSize, Format, Piece};
 
+use super::Value;
 use crate::userfn::{self, UserFnRow};
 
 /// A [`Format`] with its functions resolved.
@@ -25,8 +26,9 @@ pub enum CookedPiece {
     Str,
     /// Any other conversion.
     Conv(Conv),
-    /// The string that the function makes of the next `n` arguments.
-    Call(&'static UserFnRow, u8),
+    /// The string that the function makes of the next `n` arguments and, if there is one, the
+    /// text: what stands behind the function's name in the format.
+    Call(&'static UserFnRow, u8, Option<Value>),
 }
 
 impl Cooked {
@@ -42,8 +44,12 @@ impl Cooked {
                     Piece::Conv(conv) if is_plain(conv, ConvKind::Str) => CookedPiece::Str,
                     Piece::Conv(conv) => CookedPiece::Conv(conv.clone()),
                     Piece::Call(function, args) => {
-                        let row = userfn::find(&function.0).ok_or_else(|| function.0.clone())?;
-                        CookedPiece::Call(row, *args)
+                        let (name, list) = match function.0.split_once(' ') {
+                            Some((name, list)) => (name, Some(Value::from(list.as_bytes()))),
+                            None => (function.0.as_str(), None),
+                        };
+                        let row = userfn::find(name).ok_or_else(|| function.0.clone())?;
+                        CookedPiece::Call(row, *args, list)
                     }
                 })
             })

@@ -162,8 +162,8 @@ impl Renderer<'_> {
                         arg => conversion(out, &spec, arg)?,
                     }
                 }
-                CookedPiece::Call(row, count) => {
-                    let mut values = Vec::with_capacity(usize::from(*count));
+                CookedPiece::Call(row, count, list) => {
+                    let mut values = Vec::with_capacity(usize::from(*count) + 1);
                     for _ in 0..*count {
                         values.push(match args.next()? {
                             Arg::Int(n) => Value::Int(n),
@@ -175,6 +175,7 @@ impl Renderer<'_> {
                             }
                         });
                     }
+                    values.extend(list.clone());
                     match row.call(host, &values).map_err(BadRecord::Function)? {
                         Value::Str(text) => out.extend_from_slice(&text),
                         Value::Int(n) => {

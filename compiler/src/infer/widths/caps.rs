@@ -247,7 +247,20 @@ impl Cx {
             }
             ExprKind::Builtin(id, args) => {
                 let row = builtins::get(*id);
-                let caps: Vec<u32> = args.iter_mut().map(|arg| self.expr(arg)).collect();
+                let mut caps: Vec<u32> = args.iter_mut().map(|arg| self.expr(arg)).collect();
+                if row.whole_literals {
+                    for (arg, cap) in args.iter_mut().zip(&mut caps) {
+                        if let ExprKind::Str(s) = &arg.kind {
+                            *cap = s.len() as u32;
+                            arg.cap.0 = *cap;
+                        }
+                    }
+                }
+                let most = row.bound.and_then(|index| match args.get(index)?.kind {
+                    ExprKind::Int(n) => u32::try_from(n).ok(),
+                    _ => None,
+                });
+                let max = most.map_or(max, |most| most.min(max));
                 match (&row.late, bound.1) {
                     (Some(late), true) => LATE_HEAD_BYTES + (late.bytes)(&caps, max) - 1,
                     _ if row.ret == Ty::Str => (row.cap)(&caps, max).min(max),
