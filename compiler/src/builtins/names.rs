@@ -97,7 +97,11 @@ fn names(l: &mut Lower<'_>, call: &Call<'_>, function: &str) -> Lowered<Option<V
             pieces: vec![Piece::Call(UserFn(format!("{function} {list}")), 1)],
             channel: Channel::Out,
         });
-        return Ok(l.emit(Op::StrLate(format, vec![v]), Some(Ty::Str { cap, late }), span));
+        return Ok(l.emit(
+            Op::StrLate(format, vec![v]),
+            Some(Ty::Str { cap, late }),
+            span,
+        ));
     }
     if l.exec() == Some(Exec::User) {
         let site = l.site(ErrorKind::UserFn, span);
@@ -125,19 +129,25 @@ fn one_of(l: &mut Lower<'_>, v: Value, items: &[Item<'_>], cap: u32, span: Span)
         }
     }
     let other = items.iter().find(|item| item.value.is_none());
-    l.select(v, &values, Ty::str(cap), span, |l, i| match (texts.get(i), other) {
-        (Some(name), _) | (None, Some(Item { name, .. })) => {
-            Ok(l.const_text(name.as_bytes(), cap, span))
-        }
-        (None, None) => {
-            let bound = l.const_int(4095, span);
-            let sum = l.int(Op::Bin(BinOp::Add, v, bound), span);
-            let span_of_small = l.const_int(8191, span);
-            let small = l.compare(CmpOp::Ult, sum, span_of_small, span);
-            l.select(small, &[1], Ty::str(cap), span, |l, i| {
-                let kind = if i == 0 { ConvKind::Decimal } else { ConvKind::HexLower };
-                Ok(shown(l, v, b"", kind, cap, span))
-            })
+    l.select(v, &values, Ty::str(cap), span, |l, i| {
+        match (texts.get(i), other) {
+            (Some(name), _) | (None, Some(Item { name, .. })) => {
+                Ok(l.const_text(name.as_bytes(), cap, span))
+            }
+            (None, None) => {
+                let bound = l.const_int(4095, span);
+                let sum = l.int(Op::Bin(BinOp::Add, v, bound), span);
+                let span_of_small = l.const_int(8191, span);
+                let small = l.compare(CmpOp::Ult, sum, span_of_small, span);
+                l.select(small, &[1], Ty::str(cap), span, |l, i| {
+                    let kind = if i == 0 {
+                        ConvKind::Decimal
+                    } else {
+                        ConvKind::HexLower
+                    };
+                    Ok(shown(l, v, b"", kind, cap, span))
+                })
+            }
         }
     })
 }
@@ -148,7 +158,9 @@ fn flags(l: &mut Lower<'_>, v: Value, items: &[Item<'_>], cap: u32, span: Span) 
     let mut text = l.const_text(b"", cap, span);
     let mut rest = v;
     for item in items {
-        let Some((value, mask)) = item.value else { continue };
+        let Some((value, mask)) = item.value else {
+            continue;
+        };
         if mask == 0 {
             continue;
         }
@@ -172,7 +184,9 @@ fn flags(l: &mut Lower<'_>, v: Value, items: &[Item<'_>], cap: u32, span: Span) 
         let others = l.const_int(!mask, span);
         let without = l.int(Op::Bin(BinOp::And, rest, others), span);
         let before = rest;
-        rest = l.select(both, &[1], Ty::I64, span, |_, i| Ok(if i == 0 { without } else { before }))?;
+        rest = l.select(both, &[1], Ty::I64, span, |_, i| {
+            Ok(if i == 0 { without } else { before })
+        })?;
     }
     let so_far = text;
     let text = l.select(rest, &[0], ty, span, |l, i| {
@@ -194,7 +208,14 @@ fn flags(l: &mut Lower<'_>, v: Value, items: &[Item<'_>], cap: u32, span: Span) 
 }
 
 /// A number behind a text.
-fn shown(l: &mut Lower<'_>, v: Value, before: &[u8], kind: ConvKind, cap: u32, span: Span) -> Value {
+fn shown(
+    l: &mut Lower<'_>,
+    v: Value,
+    before: &[u8],
+    kind: ConvKind,
+    cap: u32,
+    span: Span,
+) -> Value {
     let mut pieces = Vec::new();
     if kind == ConvKind::HexLower {
         pieces.push(Piece::Text([before, b"0x"].concat().into()));

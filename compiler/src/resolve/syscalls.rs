@@ -287,7 +287,7 @@ impl SyscallUse {
         } else {
             // From what is shown back to what is read.
             for arg in &self.line.args {
-                if needed.contains("argstr") && !arg.var.is_empty() {
+                if needed.contains("argstr") && !self.own_argstr() && !arg.var.is_empty() {
                     needed.insert(arg.shown().to_owned());
                 }
             }
@@ -355,7 +355,7 @@ impl SyscallUse {
         for (var, expr) in self.line.more.iter().filter(|(var, _)| has(var)) {
             let _ = writeln!(text, "{var} = {expr}");
         }
-        if has("argstr") {
+        if has("argstr") && !self.own_argstr() {
             let shown: Vec<&Arg> = self
                 .line
                 .args
@@ -375,6 +375,11 @@ impl SyscallUse {
                 );
             }
         }
+    }
+
+    /// Whether the line says itself what `argstr` is (`where argstr=…`).
+    fn own_argstr(&self) -> bool {
+        self.line.more.iter().any(|(var, _)| var == "argstr")
     }
 
     /// The built-in kind that a kind is taken as.
