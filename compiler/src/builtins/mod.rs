@@ -34,6 +34,8 @@ pub struct Builtin {
     pub ret: Ty,
     /// Where it can run.
     pub place: Place,
+    /// Whether what it is depends on the probe's context, without needing one.
+    pub by_context: bool,
     /// Whether string arguments may be late: they are only printed.
     pub late_args: bool,
     /// Whether literal arguments are taken whole, whatever MAXSTRINGLEN is.
@@ -62,6 +64,7 @@ impl Builtin {
         optional: 0,
         ret: Ty::Long,
         place: Place::Both,
+        by_context: false,
         late_args: false,
         whole_literals: false,
         late: None,

@@ -53,11 +53,13 @@ pub(super) const ROWS: &[Builtin] = &[
             let has = matches!(l.context(), Some(Context::Regs | Context::PerfEvent));
             Ok(Some(l.const_int(i64::from(has), c.span)))
         },
+        by_context: true,
         doc: "whether registers can be read here",
         ..Builtin::BASE
     },
     Builtin {
         name: "__user_mode",
+        by_context: true,
         lower: user_mode,
         doc: "whether the processor was in user mode; 0 where there are no registers",
         ..Builtin::BASE
@@ -157,15 +159,16 @@ fn want_registers(l: &Lower<'_>, call: &Call<'_>) -> Lowered<()> {
 }
 
 /// Both contexts that have registers begin with `struct pt_regs`.
-/// The privilege level is in the low bits of the code segment, which is at byte 136 of pt_regs.
+/// The privilege level is in the low bits of the code segment.
 fn user_mode(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let span = call.span;
-    if !matches!(l.context(), Some(Context::Regs | Context::PerfEvent)) {
+    let has_registers = matches!(l.context(), Some(Context::Regs | Context::PerfEvent));
+    let Some(segment) = l.arch().register("cs").filter(|_| has_registers) else {
         return Ok(Some(l.const_int(0, span)));
-    }
+    };
     let cs = Op::CtxLoad {
-        offset: 136,
-        size: 8,
+        offset: segment.offset,
+        size: segment.size as u8,
         signed: false,
     };
     let cs = l.int(cs, span);

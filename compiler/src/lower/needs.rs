@@ -107,7 +107,7 @@ impl Visit for Finder {
             ExprKind::Builtin(id, _) => {
                 let row = builtins::get(*id);
                 self.need.exec |= row.place == Place::User || (row.late.is_some() && !expr.cap.1);
-                self.need.context |= row.place == Place::Kernel;
+                self.need.context |= row.place == Place::Kernel || row.by_context;
             }
             _ => {}
         }

@@ -237,14 +237,40 @@ impl SyscallUse {
             .filter(|name| wanted.names.contains(name.as_str()))
             .collect();
         let cached = self.prologue.get_or_init(|| {
-            let text = self.write(&names);
+            let text = self.keep_apart(&self.write(&names), &names);
             (names.clone(), text)
         });
         if cached.0 == names {
             cached.1.clone()
         } else {
-            self.write(&names)
+            self.keep_apart(&self.write(&names), &names)
         }
+    }
+
+    /// Gives the variables that only the prologue itself uses names of their own, where a probe is
+    /// for several calls: `key` is a number in one of them and a string in another.
+    fn keep_apart(&self, text: &str, mentioned: &BTreeSet<String>) -> String {
+        if self.siblings < 2 {
+            return text.to_owned();
+        }
+        let own: BTreeSet<String> =
+            self.provided().into_iter().filter(|var| !mentioned.contains(var)).collect();
+        let mut out = String::with_capacity(text.len() * 2);
+        let mut rest = text;
+        while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+            let (before, word) = rest.split_at(start);
+            let end = word
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(word.len());
+            let (word, after) = word.split_at(end);
+            out.push_str(before);
+            out.push_str(word);
+            if !before.ends_with('$') && own.contains(word) {
+                let _ = write!(out, "__{}", self.line.kernel);
+            }
+            rest = after;
+        }
+        out + rest
     }
 
     /// All variables that the call's prologue can define.
