@@ -98,7 +98,11 @@ impl Plan<'_> {
                 multi: !halved,
                 ..options
             };
-            if let Some(Point { attach: Attach::Begin { priority }, .. }) = points.first() {
+            if let Some(Point {
+                attach: Attach::Begin { priority },
+                ..
+            }) = points.first()
+            {
                 let kind = ProgramKind::new(ProgType::RawTracepoint, AttachType::Any);
                 let loaded = kernel.loaded.program(&program.symbol, kind);
                 let loaded = loaded.map_err(|error| self.refused(&handler.name, &error.into()))?;

@@ -8,9 +8,10 @@
 //! writing a per-CPU element would undo what other CPUs add meanwhile. Statistics that kernel
 //! handlers read as well are written to the map all the same.
 //!
-//! Adding to an array's element (`a[k] += n`) is a read and a write: kernel handlers that add
-//! to the same element in between are undone. Programs that need such sums from both sides
-//! use a statistic.
+//! Additions to elements of arrays that others update too are done by a small program in the
+//! kernel (`adder`), as a read and a write would undo what others add in between.
+
+mod adder;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -22,6 +23,8 @@ use rtap_compiler::image::{
 };
 use rtap_compiler::lir::{Exec, Func, Global, Module, Op, StatField, Terminator, Ty};
 use thiserror::Error;
+
+use adder::Adder;
 
 use super::store::{Snapshot, Store, StoreError};
 use crate::bpf::map::NO_EXIST;
@@ -57,9 +60,20 @@ enum Cell<'m> {
         map: &'m Map,
         layout: Rc<ArrayLayout>,
         extra: Extra,
+        adding: Adding,
     },
     /// Not in the image: no handler uses it.
     None,
+}
+
+/// How additions to elements are done.
+enum Adding {
+    /// By a read and a write: nobody else updates the array.
+    Plain,
+    /// By a program, not loaded yet.
+    ByProgram,
+    /// By this program.
+    Program(Adder),
 }
 
 /// What user space added to statistics: a record for each key.
@@ -106,10 +120,18 @@ impl<'m> BpfStore<'m> {
                     let mut extra = extra(id);
                     // A wrapping array forgets its oldest elements, wherever they are from.
                     extra.direct |= matches!(array.kind, MapKind::LruHash | MapKind::LruPerCpuHash);
+                    let by_program = global.shared
+                        && array.key_bytes as usize <= Adder::MAX_KEY_BYTES
+                        && matches!(array.value, ValueLayout::Plain(Slot { ty: Ty::I64, .. }));
                     Cell::Array {
                         map: find(&array.map)?,
                         layout: Rc::new(array.clone()),
                         extra,
+                        adding: if by_program {
+                            Adding::ByProgram
+                        } else {
+                            Adding::Plain
+                        },
                     }
                 }
                 None => Cell::None,
@@ -141,10 +163,16 @@ impl<'m> BpfStore<'m> {
 
     fn array(&mut self, global: Global) -> Option<Parts<'_, 'm>> {
         match self.cells.get_mut(global.as_u32() as usize)? {
-            Cell::Array { map, layout, extra } => Some(Parts {
+            Cell::Array {
                 map,
                 layout,
                 extra,
+                adding,
+            } => Some(Parts {
+                map,
+                layout,
+                extra,
+                adding,
                 failure: &mut self.failure,
                 value: &mut self.value,
                 key: &mut self.key,
@@ -159,6 +187,7 @@ struct Parts<'a, 'm> {
     map: &'m Map,
     layout: &'a Rc<ArrayLayout>,
     extra: &'a mut Extra,
+    adding: &'a mut Adding,
     failure: &'a mut Option<io::Error>,
     value: &'a mut Vec<u8>,
     key: &'a mut Vec<u8>,
@@ -174,6 +203,24 @@ impl Parts<'_, '_> {
     fn look_up(&mut self) -> bool {
         let found = self.map.lookup(self.key, self.value);
         BpfStore::note(self.failure, found)
+    }
+
+    /// Adds to the element of `key`, if it is there and a program can do it.
+    fn add_by_program(&mut self, n: i64) -> Option<i64> {
+        if matches!(self.adding, Adding::ByProgram) {
+            // Where it cannot be loaded, a read and a write must do.
+            *self.adding = Adder::new(self.map).map_or(Adding::Plain, Adding::Program);
+        }
+        let Adding::Program(adder) = self.adding else {
+            return None;
+        };
+        match adder.add(self.key, n) {
+            Ok(old) => old,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                None
+            }
+        }
     }
 
     /// Writes `value` under `key`.
@@ -328,6 +375,9 @@ impl Store for BpfStore<'_> {
         };
         parts.set_key(keys);
         for _ in 0..ADD_TRIES {
+            if let Some(old) = parts.add_by_program(n) {
+                return Ok(old);
+            }
             let found = parts.look_up();
             if !found {
                 parts.value.fill(0);
@@ -367,7 +417,9 @@ impl Store for BpfStore<'_> {
                 let cleared = map.update(&vec![0; map.key_size()], &zeros, 0);
                 BpfStore::note(&mut self.failure, cleared);
             }
-            Some(Cell::Array { map, layout, extra }) => {
+            Some(Cell::Array {
+                map, layout, extra, ..
+            }) => {
                 let wanted = Wanted::new(layout, slice);
                 extra.records.retain(|key, _| !wanted.matches(key));
                 // Keys first: deleting while going through would miss some.

@@ -144,7 +144,9 @@ impl Session<'_> {
         if let Some(attached) = self.attached.as_mut()
             && let Err(error) = attached.run_begin()
         {
-            self.sink.message(&format!("ERROR: cannot run a begin handler in the kernel: {error}"));
+            self.sink.message(&format!(
+                "ERROR: cannot run a begin handler in the kernel: {error}"
+            ));
             self.control.advance(SessionState::Error);
         }
         if let Some(target) = self.target.as_mut()

@@ -431,6 +431,34 @@ fn a_hundred_thousand_elements_are_sorted_quickly() {
 }
 
 #[test]
+fn additions_of_many_at_once_are_all_there() {
+    let Some(fixture) = Fixture::new(vec![array(
+        vec![Ty::I64, Ty::str(30)],
+        ElementKind::Plain(Ty::I64),
+        8,
+    )]) else {
+        return;
+    };
+    let a = Global::new(0);
+    let each = 20_000;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut store = fixture.store();
+                let keys = [Value::Int(-1), Value::from("a key of some length")];
+                for _ in 0..each {
+                    store.element_fetch_add(a, &keys, 3).unwrap();
+                }
+                assert!(store.take_failure().is_none());
+            });
+        }
+    });
+    let mut store = fixture.store();
+    let keys = [Value::Int(-1), Value::from("a key of some length")];
+    assert_eq!(store.element_fetch_add(a, &keys, 0).unwrap(), 2 * 3 * each);
+}
+
+#[test]
 fn an_image_without_its_maps_is_refused() {
     let Some(fixture) = Fixture::new(vec![GlobalKind::Stat(statistics())]) else {
         return;

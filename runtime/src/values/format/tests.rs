@@ -285,3 +285,64 @@ fn a_format_without_enough_arguments_is_an_error() {
     let result = renderer.render(&mut Vec::new(), &cooked, &mut args, &mut Host::default());
     assert!(result.is_err());
 }
+
+/// Whatever bytes a record holds, it is text or an error.
+#[test]
+fn any_bytes_are_text_or_an_error() {
+    use rtap_compiler::image::{Field, RecordLayout};
+    use rtap_compiler::lir::UserFn;
+    let mut state = 7_u64;
+    let mut next = move |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut formats: Vec<Cooked> = ["%d%s", "%*.*d", "%-10s|%p", "%c%b%M", "%s%s%s"]
+        .iter()
+        .map(|text| {
+            let format = Format {
+                pieces: pieces(text),
+                channel: Channel::Out,
+            };
+            Cooked::new(&format).unwrap()
+        })
+        .collect();
+    formats.push(
+        Cooked::new(&Format {
+            pieces: vec![Piece::Call(UserFn("ip6_ntop".to_owned()), 2)],
+            channel: Channel::Out,
+        })
+        .unwrap(),
+    );
+    let mut host = Host::default();
+    let mut rendered = 0;
+    for _ in 0..20_000 {
+        let records: Vec<RecordLayout> = (0..6)
+            .map(|_| RecordLayout {
+                format: FormatId::from_u32(next(8) as u32),
+                fields: (0..next(4))
+                    .map(|_| match next(4) {
+                        0 | 1 => Field::Int,
+                        2 => Field::Fixed {
+                            width: next(6) as u32 * 8,
+                            late: next(2) == 0,
+                        },
+                        _ => Field::Variable { late: next(2) == 0 },
+                    })
+                    .collect(),
+            })
+            .collect();
+        let renderer = Renderer {
+            formats: &formats,
+            records: &records,
+        };
+        let bytes: Vec<u8> = (0..next(80))
+            .map(|_| [0, 0, 0, 1, 2, 3, 8, 255][next(8)])
+            .collect();
+        let mut out = Vec::new();
+        rendered += usize::from(renderer.late(&mut out, &bytes, &mut host).is_ok());
+        assert!(out.len() < 1 << 20);
+    }
+    assert!(rendered > 100, "{rendered}");
+}
