@@ -240,11 +240,11 @@ impl Uses {
             Op::StrByte(text, _)
             | Op::StrSub(text, ..)
             | Op::StrToInt(text, _)
-            | Op::StrMatch(_, text)
-            | Op::StrQuote(text) => {
+            | Op::StrMatch(_, text) => {
                 self.padded[*text] = true;
                 self.variable[*text] = true;
             }
+            Op::StrQuote(text) => self.variable[*text] = true,
             Op::StrFind(a, b) => {
                 for value in [a, b] {
                     self.padded[*value] = true;

@@ -120,7 +120,8 @@ impl Buffers {
         }
         self.mismatch |= !self.places.is_empty();
         self.requests.push(request);
-        Mem::Stack(-8)
+        // Any place will do, but different buffers are told apart by it.
+        Mem::Stack(-8 * (index as i32 + 1))
     }
 
     /// Decides where all recorded buffers go, with at most so much stack.

@@ -283,3 +283,19 @@ block2(v3: i64, v4: i64):
         ],
     );
 }
+
+#[test]
+fn quoted() {
+    let case = |text: &str, cap: u32, out: &str| {
+        let source = string("", "str.quote v0", cap).replace("hello, world", text);
+        check(&source, &[0, 0], &[("s", &format!("{out:?}"))]);
+    };
+    case("hello", 40, "\"hello\"");
+    case("", 40, "\"\"");
+    case(r#"a\tb\"\\\x01\xff"#, 40, r#""a\tb\"\\\001\377""#);
+    case("0123456789", 12, "\"0123456789\"");
+    case("0123456789a", 12, "\"0123456\"...");
+    case(r#"01234567\x01"#, 12, "\"0123456\"...");
+    case(r#"012345\x01"#, 12, r#""012345\001""#);
+    case(r#"\x01\x01\x01"#, 12, r#""\001"..."#);
+}

@@ -16,6 +16,7 @@ mod global;
 mod int;
 mod mem;
 mod prologue;
+mod quote;
 mod stat;
 mod text;
 mod text_ops;

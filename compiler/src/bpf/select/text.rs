@@ -290,6 +290,7 @@ impl Cx<'_> {
             }
             Op::StrFormat(format, args) => self.text_format(*format, args, cap, dest).map(Some),
             Op::StrLate(format, args) => self.text_late(*format, args, cap, dest).map(Some),
+            Op::StrQuote(text) => self.text_quote(*text, cap, dest).map(Some),
             Op::StrConcat(values) => Ok(Some(self.text_concat(values, cap, dest))),
             Op::StrCmp(a, b) => self.text_cmp(*a, *b).map(Some),
             Op::StrByte(text, index) => self.text_byte(*text, *index).map(Some),

@@ -206,7 +206,7 @@ impl Cx<'_> {
 
     /// The address of byte `index` of a string. The index is known to be inside of it or a few
     /// bytes behind; the mask only shows the verifier a bound.
-    fn byte_address(&mut self, text: TextMem, index: VReg) -> VReg {
+    pub(super) fn byte_address(&mut self, text: TextMem, index: VReg) -> VReg {
         let bound = (text.width() + 2).next_power_of_two();
         self.buffers.reserve_slack(bound);
         self.plan.reserve_rodata_slack(text.mem, bound);
