@@ -15,7 +15,7 @@ use crate::infer::{infer_types, infer_widths};
 use crate::lir::{self, Context, Exec, Module};
 use crate::lower::{self, Fault};
 use crate::passes;
-use crate::resolve::{Loader, resolve};
+use crate::resolve::{self, Listed, Loader, resolve};
 use crate::session::Session;
 use crate::target::Features;
 
@@ -94,6 +94,12 @@ pub fn check(
     }
     let mut found = Diagnostics::new();
     infer_types(&mut program, &mut found);
+    // One word about a variable is enough.
+    let unresolved: Vec<_> = found.iter().map(Diagnostic::span).collect();
+    let told = |d: &Diagnostic| d.code == codes::NEVER_ASSIGNED && unresolved.contains(&d.span());
+    let mut all = Diagnostics::new();
+    all.extend(diags.into_iter().filter(|diag| !told(diag)));
+    let mut diags = all;
     extend(&mut diags, found, &program, files);
     if diags.has_errors() {
         return (None, diags);
@@ -110,6 +116,23 @@ fn begin_in_kernel(program: &mut hir::Program) {
             probe.context = Context::RawTracepoint;
         }
     }
+}
+
+/// The points that the scripts' probes mean, for `rtap list`.
+pub fn list(
+    session: &Session<'_>,
+    files: &mut Files,
+    scripts: &[FileId],
+    with_variables: bool,
+) -> (Vec<Listed>, Diagnostics) {
+    let mut loader = Loader::new(session);
+    let (trees, mut diags) = parse(&mut loader, files, scripts);
+    if diags.has_errors() {
+        return (Vec::new(), diags);
+    }
+    let (listed, found) = resolve::list(session, loader, files, trees, with_variables);
+    diags.extend(found);
+    (listed, diags)
 }
 
 /// Pass 1 alone.
@@ -203,21 +226,30 @@ fn extend(
     program: &hir::Program,
     files: &Files,
 ) {
-    diags.extend(found.into_iter().map(|diag| blame(diag, program, files)));
+    for diag in found {
+        let (diag, user) = blame(diag, program, files);
+        // One mistake of each kind for what brought a tapset's code in.
+        let again = |other: &Diagnostic| other.code == diag.code && other.span() == diag.span();
+        if user && diags.iter().any(again) {
+            continue;
+        }
+        diags.push(diag);
+    }
 }
 
-fn blame(mut diag: Diagnostic, program: &hir::Program, files: &Files) -> Diagnostic {
+/// The diagnostic pointing at the script's place, and whether that was needed.
+fn blame(mut diag: Diagnostic, program: &hir::Program, files: &Files) -> (Diagnostic, bool) {
     let span = diag.span();
     if span.is_none() || !files.is_library(span.file) {
-        return diag;
+        return (diag, false);
     }
-    if let Some(user) = program.blame_of(span) {
-        for label in &mut diag.labels {
-            label.primary = false;
-        }
-        diag = diag.label(user, "because of this");
+    let Some(user) = program.blame_of(span) else {
+        return (diag, false);
+    };
+    for label in &mut diag.labels {
+        label.primary = false;
     }
-    diag
+    (diag.label(user, "because of this"), true)
 }
 
 fn of_fault(fault: Fault) -> Diagnostic {

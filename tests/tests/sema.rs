@@ -1,11 +1,11 @@
 //! What scripts mean: the typed tree, or the diagnostics. `tests/golden/sema`.
 //!
-//! Directives: `//# kernel: 5.10.0`, `//# guru`, `//# arg: text`, `//# show: hir` (the tree even with
-//! diagnostics).
+//! Directives: `kernel: 5.10.0`, `without: Feature…`, `kprobe-style: kprobe`, `guru: yes`, `arg: text`.
 
 use rtap_compiler::pipeline::{Emit, emit};
 use rtap_compiler::resolve::TapsetLibrary;
 use rtap_compiler::session::{KprobeStyle, Options, Session};
+use rtap_compiler::target::Feature;
 use rtap_compiler::target::fixture::FixtureTarget;
 use rtap_grammar::diag::Style;
 use rtap_grammar::source::Files;
@@ -20,6 +20,12 @@ fn produce(case: &Case) -> String {
     let mut target = FixtureTarget::standard();
     if let Some(release) = case.directive("kernel") {
         target = target.with_release(&release);
+    }
+    let without = case.directive("without").unwrap_or_default();
+    for feature in Feature::ALL {
+        if without.split_whitespace().any(|name| name == format!("{feature:?}")) {
+            target = target.without(*feature);
+        }
     }
     let library = TapsetLibrary::embedded();
     let style = match case.directive("kprobe-style").as_deref() {

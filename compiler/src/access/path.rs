@@ -139,9 +139,13 @@ impl Cx<'_> {
             let Some(Some(index)) = indexes.get(dynamic.step) else {
                 continue;
             };
-            let stride = Box::new(int(dynamic.stride as i64, span));
-            let scaled = ExprKind::Bin(BinOp::Mul, Box::new(index.clone()), stride);
-            addr = add(addr, Expr::new(scaled, Ty::Long, span), span);
+            let mut scaled = index.clone();
+            if dynamic.stride != 1 {
+                let stride = Box::new(int(dynamic.stride as i64, span));
+                let product = ExprKind::Bin(BinOp::Mul, Box::new(scaled), stride);
+                scaled = Expr::new(product, Ty::Long, span);
+            }
+            addr = add(addr, scaled, span);
         }
         addr
     }

@@ -92,6 +92,10 @@ impl Cx<'_> {
     /// What a value of a type, held in a 64-bit slot, is in a script.
     pub(super) fn value_of(&mut self, ty: &BtfType, value: Expr, span: Span) -> Result<Expr, ()> {
         let btf = self.btf(ty.module.as_deref(), span).ok_or(())?;
+        // What has been read from memory has its width already.
+        if matches!(value.kind, ExprKind::Read { .. }) {
+            return Ok(value);
+        }
         let Ok(place) = place(&btf, ty.id) else {
             return Ok(value);
         };

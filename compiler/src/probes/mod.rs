@@ -57,8 +57,6 @@ pub(crate) struct Request<'r> {
     pub session: &'r Session<'r>,
     /// Its components.
     pub components: &'r [Component],
-    /// Number of the form in the kind's row.
-    pub form: usize,
     /// Its place.
     pub span: Span,
 }
@@ -135,11 +133,11 @@ impl Candidate {
     }
 }
 
-/// The kind and form that components match: exactly, or the kinds that take these names with
+/// The kind that components match: exactly, or the kinds that take these names with
 /// other arguments.
 pub(crate) enum Match {
     /// This one.
-    Exact(&'static Kind, usize),
+    Exact(&'static Kind),
     /// None; these forms have the same names.
     Arguments(Vec<&'static str>),
     /// None at all.
@@ -150,9 +148,9 @@ pub(crate) enum Match {
 pub(crate) fn find(components: &[Component]) -> Match {
     let mut near = Vec::new();
     for kind in KINDS {
-        for (index, form) in kind.forms.iter().enumerate() {
+        for form in kind.forms {
             match pattern::matches(form, components) {
-                pattern::Fit::Yes => return Match::Exact(kind, index),
+                pattern::Fit::Yes => return Match::Exact(kind),
                 pattern::Fit::OtherArguments => near.push(*form),
                 pattern::Fit::No => {}
             }
@@ -163,6 +161,11 @@ pub(crate) fn find(components: &[Component]) -> Match {
     } else {
         Match::Arguments(near)
     }
+}
+
+/// All kinds: name, forms, and a sentence about each.
+pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static [&'static str], &'static str)> {
+    KINDS.iter().map(|kind| (kind.name, kind.forms, kind.doc))
 }
 
 /// All forms of all kinds.

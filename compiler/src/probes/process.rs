@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rtap_grammar::diag::{Diagnostic, codes};
+use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
 use super::{
@@ -20,7 +20,7 @@ use crate::hir::{Expr, ExprKind, Ty};
 use crate::image::{Attach, ProcessScope};
 use crate::lir::{Context, CtxReg, Exec};
 use crate::resolve::Cx;
-use crate::target::{Binary, BinaryError, BinaryFunction, Feature, suggest};
+use crate::target::{Binary, BinaryError, BinaryFunction, Feature};
 
 pub(super) const KIND: Kind = Kind {
     name: "process",
@@ -172,11 +172,7 @@ fn missing(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagnostic 
         return diag.note("it has no symbols at all: it is stripped");
     }
     let names = binary.functions().iter().map(|f| &*f.name);
-    let near = suggest(pattern, names, 3);
-    let diag = match near.first() {
-        Some(name) => diag.help(format!("did you mean '{name}'?")),
-        None => diag,
-    };
+    let diag = diag.help_if(did_you_mean(pattern, names));
     if binary.needed.is_empty() {
         return diag;
     }

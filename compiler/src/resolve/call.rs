@@ -53,6 +53,14 @@ impl Cx<'_> {
             self.expr(arg);
         }
         let text = name.as_str();
+        if text.starts_with("__") && builtins::find(text).is_some() && !self.privileged(name.span) {
+            return self.fail(
+                codes::PRIVILEGED,
+                format!("'{text}' is for tapsets"),
+                name.span,
+                "scripts use the functions that tapsets make of it",
+            );
+        }
         let mut counts: Vec<usize> = self
             .symbols
             .functions(text)

@@ -18,6 +18,7 @@ mod expr;
 mod functions;
 mod globals;
 mod library;
+mod list;
 mod mentions;
 mod points;
 mod print;
@@ -30,6 +31,7 @@ mod symbols;
 mod syscalls;
 
 pub use library::{Facts, Loader, TapsetLibrary};
+pub use list::{Listed, list};
 
 use std::collections::VecDeque;
 
@@ -50,21 +52,7 @@ pub fn resolve<'s>(
     files: &'s mut Files,
     scripts: Vec<ast::File>,
 ) -> (Program, Diagnostics) {
-    let mut cx = Cx {
-        session,
-        loader,
-        files,
-        program: Program {
-            limits: session.options.limits.clone(),
-            ..Program::default()
-        },
-        symbols: Symbols::default(),
-        scope: Scope::default(),
-        queue: VecDeque::new(),
-        functions: cranelift_entity::PrimaryMap::new(),
-        held: Vec::new(),
-        diags: Vec::new(),
-    };
+    let mut cx = Cx::new(session, loader, files);
     for script in scripts {
         cx.register(script);
     }
@@ -119,6 +107,26 @@ pub(crate) struct Cx<'s> {
     /// Diagnostics of code that may yet be pruned.
     held: Vec<prune::Held>,
     diags: Vec<Diagnostic>,
+}
+
+impl<'s> Cx<'s> {
+    fn new(session: &'s Session<'s>, loader: Loader<'s>, files: &'s mut Files) -> Self {
+        Cx {
+            session,
+            loader,
+            files,
+            program: Program {
+                limits: session.options.limits.clone(),
+                ..Program::default()
+            },
+            symbols: Symbols::default(),
+            scope: Scope::default(),
+            queue: VecDeque::new(),
+            functions: cranelift_entity::PrimaryMap::new(),
+            held: Vec::new(),
+            diags: Vec::new(),
+        }
+    }
 }
 
 impl Cx<'_> {

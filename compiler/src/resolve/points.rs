@@ -26,6 +26,8 @@ pub(super) struct Expanded {
     pub(super) conditions: Vec<Rc<ast::Expr>>,
     /// Whether it may be missing.
     pub(super) optional: bool,
+    /// The first alias's name with what follows it, if it goes through one.
+    pub(super) written: Option<String>,
 }
 
 /// Something that adds to a probe's code.
@@ -47,12 +49,32 @@ struct Flat {
 
 /// What an expansion has come through.
 #[derive(Clone, Default)]
-struct Chain {
+pub(super) struct Chain {
     layers: Vec<Layer>,
     conditions: Vec<Rc<ast::Expr>>,
     /// Components after an alias, which go to its points.
     suffix: Vec<Component>,
     optional: bool,
+    /// See [`Expanded::written`].
+    written: Option<String>,
+}
+
+impl Chain {
+    /// The end of the way.
+    pub(super) fn arrive(&self, candidate: Candidate, last: Option<Layer>) -> Expanded {
+        Expanded {
+            candidate,
+            layers: self.layers.iter().cloned().chain(last).collect(),
+            conditions: self.conditions.clone(),
+            optional: self.optional,
+            written: self.written.clone(),
+        }
+    }
+
+    /// Notes the name of the first alias.
+    pub(super) fn note(&mut self, name: &str) {
+        self.written.get_or_insert_with(|| name.to_owned());
+    }
 }
 
 impl Cx<'_> {
@@ -96,22 +118,16 @@ impl Cx<'_> {
             return;
         }
         match probes::find(&components) {
-            Match::Exact(kind, form) => {
+            Match::Exact(kind) => {
                 let request = Request {
                     session: self.session,
                     components: &components,
-                    form,
                     span,
                 };
                 match (kind.resolve)(&request) {
                     Ok(candidates) => {
                         for candidate in candidates {
-                            out.push(Expanded {
-                                candidate,
-                                layers: next.layers.clone(),
-                                conditions: next.conditions.clone(),
-                                optional: next.optional,
-                            });
+                            out.push(next.arrive(candidate, None));
                         }
                     }
                     Err(diag) => self.report(*diag),
@@ -161,6 +177,13 @@ impl Cx<'_> {
             }
             self.blame(sym.alias.span, span);
             let mut next = chain.clone();
+            let name: Vec<&str> = sym.name.iter().map(|part| &**part).collect();
+            let rest = shown(&components[used..]);
+            next.note(&if rest.is_empty() {
+                name.join(".")
+            } else {
+                format!("{}.{rest}", name.join("."))
+            });
             next.layers.push(Layer::Alias(Rc::clone(&sym.alias)));
             next.suffix = components[used..].to_vec();
             let alias = Rc::clone(&sym.alias);
@@ -188,9 +211,7 @@ impl Cx<'_> {
         for call in calls {
             let mut next = chain.clone();
             next.suffix = components[rest..].to_vec();
-            let ((), diags) = self.capture(|cx| {
-                cx.syscall_point(call, next.layers, next.conditions, next.optional, span, out)
-            });
+            let ((), diags) = self.capture(|cx| cx.syscall_point(call, next, span, out));
             problems.extend(diags);
         }
         // Of what a wildcard means some may be missing.
@@ -270,6 +291,13 @@ impl Cx<'_> {
             .collect();
         let bare: Vec<&str> = components.iter().map(|c| &*c.name).collect();
         let near = did_you_mean(&bare.join("."), names.iter().map(String::as_str));
+        // Those of the same length say the most.
+        let alike: Vec<&str> = forms
+            .iter()
+            .copied()
+            .filter(|form| form.split('.').count() == components.len())
+            .collect();
+        let forms = if alike.is_empty() { forms } else { alike };
         let diag = if forms.is_empty() {
             diag.help_if(near)
                 .help("'rtap list' shows all probe points, 'rtap list \"PATTERN\"' some of them")

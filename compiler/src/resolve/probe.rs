@@ -16,6 +16,17 @@ use crate::hir::{Probe, Stmt, Variant};
 use crate::image::Point;
 use crate::probes::Candidate;
 
+/// Up to this many system calls of a probe have their names as constants, which can be
+/// compared at no cost; the names of more are told by the number, in user space.
+const FEW_NAMES: usize = 4;
+
+/// What the code behind the prologues wants of them.
+struct Body<'m> {
+    mentions: &'m Mentions,
+    /// Whether the probe has many points.
+    many: bool,
+}
+
 impl Cx<'_> {
     /// Resolves a probe of the script or of a tapset.
     pub(super) fn probe(&mut self, probe: &Rc<ast::Probe>) {
@@ -70,6 +81,10 @@ impl Cx<'_> {
         };
         self.scope = Scope::new(probe.span.file, None);
         let number = self.program.probes.len();
+        let body = &Body {
+            mentions: body,
+            many: points.len() > FEW_NAMES,
+        };
         // Points of the same variant, by what it consists of.
         let mut variants: IndexMap<String, (Variant, usize)> = IndexMap::new();
         for (index, point) in points.iter().enumerate() {
@@ -146,14 +161,14 @@ impl Cx<'_> {
     }
 
     /// What a point's variant consists of: equal texts mean equal code.
-    fn variant_key(&self, point: &Expanded, body: &Mentions) -> String {
+    fn variant_key(&self, point: &Expanded, body: &Body<'_>) -> String {
         let mut key = String::new();
         let mut context = false;
         for layer in &point.layers {
             match layer {
                 Layer::Alias(alias) => key.push_str(&format!("{:p};", Rc::as_ptr(alias))),
                 Layer::Syscall(call) => {
-                    key.push_str(&call.prologue(&self.wanted(point, body)));
+                    key.push_str(&call.prologue(&self.wanted(point, body.mentions), body.many));
                     key.push(';');
                 }
             }
@@ -172,7 +187,7 @@ impl Cx<'_> {
         &mut self,
         layer: &Layer,
         point: &Expanded,
-        body: &Mentions,
+        body: &Body<'_>,
         place: (usize, usize),
         out: &mut Vec<Stmt>,
     ) {
@@ -183,7 +198,7 @@ impl Cx<'_> {
                 self.held_stmts(&block.stmts, place, out);
             }
             Layer::Syscall(call) => {
-                let text = call.prologue(&self.wanted(point, body));
+                let text = call.prologue(&self.wanted(point, body.mentions), body.many);
                 let Some(block) = self.syscall_prologue(&text, call) else {
                     return;
                 };

@@ -161,7 +161,9 @@ impl Cx<'_> {
             Named::Global(index) => {
                 let global = self.use_global(index, 0, name.span)?;
                 self.program.globals[global].written = true;
-                let local = self.scope.hidden(name.as_str(), name.span, ty);
+                let local = self
+                    .scope
+                    .hidden(&format!("each {}", name.as_str()), name.span, ty);
                 self.scope.assigned(local);
                 let value = Box::new(Expr::new(ExprKind::Local(local), ty, name.span));
                 let kind = ExprKind::Assign {

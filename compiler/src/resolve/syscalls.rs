@@ -16,7 +16,7 @@ use rtap_grammar::source::Span;
 
 use super::Cx;
 use super::mentions::Mentions;
-use super::points::{Expanded, Layer, names_match};
+use super::points::{Chain, Expanded, Layer, names_match};
 use crate::probes::{Component, syscall};
 use crate::target::Syscall;
 
@@ -29,6 +29,10 @@ const PREFIXES: &[&str] = &[
     "nd1_syscall",
     "nd2_syscall",
 ];
+
+/// Up to this many system calls of a probe have their names as constants, which can be
+/// compared at no cost; the names of more are told by the number, in user space.
+const FEW_NAMES: usize = 4;
 
 /// A line of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,11 +70,9 @@ pub(super) struct SyscallUse {
     is_return: bool,
     /// Types of the decoded kinds: `int`, `uint`, `long`, `ulong`, `ptr`.
     kinds: Rc<Vec<(&'static str, &'static str)>>,
-    /// How many calls the point means: few have their names as constants.
-    siblings: usize,
     /// The point.
     span: Span,
-    prologue: OnceCell<(BTreeSet<String>, String)>,
+    prologue: OnceCell<(BTreeSet<String>, usize, String)>,
 }
 
 impl Cx<'_> {
@@ -126,14 +128,12 @@ impl Cx<'_> {
             self.unknown_syscall(&name.name, span);
         }
         let kinds = Rc::new(kinds());
-        let siblings = found.len();
         let uses = found.into_iter().map(|(line, number)| SyscallUse {
             line,
             number,
             prefix: prefix.name.to_string(),
             is_return,
             kinds: Rc::clone(&kinds),
-            siblings,
             span,
             prologue: OnceCell::new(),
         });
@@ -168,9 +168,7 @@ impl Cx<'_> {
     pub(super) fn syscall_point(
         &mut self,
         call: SyscallUse,
-        mut layers: Vec<Layer>,
-        conditions: Vec<Rc<ast::Expr>>,
-        optional: bool,
+        mut chain: Chain,
         span: Span,
         out: &mut Vec<Expanded>,
     ) {
@@ -180,6 +178,7 @@ impl Cx<'_> {
             call.line.name,
             if call.is_return { ".return" } else { "" }
         );
+        chain.note(&text);
         let params = call.line.args.iter().map(|arg| arg.param.clone()).collect();
         let candidate = syscall::candidate(
             self.session,
@@ -193,13 +192,7 @@ impl Cx<'_> {
         );
         match candidate {
             Ok(candidate) => {
-                layers.push(Layer::Syscall(Rc::new(call)));
-                out.push(Expanded {
-                    candidate,
-                    layers,
-                    conditions,
-                    optional,
-                });
+                out.push(chain.arrive(candidate, Some(Layer::Syscall(Rc::new(call)))));
             }
             Err(diag) => {
                 let diag = diag.label(span, "this probe point");
@@ -229,28 +222,29 @@ impl Cx<'_> {
 }
 
 impl SyscallUse {
-    /// The prologue with the variables that are mentioned, as text.
-    pub(super) fn prologue(&self, wanted: &Mentions) -> String {
+    /// The prologue with the variables that are mentioned, as text, for a probe of so many
+    /// points.
+    pub(super) fn prologue(&self, wanted: &Mentions, points: usize) -> String {
         let provided = self.provided();
         let names: BTreeSet<String> = provided
             .into_iter()
             .filter(|name| wanted.names.contains(name.as_str()))
             .collect();
         let cached = self.prologue.get_or_init(|| {
-            let text = self.keep_apart(&self.write(&names), &names);
-            (names.clone(), text)
+            let text = self.keep_apart(&self.write(&names, points), &names, points);
+            (names.clone(), points, text)
         });
-        if cached.0 == names {
-            cached.1.clone()
+        if cached.0 == names && cached.1 == points {
+            cached.2.clone()
         } else {
-            self.keep_apart(&self.write(&names), &names)
+            self.keep_apart(&self.write(&names, points), &names, points)
         }
     }
 
     /// Gives the variables that only the prologue itself uses names of their own, where a probe is
     /// for several calls: `key` is a number in one of them and a string in another.
-    fn keep_apart(&self, text: &str, mentioned: &BTreeSet<String>) -> String {
-        if self.siblings < 2 {
+    fn keep_apart(&self, text: &str, mentioned: &BTreeSet<String>, points: usize) -> String {
+        if points < 2 {
             return text.to_owned();
         }
         let own: BTreeSet<String> =
@@ -292,11 +286,35 @@ impl SyscallUse {
             }
         }
         all.extend(self.line.more.iter().map(|(var, _)| var.clone()));
+        let mut seen = HashSet::new();
+        all.retain(|name| seen.insert(name.clone()));
         all
     }
 
+    /// All variables with their types.
+    pub(super) fn variables(&self) -> Vec<(String, &'static str)> {
+        let is_text = |name: &str| {
+            let further = self.line.more.iter().find(|(var, _)| var == name);
+            let arg = self.line.args.iter().find(|arg| arg.var == name);
+            match (further, arg) {
+                (Some((_, expr)), _) => expr.starts_with('"') || expr.contains("_str"),
+                (None, Some(arg)) => arg.kind == "str",
+                (None, None) => name != "retval" && !name.ends_with("_uaddr"),
+            }
+        };
+        let typed = |name: String| {
+            let ty = if name == "argstr" || is_text(&name) {
+                "string"
+            } else {
+                "long"
+            };
+            (name, ty)
+        };
+        self.provided().into_iter().map(typed).collect()
+    }
+
     /// Writes the assignments for `names` and what they need.
-    fn write(&self, names: &BTreeSet<String>) -> String {
+    fn write(&self, names: &BTreeSet<String>, points: usize) -> String {
         let mut needed = names.clone();
         let mut text = String::new();
         if self.is_return {
@@ -312,8 +330,9 @@ impl SyscallUse {
             }
         } else {
             // From what is shown back to what is read.
+            let own_argstr = self.own_argstr();
             for arg in &self.line.args {
-                if needed.contains("argstr") && !self.own_argstr() && !arg.var.is_empty() {
+                if needed.contains("argstr") && !own_argstr && !arg.var.is_empty() {
                     needed.insert(arg.shown().to_owned());
                 }
             }
@@ -331,9 +350,7 @@ impl SyscallUse {
             self.write_args(&needed, &mut text);
         }
         if names.contains("name") {
-            // Many names are told by the number, in user space; a few are constants, which
-            // can be compared at no cost.
-            if self.siblings > 4 {
+            if points > FEW_NAMES {
                 text.push_str("name = __syscall_name()\n");
             } else {
                 let _ = writeln!(text, "name = \"{}\"", self.line.kernel);
@@ -403,7 +420,7 @@ impl SyscallUse {
         }
     }
 
-    /// Whether the line says itself what `argstr` is (`where argstr=…`).
+    /// Whether the line itself says what `argstr` is.
     fn own_argstr(&self) -> bool {
         self.line.more.iter().any(|(var, _)| var == "argstr")
     }
@@ -602,16 +619,18 @@ mod tests {
             prefix: "syscall".into(),
             is_return: false,
             kinds: Rc::new(kinds()),
-            siblings: 1,
             span: Span::NONE,
             prologue: OnceCell::new(),
         };
         let text = |names: &[&str]| {
             let names = names.iter().map(|n| (*n).into()).collect();
-            call.prologue(&Mentions {
-                names,
-                context: false,
-            })
+            call.prologue(
+                &Mentions {
+                    names,
+                    context: false,
+                },
+                false,
+            )
         };
         assert_eq!(text(&["x"]), "");
         assert_eq!(text(&["name"]), "name = \"openat\"\n");

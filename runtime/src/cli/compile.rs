@@ -113,6 +113,27 @@ impl Job {
         self.report(diagnostics)
     }
 
+    /// Prints the probe points that the script's probes mean, one a line, with their variables.
+    pub fn list(&mut self, names_only: bool) -> Status {
+        let session = Session {
+            target: &self.target,
+            library: &self.library,
+            options: self.options.clone(),
+        };
+        let (listed, diagnostics) =
+            pipeline::list(&session, &mut self.files, &self.scripts, !names_only);
+        let mut text = String::new();
+        for point in listed {
+            text.push_str(&point.point);
+            for (name, ty) in point.variables {
+                text.push_str(&format!(" {name}:{ty}"));
+            }
+            text.push('\n');
+        }
+        Status::print(&text);
+        self.report(diagnostics)
+    }
+
     /// Parses, resolves and infers: errors only.
     pub fn check(&mut self) -> Status {
         let session = Session {

@@ -5,6 +5,7 @@ mod args;
 mod build;
 mod compile;
 mod limits;
+mod list;
 mod run;
 mod shebang;
 mod source;
@@ -36,7 +37,7 @@ fn rtap(args: Vec<OsString>) -> Status {
             Command::Run(args) => run::run(args),
             Command::Check(args) => build::check(&args),
             Command::Build(args) => build::build(&args),
-            Command::List(args) => build::check(&Default::default()),
+            Command::List(args) => list::list(&args),
             Command::Stap { args } => {
                 let mut words = vec![OsString::from("stap")];
                 words.extend(args);
@@ -54,8 +55,8 @@ fn stap(args: Vec<OsString>) -> Status {
             list,
             list_variables,
         }) => match (list, list_variables) {
-            (Some(pattern), _) => build::check(&run.script),
-            (None, Some(pattern)) => build::check(&run.script),
+            (Some(pattern), _) => list::list_pattern(&run.script, &pattern, true),
+            (None, Some(pattern)) => list::list_pattern(&run.script, &pattern, false),
             (None, None) => run::run(run),
         },
         Err(error) => refused(&error),

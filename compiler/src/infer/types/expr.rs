@@ -1,6 +1,7 @@
 //! Types of expressions.
 
 use rtap_grammar::diag::{Diagnostic, codes};
+use rtap_grammar::source::Span;
 
 use super::{Cx, Slot, noun};
 use crate::builtins;
@@ -11,18 +12,7 @@ impl Cx<'_> {
     /// Types an expression whose use asks for `want`: `Unknown` for a value of any type,
     /// `Void` when no value is needed.
     pub(super) fn expr(&mut self, expr: &mut Expr, want: Ty) -> Ty {
-        // An array of characters (its width is known from its type) is its address where a
-        // number is wanted: `kernel_string($task->comm)`.
-        if want == Ty::Long
-            && expr.cap.0 != 0
-            && let ExprKind::ReadStr { addr, .. } = &mut expr.kind
-        {
-            let addr = std::mem::replace(
-                &mut **addr,
-                Expr::new(ExprKind::Error, Ty::Error, expr.span),
-            );
-            *expr = addr;
-        }
+        let by = self.wanted_by.take();
         let (ty, slot) = self.kind(expr, want);
         expr.ty = ty;
         if !self.report || want == Ty::Void || want == ty {
@@ -49,7 +39,7 @@ impl Cx<'_> {
             }
             (Ty::Unknown, _) => ty,
             _ => {
-                self.mismatch(expr, slot, want, ty);
+                self.mismatch(expr, slot, by, want, ty);
                 expr.ty = Ty::Error;
                 Ty::Error
             }
@@ -84,48 +74,12 @@ impl Cx<'_> {
                 let slot = Slot::Value(global);
                 (self.need(slot, want, span), Some(slot))
             }
-            ExprKind::Assign { place, op, value } => {
-                let want = if want == Ty::Void { Ty::Unknown } else { want };
-                let fixed = match op {
-                    None => want,
-                    Some(AssignOp::Concat) => Ty::Str,
-                    Some(AssignOp::Bin(_) | AssignOp::Div | AssignOp::Rem) => Ty::Long,
-                };
-                let known = self.place(place, Ty::Unknown, span);
-                let fixed = if known == Ty::Unknown { fixed } else { known };
-                let found = self.expr(value, fixed);
-                let (slot, result) = (place_slot(place), self.place(place, found, value.span));
-                if let (Some(AssignOp::Concat), Ty::Long)
-                | (Some(AssignOp::Bin(_) | AssignOp::Div | AssignOp::Rem), Ty::Str | Ty::Stat) =
-                    (*op, result)
-                    && self.report
-                {
-                    let need = if matches!(op, Some(AssignOp::Concat)) {
-                        Ty::Str
-                    } else {
-                        Ty::Long
-                    };
-                    let at = Expr::new(ExprKind::Error, result, span);
-                    self.mismatch(&at, slot, need, result);
-                    return (Ty::Error, None);
-                }
-                if result == Ty::Stat && op.is_none() && self.report {
-                    let at = Expr::new(ExprKind::Error, result, span);
-                    self.mismatch(
-                        &at,
-                        slot,
-                        if found == Ty::Stat { Ty::Long } else { found },
-                        Ty::Stat,
-                    );
-                    return (Ty::Error, None);
-                }
-                (result, slot)
-            }
+            ExprKind::Assign { place, op, value } => self.assign(place, *op, value, want, span),
             ExprKind::IncDec { place, .. } => {
                 let ty = self.place(place, Ty::Long, span);
                 if ty != Ty::Long && self.report && ty != Ty::Error {
                     let at = Expr::new(ExprKind::Error, ty, span);
-                    self.mismatch(&at, place_slot(place), Ty::Long, ty);
+                    self.mismatch(&at, place_slot(place), None, Ty::Long, ty);
                     return long(Ty::Error);
                 }
                 long(Ty::Long)
@@ -151,7 +105,7 @@ impl Cx<'_> {
             ExprKind::Cmp(_, a, b) => {
                 self.both(a, b, Ty::Unknown);
                 if self.report && a.ty == Ty::Stat {
-                    self.mismatch(a, None, Ty::Long, Ty::Stat);
+                    self.mismatch(a, None, None, Ty::Long, Ty::Stat);
                 }
                 long(Ty::Long)
             }
@@ -179,6 +133,7 @@ impl Cx<'_> {
                 for (index, arg) in args.iter_mut().enumerate() {
                     let slot = Slot::Param(function, index);
                     let known = self.fact(slot).ty;
+                    self.wanted_by = Some(slot);
                     let found = self.expr(arg, known);
                     self.need(slot, found, arg.span);
                 }
@@ -217,11 +172,71 @@ impl Cx<'_> {
                 }
                 long(Ty::Long)
             }
-            ExprKind::ReadStr { addr, .. } => {
-                self.expr(addr, Ty::Long);
-                long(Ty::Str)
-            }
+            ExprKind::ReadStr { .. } => long(self.text_or_address(expr, want)),
         }
+    }
+
+    /// An array of characters: text where a string is wanted, its address where a number is.
+    fn text_or_address(&mut self, expr: &mut Expr, want: Ty) -> Ty {
+        let ExprKind::ReadStr { addr, .. } = &mut expr.kind else {
+            return expr.ty;
+        };
+        self.expr(addr, Ty::Long);
+        match (expr.ty, want) {
+            (Ty::Unknown, Ty::Long) => {
+                let span = expr.span;
+                let addr =
+                    std::mem::replace(&mut **addr, Expr::new(ExprKind::Error, Ty::Error, span));
+                *expr = Expr { span, ..addr };
+                Ty::Long
+            }
+            (Ty::Unknown, Ty::Str) => Ty::Str,
+            (Ty::Unknown, _) if self.text_by_default => {
+                self.changed = true;
+                Ty::Str
+            }
+            (known, _) => known,
+        }
+    }
+
+    fn assign(
+        &mut self,
+        place: &mut Place,
+        op: Option<AssignOp>,
+        value: &mut Expr,
+        want: Ty,
+        span: Span,
+    ) -> (Ty, Option<Slot>) {
+        let slot = place_slot(place);
+        let known = self.place(place, Ty::Unknown, span);
+        let asked = match op {
+            None if want == Ty::Void => Ty::Unknown,
+            None => want,
+            Some(AssignOp::Concat) => Ty::Str,
+            Some(AssignOp::Bin(_) | AssignOp::Div | AssignOp::Rem) => Ty::Long,
+        };
+        let wrong = match (op, known) {
+            (None, Ty::Stat) => true,
+            (None, _) | (Some(_), Ty::Unknown | Ty::Error) => false,
+            (Some(_), known) => known != asked,
+        };
+        if wrong {
+            // One word about it is enough.
+            let found = self.peek(value, Ty::Unknown);
+            if self.report {
+                let need = match (op, found) {
+                    (None, Ty::Str) => Ty::Str,
+                    (None, _) => Ty::Long,
+                    (Some(_), _) => asked,
+                };
+                let at = Expr::new(ExprKind::Error, known, span);
+                self.mismatch(&at, slot, None, need, known);
+            }
+            return (Ty::Error, None);
+        }
+        self.wanted_by = slot;
+        let found = self.expr(value, if known == Ty::Unknown { asked } else { known });
+        (self.place(place, found, value.span), slot)
     }
 
     /// Two expressions of the same type.
@@ -251,7 +266,7 @@ impl Cx<'_> {
     }
 
     /// The type of a place that gets a value of type `ty`.
-    fn place(&mut self, place: &mut Place, ty: Ty, span: rtap_grammar::source::Span) -> Ty {
+    fn place(&mut self, place: &mut Place, ty: Ty, span: Span) -> Ty {
         match place {
             Place::Local(local) => self.need(Slot::Local(*local), ty, span),
             Place::Global(global) => self.need(Slot::Value(*global), ty, span),
@@ -290,7 +305,7 @@ impl Cx<'_> {
                     && matches!(fact.ty, Ty::Long | Ty::Str)
                     && found != fact.ty
                 {
-                    self.mismatch(key, Some(slot), found, fact.ty);
+                    self.mismatch(key, Some(slot), None, found, fact.ty);
                     key.ty = Ty::Error;
                     continue;
                 }
@@ -303,13 +318,13 @@ impl Cx<'_> {
     }
 
     /// A statistic.
-    pub(super) fn stat(&mut self, stat: &mut StatRef, span: rtap_grammar::source::Span) {
+    pub(super) fn stat(&mut self, stat: &mut StatRef, span: Span) {
         self.keys(stat.global, stat.keys.iter_mut().map(Some));
         let slot = Slot::Value(stat.global);
         let ty = self.need(slot, Ty::Stat, span);
         if self.report && !matches!(ty, Ty::Stat | Ty::Error) {
             let at = Expr::new(ExprKind::Error, ty, span);
-            self.mismatch(&at, Some(slot), Ty::Stat, ty);
+            self.mismatch(&at, Some(slot), None, Ty::Stat, ty);
         }
     }
 
@@ -334,12 +349,12 @@ impl Cx<'_> {
                     }
                     let ty = self.expr(e, want.map_or(Ty::Unknown, |(_, ty)| ty));
                     if self.report && ty == Ty::Stat {
-                        self.mismatch(e, None, Ty::Long, Ty::Stat);
+                        self.mismatch(e, None, None, Ty::Long, Ty::Stat);
                         e.ty = Ty::Error;
                     }
                 }
                 PrintArg::Hist(stat, _) => {
-                    let span = rtap_grammar::source::Span::NONE;
+                    let span = Span::NONE;
                     self.stat(stat, span);
                 }
             }

@@ -32,8 +32,10 @@ pub fn infer_types(program: &mut Program, diags: &mut Diagnostics) {
         if cx.report {
             break;
         }
-        if !cx.changed || walk == MAX_WALKS {
+        if walk == MAX_WALKS || !cx.changed && cx.text_by_default {
             cx.report = true;
+        } else if !cx.changed {
+            cx.text_by_default = true;
         }
     }
     let Cx {
@@ -93,7 +95,11 @@ struct Cx<'d> {
     local_names: Vec<String>,
     /// The function that is being walked.
     function: Option<FuncId>,
+    /// The place that the next expression's value goes to.
+    wanted_by: Option<Slot>,
     changed: bool,
+    /// What is text or address becomes text where nothing asks for a number.
+    text_by_default: bool,
     /// The last walk: report what does not agree.
     report: bool,
     diags: &'d mut Diagnostics,
@@ -109,7 +115,9 @@ impl<'d> Cx<'d> {
             locals: Vec::new(),
             local_names: Vec::new(),
             function: None,
+            wanted_by: None,
             changed: false,
+            text_by_default: false,
             report: false,
             diags,
         };
@@ -181,24 +189,24 @@ impl<'d> Cx<'d> {
     /// One overload of a function.
     fn body(&mut self, body: &mut Body, id: FuncId) {
         self.enter(&body.locals);
-        let params = self.functions[id].params.len();
-        for _ in 0..2 {
-            for index in 0..params {
-                let (param, local) = (
-                    Slot::Param(id, index),
-                    Slot::Local(Local::from_u32(index as u32)),
-                );
-                let fact = self.fact(param);
-                self.need(local, fact.ty, fact.span);
-                let fact = self.fact(local);
-                self.need(param, fact.ty, fact.span);
-            }
-            if self.locals.is_empty() {
-                break;
-            }
-        }
+        self.join_params(id);
         self.stmts(&mut body.stmts);
+        self.join_params(id);
         self.leave(&mut body.locals);
+    }
+
+    /// Parameters and the locals that hold them have the same types.
+    fn join_params(&mut self, id: FuncId) {
+        for index in 0..self.functions[id].params.len().min(self.locals.len()) {
+            let (param, local) = (
+                Slot::Param(id, index),
+                Slot::Local(Local::from_u32(index as u32)),
+            );
+            let fact = self.fact(param);
+            self.need(local, fact.ty, fact.span);
+            let fact = self.fact(local);
+            self.need(param, fact.ty, fact.span);
+        }
     }
 
     fn enter(&mut self, locals: &PrimaryMap<Local, LocalData>) {
@@ -244,25 +252,39 @@ impl<'d> Cx<'d> {
         fact.ty
     }
 
-    /// Reports that an expression is not of the type that its use asks for.
-    fn mismatch(&mut self, expr: &Expr, slot: Option<Slot>, want: Ty, found: Ty) {
-        let what = slot.map(|slot| self.describe(slot));
-        let title = match &what {
-            Some(what) => format!("{what} is both {} and {}", noun(found), noun(want)),
-            None => format!("{} where {} is needed", noun(found), noun(want)),
+    /// Reports that an expression is not of the type that its use asks for. `slot`: the place
+    /// it reads; `by`: the place it is for.
+    fn mismatch(&mut self, expr: &Expr, slot: Option<Slot>, by: Option<Slot>, want: Ty, found: Ty) {
+        let (title, label) = match (slot, by) {
+            (Some(slot), _) => (
+                format!(
+                    "{} is both {} and {}",
+                    self.describe(slot),
+                    noun(found),
+                    noun(want)
+                ),
+                format!("used as {} here", noun(want)),
+            ),
+            (None, Some(by)) => (
+                format!(
+                    "{} for {}, which is {}",
+                    noun(found),
+                    self.describe(by),
+                    noun(want)
+                ),
+                format!("this is {}", noun(found)),
+            ),
+            (None, None) => (
+                format!("{} where {} is needed", noun(found), noun(want)),
+                format!("this is {}", noun(found)),
+            ),
         };
-        let mut diag = Diagnostic::error(codes::TYPE_CONFLICT, title).label(
-            expr.span,
-            if slot.is_some() {
-                format!("used as {} here", noun(want))
-            } else {
-                format!("this is {}", noun(found))
-            },
-        );
-        if let Some(slot) = slot {
-            let fact = self.fact(slot);
+        let mut diag = Diagnostic::error(codes::TYPE_CONFLICT, title).label(expr.span, label);
+        let origin = slot.map(|slot| (slot, found)).or(by.map(|by| (by, want)));
+        if let Some((place, ty)) = origin {
+            let fact = self.fact(place);
             if fact.span != expr.span {
-                diag = diag.secondary(fact.span, format!("{} because of this", noun(found)));
+                diag = diag.secondary(fact.span, format!("{} because of this", noun(ty)));
             }
         }
         self.diags

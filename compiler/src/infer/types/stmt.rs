@@ -59,6 +59,7 @@ impl Cx<'_> {
                 };
                 let slot = Slot::Ret(function);
                 let known = self.fact(slot).ty;
+                self.wanted_by = Some(slot);
                 let found = self.expr(value, known);
                 self.need(slot, found, value.span);
             }

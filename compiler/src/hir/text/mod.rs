@@ -3,16 +3,18 @@
 //! Globals, functions and probes in their order. Types stand after a colon; a string's width
 //! follows it in brackets, with `~` when it is late: `string[15]`, `string[23~]`.
 
-use std::fmt::{self, Write};
+mod format;
+mod point;
+
+use std::fmt::Write;
 
 use super::{
     AssignOp, Body, Delete, Expr, ExprKind, Function, GlobalData, Literal, LocalData, Place,
     PointText, Print, PrintArg, PrintKind, Probe, Program, StatRef, Stmt, StmtKind, Ty, Variant,
 };
 use crate::builtins;
-use crate::lir::{
-    BinOp, CmpOp, Conv, ConvFlag, ConvKind, ConvSize, Histogram, Piece, SortBy, Space, StatField,
-};
+use crate::lir::{BinOp, CmpOp, Histogram, SortBy, Space, StatField};
+use format::format_text;
 
 /// Prints a program.
 pub fn print(program: &Program) -> String {
@@ -196,8 +198,9 @@ impl Printer<'_> {
                 .unwrap_or_default();
             let optional = if point.optional { " ?" } else { "" };
             self.line(&format!(
-                "point {index} {}{selector}{optional}: {:?}",
-                point.text, point.attach
+                "point {index} {}{selector}{optional}: {}",
+                point.text,
+                point::attach(&point.attach)
             ));
         }
         if let Some(selector) = &probe.selector {
@@ -343,6 +346,9 @@ impl Printer<'_> {
                     Delete::Local(local) => self.local(*local),
                     Delete::Element(global, keys) => {
                         format!("{}[{}]", self.name(*global), self.exprs(keys))
+                    }
+                    Delete::Slice(global, keys) if keys.is_empty() => {
+                        format!("{}[*]", self.name(*global))
                     }
                     Delete::Slice(global, keys) => {
                         format!("{}[{}]", self.name(*global), self.slice(keys))
@@ -604,65 +610,5 @@ fn histogram(h: Histogram) -> String {
     match h {
         Histogram::Log => "@hist_log".to_owned(),
         Histogram::Linear { low, high, width } => format!("@hist_linear<{low},{high},{width}>"),
-    }
-}
-
-/// A format as it was written, near enough.
-fn format_text(pieces: &[Piece]) -> String {
-    let mut text = String::from("\"");
-    for piece in pieces {
-        match piece {
-            Piece::Text(t) => {
-                let _ = write!(text, "{}", t.escape_ascii().to_string().replace('%', "%%"));
-            }
-            Piece::Conv(conv) => {
-                let _ = write!(text, "{}", Shown(conv));
-            }
-            Piece::Call(function, args) => {
-                let _ = write!(text, "%{{{}/{args}}}", function.0);
-            }
-        }
-    }
-    text.push('"');
-    text
-}
-
-struct Shown<'c>(&'c Conv);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let conv = self.0;
-        f.write_str("%")?;
-        f.write_str(match conv.flag {
-            None => "",
-            Some(ConvFlag::Zero) => "0",
-            Some(ConvFlag::Plus) => "+",
-            Some(ConvFlag::Left) => "-",
-            Some(ConvFlag::Space) => " ",
-            Some(ConvFlag::Alternate) => "#",
-        })?;
-        match conv.width {
-            ConvSize::None => {}
-            ConvSize::Fixed(n) => write!(f, "{n}")?,
-            ConvSize::Arg => f.write_str("*")?,
-        }
-        match conv.precision {
-            ConvSize::None => {}
-            ConvSize::Fixed(n) => write!(f, ".{n}")?,
-            ConvSize::Arg => f.write_str(".*")?,
-        }
-        f.write_str(match conv.kind {
-            ConvKind::Decimal => "d",
-            ConvKind::Unsigned => "u",
-            ConvKind::Octal => "o",
-            ConvKind::HexLower => "x",
-            ConvKind::HexUpper => "X",
-            ConvKind::Pointer => "p",
-            ConvKind::Char => "c",
-            ConvKind::Str => "s",
-            ConvKind::Binary => "b",
-            ConvKind::Memory => "m",
-            ConvKind::MemoryHex => "M",
-        })
     }
 }
