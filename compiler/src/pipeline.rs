@@ -111,7 +111,11 @@ pub fn check(
 /// Makes kernel handlers of `begin` probes; the runtime runs them once, by `BPF_PROG_TEST_RUN`.
 fn begin_in_kernel(program: &mut hir::Program) {
     for probe in &mut program.probes {
-        if probe.points.iter().all(|point| matches!(point.attach, Attach::Begin { .. })) {
+        if probe
+            .points
+            .iter()
+            .all(|point| matches!(point.attach, Attach::Begin { .. }))
+        {
             probe.exec = Exec::Kernel;
             probe.context = Context::RawTracepoint;
         }

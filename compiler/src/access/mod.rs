@@ -182,14 +182,6 @@ impl Cx<'_> {
             return None;
         };
         if let Some(typed) = vars.get(self, text, name.span) {
-            // What is in registers only has to be kept from the entry.
-            if matches!(typed.expr.kind, ExprKind::EntryArg(_)) {
-                let whole = ast::Expr::new(Ast::ContextVar(name.clone()), name.span);
-                return Some(Typed {
-                    expr: self.snapshot(&whole, name.span),
-                    ..typed
-                });
-            }
             return Some(typed);
         }
         if self.session.options.skip_badvars {

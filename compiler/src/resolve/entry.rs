@@ -1,5 +1,4 @@
-//! `@entry(e)`, and parameters in return probes that have registers only: values taken when
-//! the function was entered.
+//! `@entry(e)`: values taken when the function was entered.
 //!
 //! A probe on the entry is added. It keeps the values in arrays by thread and depth (a
 //! function may be entered again before it returns); the return probe takes them out first

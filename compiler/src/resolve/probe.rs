@@ -12,8 +12,9 @@ use super::mentions::Mentions;
 use super::points::{Expanded, Layer};
 use super::prune::Held;
 use super::scope::Scope;
-use crate::hir::{Probe, Stmt, Variant};
-use crate::image::Point;
+use crate::hir::visit::{Visit, walk_expr};
+use crate::hir::{Expr, ExprKind, Probe, Stmt, Variant};
+use crate::image::{Attach, Point};
 use crate::probes::Candidate;
 
 /// Up to this many system calls of a probe have their names as constants, which can be
@@ -138,11 +139,12 @@ impl Cx<'_> {
         let candidates: Vec<Candidate> =
             points.iter().map(|point| point.candidate.clone()).collect();
         let variants: Vec<Variant> = variants.into_values().map(|(variant, _)| variant).collect();
+        let save = uses_entry(&variants, &stmts);
         let points = points.into_iter().map(|point| Point {
             text: point.candidate.text,
             function: point.candidate.function,
             module: point.candidate.module,
-            attach: point.candidate.attach,
+            attach: save_entry(point.candidate.attach, save),
             selector: point.candidate.selector,
             optional: point.optional,
         });
@@ -279,4 +281,34 @@ impl Expanded {
             .for_each(|condition| mentions.expr(condition));
         mentions.context
     }
+}
+
+/// Whether code reads arguments that have to be saved at the function's entry.
+fn uses_entry(variants: &[Variant], stmts: &[Stmt]) -> bool {
+    struct Uses(bool);
+    impl Visit for Uses {
+        fn expr(&mut self, expr: &Expr) {
+            self.0 |= matches!(expr.kind, ExprKind::EntryArg(_));
+            walk_expr(self, expr);
+        }
+    }
+    let mut uses = Uses(false);
+    uses.stmts(stmts);
+    for variant in variants {
+        for condition in &variant.conditions {
+            uses.expr(condition);
+        }
+        uses.stmts(&variant.prologue);
+        uses.stmts(&variant.epilogue);
+    }
+    uses.0
+}
+
+/// Has a return probe's arguments saved at the entry.
+fn save_entry(mut attach: Attach, save: bool) -> Attach {
+    if let Attach::Kretprobe { save_entry, .. } | Attach::Uretprobe { save_entry, .. } = &mut attach
+    {
+        *save_entry = save;
+    }
+    attach
 }
