@@ -17,15 +17,11 @@ use crate::hir::{Expr, ExprKind, Probe, Stmt, Variant};
 use crate::image::{Attach, Point};
 use crate::probes::Candidate;
 
-/// Up to this many system calls of a probe have their names as constants, which can be
-/// compared at no cost; the names of more are told by the number, in user space.
-const FEW_NAMES: usize = 4;
-
 /// What the code behind the prologues wants of them.
 struct Body<'m> {
     mentions: &'m Mentions,
-    /// Whether the probe has many points.
-    many: bool,
+    /// How many points the probe has.
+    points: usize,
 }
 
 impl Cx<'_> {
@@ -84,7 +80,7 @@ impl Cx<'_> {
         let number = self.program.probes.len();
         let body = &Body {
             mentions: body,
-            many: points.len() > FEW_NAMES,
+            points: points.len(),
         };
         // Points of the same variant, by what it consists of.
         let mut variants: IndexMap<String, (Variant, usize)> = IndexMap::new();
@@ -170,7 +166,7 @@ impl Cx<'_> {
             match layer {
                 Layer::Alias(alias) => key.push_str(&format!("{:p};", Rc::as_ptr(alias))),
                 Layer::Syscall(call) => {
-                    key.push_str(&call.prologue(&self.wanted(point, body.mentions), body.many));
+                    key.push_str(&call.prologue(&self.wanted(point, body.mentions), body.points));
                     key.push(';');
                 }
             }
@@ -200,7 +196,7 @@ impl Cx<'_> {
                 self.held_stmts(&block.stmts, place, out);
             }
             Layer::Syscall(call) => {
-                let text = call.prologue(&self.wanted(point, body.mentions), body.many);
+                let text = call.prologue(&self.wanted(point, body.mentions), body.points);
                 let Some(block) = self.syscall_prologue(&text, call) else {
                     return;
                 };

@@ -247,8 +247,11 @@ impl SyscallUse {
         if points < 2 {
             return text.to_owned();
         }
-        let own: BTreeSet<String> =
-            self.provided().into_iter().filter(|var| !mentioned.contains(var)).collect();
+        let own: BTreeSet<String> = self
+            .provided()
+            .into_iter()
+            .filter(|var| !mentioned.contains(var))
+            .collect();
         let mut out = String::with_capacity(text.len() * 2);
         let mut rest = text;
         while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric() || c == '_') {
@@ -629,7 +632,7 @@ mod tests {
                     names,
                     context: false,
                 },
-                false,
+                1,
             )
         };
         assert_eq!(text(&["x"]), "");
