@@ -239,12 +239,11 @@ impl Uses {
             }
             Op::StrByte(text, _)
             | Op::StrSub(text, ..)
-            | Op::StrToInt(text, _)
-            | Op::StrMatch(_, text) => {
+            | Op::StrToInt(text, _) => {
                 self.padded[*text] = true;
                 self.variable[*text] = true;
             }
-            Op::StrQuote(text) => self.variable[*text] = true,
+            Op::StrQuote(text) | Op::StrMatch(_, text) => self.variable[*text] = true,
             Op::StrFind(a, b) => {
                 for value in [a, b] {
                     self.padded[*value] = true;

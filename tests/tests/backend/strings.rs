@@ -299,3 +299,21 @@ fn quoted() {
     case(r#"012345\x01"#, 12, r#""012345\001""#);
     case(r#"\x01\x01\x01"#, 12, r#""\001"..."#);
 }
+
+#[test]
+fn regular_expressions() {
+    for (pattern, matches) in [
+        ("wor", 1),
+        ("^wor", 0),
+        ("^hello.*d$", 1),
+        ("o, [a-z]+$", 1),
+        ("[0-9]", 0),
+        ("(foo|world)$", 1),
+        ("^$", 0),
+        ("", 1),
+    ] {
+        let source = integer("", "str.match re0, v0")
+            .replacen("site0 =", &format!("re0 = {pattern:?}\nsite0 ="), 1);
+        check(&source, &[0, 0], &[("n", &matches.to_string())]);
+    }
+}

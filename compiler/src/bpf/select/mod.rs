@@ -17,6 +17,7 @@ mod int;
 mod mem;
 mod prologue;
 mod quote;
+mod regex;
 mod stat;
 mod text;
 mod text_ops;
@@ -532,6 +533,15 @@ impl Cx<'_> {
             span: self.span.unwrap_or(Span::NONE),
             what: what.to_owned(),
             since,
+            remedy: remedy.to_owned(),
+        });
+        Refused
+    }
+
+    fn too_large(&mut self, what: &str, remedy: &str) -> Refused {
+        self.errors.push(BpfError::TooLarge {
+            span: self.span.unwrap_or(Span::NONE),
+            what: what.to_owned(),
             remedy: remedy.to_owned(),
         });
         Refused

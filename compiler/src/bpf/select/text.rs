@@ -290,6 +290,11 @@ impl Cx<'_> {
             }
             Op::StrFormat(format, args) => self.text_format(*format, args, cap, dest).map(Some),
             Op::StrLate(format, args) => self.text_late(*format, args, cap, dest).map(Some),
+            Op::StrMatch(regex, text) => self.text_match(*regex, *text).map(Some),
+            Op::Matched(..) | Op::MatchedGroups => Err(self.unsupported(
+                "what a regular expression's parts matched",
+                "match in an end or timer probe",
+            )),
             Op::StrQuote(text) => self.text_quote(*text, cap, dest).map(Some),
             Op::StrConcat(values) => Ok(Some(self.text_concat(values, cap, dest))),
             Op::StrCmp(a, b) => self.text_cmp(*a, *b).map(Some),
