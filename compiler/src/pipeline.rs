@@ -22,6 +22,8 @@ use crate::target::Features;
 /// What a stage made, as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Emit {
+    /// Tokens after the preprocessor.
+    Tokens,
     /// The syntax tree, as source.
     Ast,
     /// The typed tree.
@@ -181,6 +183,17 @@ pub fn emit(
     scripts: &[FileId],
     stage: Emit,
 ) -> (String, Diagnostics) {
+    if stage == Emit::Tokens {
+        let mut loader = Loader::new(session);
+        let mut text = String::new();
+        let mut diags = Diagnostics::new();
+        for id in scripts {
+            let (tokens, found) = loader.tokens(files, *id);
+            text.push_str(&tokens);
+            diags.extend(found);
+        }
+        return (text, diags);
+    }
     if stage == Emit::Ast {
         let (trees, diags) = parse(&mut Loader::new(session), files, scripts);
         return (

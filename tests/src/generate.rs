@@ -110,8 +110,9 @@ impl Writer<'_> {
         self.out
             .push_str("global g, h = 5, gs = \"start\", arr[6], by, st, per, ring%[3]\n");
         // Tells the types of what the random part may not use.
-        self.out
-            .push_str("probe never { arr[0] = 0; by[gs, 0] = 0; st <<< 0; per[0] <<< 0; ring[0] = 1 }\n");
+        self.out.push_str(
+            "probe never { arr[0] = 0; by[gs, 0] = 0; st <<< 0; per[0] <<< 0; ring[0] = 1 }\n",
+        );
         self.functions();
         let points = self.shape.points;
         for point in points {

@@ -23,7 +23,10 @@ fn produce(case: &Case) -> String {
     }
     let without = case.directive("without").unwrap_or_default();
     for feature in Feature::ALL {
-        if without.split_whitespace().any(|name| name == format!("{feature:?}")) {
+        if without
+            .split_whitespace()
+            .any(|name| name == format!("{feature:?}"))
+        {
             target = target.without(*feature);
         }
     }

@@ -237,9 +237,7 @@ impl Uses {
                     self.variable[*value] = true;
                 }
             }
-            Op::StrByte(text, _)
-            | Op::StrSub(text, ..)
-            | Op::StrToInt(text, _) => {
+            Op::StrByte(text, _) | Op::StrSub(text, ..) | Op::StrToInt(text, _) => {
                 self.padded[*text] = true;
                 self.variable[*text] = true;
             }

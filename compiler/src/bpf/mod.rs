@@ -195,9 +195,7 @@ fn generate_program(
             positions: &positions,
             uses: &uses,
         };
-        let mut run = |buffers: &mut Buffers| {
-            select::program(&task, plan, buffers)
-        };
+        let mut run = |buffers: &mut Buffers| select::program(&task, plan, buffers);
         run(&mut buffers)?;
         buffers.place(budget);
         let mut code = run(&mut buffers)?;

@@ -249,9 +249,9 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
     for Fixup { insn, block } in fixups {
         let distance = at[block] as i32 - insn as i32 - 1;
         match &mut finished.insns[insn] {
-            Insn::Jump { target }
-            | Insn::JumpIf { target, .. }
-            | Insn::MayGoto { target } => *target = distance,
+            Insn::Jump { target } | Insn::JumpIf { target, .. } | Insn::MayGoto { target } => {
+                *target = distance
+            }
             _ => {}
         }
     }

@@ -7,7 +7,7 @@
 use rtap_grammar::ast;
 use rtap_grammar::diag::Diagnostics;
 use rtap_grammar::source::{FileId, Files};
-use rtap_grammar::{MacroLibrary, PreprocessorFacts, add_macros, parse};
+use rtap_grammar::{MacroLibrary, PreprocessorFacts, add_macros, emit_tokens, parse};
 
 use rtap_tapsets::{EMBEDDED, Index};
 
@@ -158,6 +158,19 @@ impl<'s> Loader<'s> {
         );
         diags.extend(parsed.diagnostics);
         (parsed.file, diags)
+    }
+
+    /// The tokens of a file, as text, after the preprocessor.
+    pub fn tokens(&mut self, files: &mut Files, id: FileId) -> (String, Diagnostics) {
+        let mut diags = Diagnostics::new();
+        let text = files.text_arc(id);
+        self.load_macros(&text, files, &mut diags);
+        let facts = Facts {
+            session: self.session,
+        };
+        let (tokens, found) = emit_tokens(files, id, &facts, &self.macros);
+        diags.extend(found);
+        (tokens, diags)
     }
 
     /// Parses a file of the library.

@@ -24,7 +24,7 @@ pub fn check(args: &ScriptArgs) -> Status {
 pub fn stage(args: &ScriptArgs) -> Option<Emit> {
     if let Some(stage) = args.emit {
         return Some(match stage {
-            args::Emit::Tokens => Emit::Ast,
+            args::Emit::Tokens => Emit::Tokens,
             args::Emit::Ast => Emit::Ast,
             args::Emit::Hir => Emit::Hir,
             args::Emit::Lir => Emit::Lir,

@@ -34,8 +34,7 @@ pub struct Job {
 impl Job {
     /// Reads the script and its tapset directories.
     pub fn new(args: &ScriptArgs, command: Option<&str>, has_target: bool) -> Result<Job, Status> {
-        let (script, arguments) =
-            source::script(args).map_err(source::SourceError::report)?;
+        let (script, arguments) = source::script(args).map_err(source::SourceError::report)?;
         Job::of_script(args, script, arguments, command, has_target)
     }
 
@@ -47,8 +46,7 @@ impl Job {
         command: Option<&str>,
         has_target: bool,
     ) -> Result<Job, Status> {
-        let tapsets =
-            source::tapsets(&args.tapset_dirs).map_err(source::SourceError::report)?;
+        let tapsets = source::tapsets(&args.tapset_dirs).map_err(source::SourceError::report)?;
         let (limits, warnings) =
             limits::parse(&args.defines).map_err(|error| Status::usage(&error))?;
         if !args.no_warnings {

@@ -7,7 +7,10 @@ use super::source::Source;
 
 /// `rtap list`
 pub fn list(args: &ListArgs) -> Status {
-    let script = ScriptArgs { tapset_dirs: args.tapset_dirs.clone(), ..ScriptArgs::default() };
+    let script = ScriptArgs {
+        tapset_dirs: args.tapset_dirs.clone(),
+        ..ScriptArgs::default()
+    };
     list_pattern(&script, &args.pattern, args.names_only)
 }
 
@@ -15,7 +18,10 @@ pub fn list(args: &ListArgs) -> Status {
 pub fn list_pattern(args: &ScriptArgs, pattern: &str, names_only: bool) -> Status {
     // The pattern is a probe point: it is resolved as that of an empty probe.
     let text = format!("probe {pattern} {{ }}");
-    let source = Source { name: "<pattern>".into(), bytes: text.into_bytes() };
+    let source = Source {
+        name: "<pattern>".into(),
+        bytes: text.into_bytes(),
+    };
     match Job::of_script(args, source, Vec::new(), None, false) {
         Ok(mut job) => job.list(names_only),
         Err(status) => status,

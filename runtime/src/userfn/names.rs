@@ -110,7 +110,11 @@ fn flags(v: i64, list: &str) -> String {
     if rest != 0 {
         names.push(format!("{rest:#x}"));
     }
-    if names.is_empty() { zero.to_owned() } else { names.join("|") }
+    if names.is_empty() {
+        zero.to_owned()
+    } else {
+        names.join("|")
+    }
 }
 
 /// The name of `v`; see `rtap_compiler::builtins::names`.
@@ -301,7 +305,10 @@ mod tests {
         assert_eq!(super::flags(0, list), "O_RDONLY");
         assert_eq!(super::flags(0x41, list), "O_WRONLY|O_CREAT");
         assert_eq!(super::flags(0x10_1000, list), "O_RDONLY|O_SYNC");
-        assert_eq!(super::flags(0x8000_1000, list), "O_RDONLY|O_DSYNC|0x80000000");
+        assert_eq!(
+            super::flags(0x8000_1000, list),
+            "O_RDONLY|O_DSYNC|0x80000000"
+        );
         assert_eq!(super::flags(0, "A=1"), "0x0");
         assert_eq!(super::flags(0, "A=1 =0"), "");
         assert_eq!(super::flags(0, "A=1 NONE=0"), "NONE");

@@ -312,8 +312,11 @@ fn regular_expressions() {
         ("^$", 0),
         ("", 1),
     ] {
-        let source = integer("", "str.match re0, v0")
-            .replacen("site0 =", &format!("re0 = {pattern:?}\nsite0 ="), 1);
+        let source = integer("", "str.match re0, v0").replacen(
+            "site0 =",
+            &format!("re0 = {pattern:?}\nsite0 ="),
+            1,
+        );
         check(&source, &[0, 0], &[("n", &matches.to_string())]);
     }
 }

@@ -88,11 +88,9 @@ impl Cx<'_> {
             return;
         };
         // A word that says whether they were there, then the arguments.
-        let saved = self.buffers.alloc(
-            8 + args.len() as u32 * 8,
-            Access::Fixed,
-            (0, u32::MAX),
-        );
+        let saved = self
+            .buffers
+            .alloc(8 + args.len() as u32 * 8, Access::Fixed, (0, u32::MAX));
         let Some(key) = self.entry_key(RETURN_ADDRESS_BYTES) else {
             return;
         };

@@ -77,9 +77,7 @@ impl Cx<'_> {
     fn quote_memory(&mut self, text: TextMem, cap: u32, dest: Dest) -> Val {
         let table = self.plan.constant(&table());
         let bound = (cap + LONGEST + 1).next_power_of_two();
-        let to = self
-            .buffers
-            .alloc(bound + 16, Access::Variable, dest.range);
+        let to = self.buffers.alloc(bound + 16, Access::Variable, dest.range);
         let width = width_bytes(Ty::str(cap));
         if dest.padded {
             self.zero(to, width);

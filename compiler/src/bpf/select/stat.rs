@@ -288,10 +288,9 @@ impl Cx<'_> {
             StatField::Min => record.min,
             StatField::Max => record.max,
             StatField::Variance(_) => {
-                return Err(self.unsupported(
-                    "reading a variance",
-                    "read it in an end or timer probe",
-                ));
+                return Err(
+                    self.unsupported("reading a variance", "read it in an end or timer probe")
+                );
             }
         };
         let Some(kept) = kept else {
@@ -338,7 +337,9 @@ impl Cx<'_> {
         let start = [self.imm(0), self.imm(0), self.imm(0)];
         let (head, cpu) = self.join();
         let (have, word) = (self.code.vreg(), self.code.vreg());
-        self.code.blocks[head.0 as usize].params.extend([have, word]);
+        self.code.blocks[head.0 as usize]
+            .params
+            .extend([have, word]);
         let done = self.code.block(self.is_cold());
         self.jump(head, start.to_vec());
         self.enter(head);
