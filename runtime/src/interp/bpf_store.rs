@@ -12,6 +12,7 @@
 //! kernel (`adder`), as a read and a write would undo what others add in between.
 
 mod adder;
+mod snapshot;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -21,14 +22,17 @@ use std::sync::Arc;
 use rtap_compiler::image::{
     ArrayLayout, GlobalLayout, Layout, MapKind, Slot, StatRecord, ValueLayout,
 };
-use rtap_compiler::lir::{Exec, Func, Global, Module, Op, StatField, Terminator, Ty};
+use rtap_compiler::lir::{Exec, Func, Global, Module, Op, Terminator, Ty};
 use thiserror::Error;
 
-use adder::Adder;
+pub use snapshot::BpfSnapshot;
 
-use super::store::{Snapshot, Store, StoreError};
+use adder::Adder;
+use snapshot::Wanted;
+
+use super::store::{Store, StoreError};
 use crate::bpf::map::NO_EXIST;
-use crate::bpf::{Entries, Map, Mapping};
+use crate::bpf::{Map, Mapping};
 use crate::values::{Stat, Value, read_slot, write_slot};
 
 /// So often is an addition to an element that comes or goes tried again.
@@ -564,127 +568,6 @@ impl Parts<'_, '_> {
         }
         push_here(record, self.value, self.map.cpu_stride(), n);
         self.update(0)
-    }
-}
-
-/// The bytes that a slice asks of a key.
-struct Wanted {
-    parts: Vec<(usize, Vec<u8>)>,
-}
-
-impl Wanted {
-    fn new(layout: &ArrayLayout, slice: &[Option<Value>]) -> Wanted {
-        let mut parts = Vec::new();
-        for (slot, wanted) in layout.keys.iter().zip(slice) {
-            if let Some(value) = wanted {
-                let mut bytes = vec![0; slot.width() as usize];
-                // The buffer has the slot's width.
-                let _ = write_slot(Slot { offset: 0, ..*slot }, value, &mut bytes);
-                parts.push((slot.offset as usize, bytes));
-            }
-        }
-        Wanted { parts }
-    }
-
-    fn is_all(&self) -> bool {
-        self.parts.is_empty()
-    }
-
-    fn matches(&self, key: &[u8]) -> bool {
-        self.parts
-            .iter()
-            .all(|(at, bytes)| key.get(*at..at + bytes.len()) == Some(bytes))
-    }
-}
-
-/// An array's elements as they were read.
-#[derive(Default)]
-pub struct BpfSnapshot {
-    layout: Option<Rc<ArrayLayout>>,
-    stride: usize,
-    entries: Entries,
-    /// The entries that match, if not all do.
-    chosen: Option<Vec<u32>>,
-    /// What user space added.
-    extra: HashMap<Vec<u8>, Vec<u8>>,
-    /// Keys of those that are not in the map.
-    only_extra: Vec<Vec<u8>>,
-}
-
-impl BpfSnapshot {
-    fn in_map(&self) -> usize {
-        self.chosen.as_ref().map_or(self.entries.len(), Vec::len)
-    }
-
-    /// Key and value of an element; no value for one that is not in the map.
-    fn entry(&self, index: usize) -> Option<(&[u8], &[u8])> {
-        if let Some(beyond) = index.checked_sub(self.in_map()) {
-            return Some((self.only_extra.get(beyond)?, &[]));
-        }
-        let index = match &self.chosen {
-            Some(chosen) => *chosen.get(index)? as usize,
-            None => index,
-        };
-        self.entries.get(index)
-    }
-}
-
-impl Snapshot for BpfSnapshot {
-    fn len(&self) -> usize {
-        self.in_map() + self.only_extra.len()
-    }
-
-    fn key(&self, index: usize, part: usize) -> Value {
-        let slot = self.layout.as_ref().and_then(|l| l.keys.get(part).copied());
-        match (slot, self.entry(index)) {
-            (Some(slot), Some((key, _))) => {
-                read_slot(slot, key).unwrap_or_else(|_| Value::zero(slot.ty))
-            }
-            _ => Value::Int(0),
-        }
-    }
-
-    fn value(&self, index: usize) -> Value {
-        match (&self.layout, self.entry(index)) {
-            (Some(layout), Some((_, value))) => {
-                let slot = plain(layout);
-                read_slot(slot, value).unwrap_or_else(|_| Value::zero(slot.ty))
-            }
-            _ => Value::Int(0),
-        }
-    }
-
-    fn stat(&self, index: usize) -> Stat {
-        let record = self.layout.as_ref().and_then(|layout| record_of(layout));
-        let (Some(record), Some((key, value))) = (record, self.entry(index)) else {
-            return Stat::new(&rtap_compiler::lir::StatLayout::default());
-        };
-        let mut stat = merge(record, value, self.stride);
-        if let Some(bytes) = self.extra.get(key) {
-            let _ = stat.merge(record, bytes);
-        }
-        stat
-    }
-
-    fn stat_field(&self, index: usize, field: StatField) -> i64 {
-        let record = self.layout.as_ref().and_then(|layout| record_of(layout));
-        // Counts and sums, by which most are sorted, need no more than two words of a CPU.
-        let at = record.and_then(|record| match field {
-            StatField::Count => Some(record.count),
-            StatField::Sum => record.sum,
-            _ => None,
-        });
-        let (Some(at), Some((key, value))) = (at, self.entry(index)) else {
-            return self.stat(index).get(field).unwrap_or(0);
-        };
-        let extra = self.extra.get(key).map_or(&[][..], Vec::as_slice);
-        value
-            .chunks_exact(self.stride.max(1))
-            .chain((!extra.is_empty()).then_some(extra))
-            .filter_map(|cpu| cpu.get(at as usize..)?.first_chunk::<8>())
-            .fold(0_i64, |sum, word| {
-                sum.wrapping_add(i64::from_le_bytes(*word))
-            })
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use cranelift_entity::EntityRef;
 use rtap_compiler::image::{StatRecord, width_bytes};
 use rtap_compiler::lir::{
-    ElementKind, GlobalData, GlobalKind, Histogram, Init, Sort, SortBy, StatLayout,
+    ElementKind, GlobalData, GlobalKind, Histogram, Init, Sort, SortBy, StatField, StatLayout,
 };
 
 use super::super::mem::MemStore;
 use super::super::sort;
+use super::super::store::Snapshot;
 use super::*;
 use crate::bpf::map::MMAPABLE;
 use crate::bpf::{MapSpec, MapType};
