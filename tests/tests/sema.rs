@@ -1,6 +1,6 @@
 //! What scripts mean: the typed tree, or the diagnostics. `tests/golden/sema`.
 //!
-//! Directives: `kernel: 5.10.0`, `without: Feature…`, `kprobe-style: kprobe`, `guru: yes`, `arg: text`.
+//! Directives: `kernel: 5.10.0`, `without: Feature…`, `kprobe-style: kprobe`, `guru: yes`, `arg: text`, `btf: none`.
 
 use rtap_compiler::pipeline::{Emit, emit};
 use rtap_compiler::resolve::TapsetLibrary;
@@ -29,6 +29,9 @@ fn produce(case: &Case) -> String {
         {
             target = target.without(*feature);
         }
+    }
+    if case.directive("btf").as_deref() == Some("none") {
+        target = target.with_btf(None);
     }
     let library = TapsetLibrary::embedded();
     let style = match case.directive("kprobe-style").as_deref() {

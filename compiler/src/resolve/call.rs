@@ -7,6 +7,7 @@ use rtap_grammar::source::Span;
 use super::{Cx, error};
 use crate::builtins;
 use crate::hir::{Expr, ExprKind, PointText, Ty};
+use crate::lir::ere;
 
 impl Cx<'_> {
     /// `name(args)`.
@@ -105,12 +106,12 @@ impl Cx<'_> {
 
     /// Checks the regular expression of `=~`.
     pub(crate) fn check_regex(&mut self, pattern: &ast::StrLit) {
-        if pattern.value.contains(&0) {
+        if let Err(problem) = ere::translate(&pattern.value) {
             self.fail(
                 codes::BAD_REGEX,
-                "a regular expression with a NUL byte matches nothing",
+                problem.message,
                 pattern.span,
-                "strings never hold NUL",
+                "in this regular expression",
             );
         }
     }
