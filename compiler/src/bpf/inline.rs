@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::analysis::{for_each_op, reachable};
 use crate::lir::{
     Block, BlockCall, BlockData, Func, Function, Inst, Module, Op, Terminator, Value,
 };
@@ -11,59 +12,57 @@ use crate::lir::{
 /// A body is not grown beyond so many blocks.
 const MAX_BLOCKS: usize = 20_000;
 
-/// The function with all calls copied in, except recursive ones.
+/// The function with all calls copied in, except those of functions that recurse.
 pub fn inline_all(module: &Module, func: Func) -> Function {
-    let mut done = HashMap::new();
-    expand(module, func, &mut Vec::new(), &mut done)
+    expand(module, func, &mut HashMap::new())
 }
 
-fn expand(
-    module: &Module,
-    func: Func,
-    stack: &mut Vec<Func>,
-    done: &mut HashMap<Func, Function>,
-) -> Function {
+/// Whether a function can call itself, directly or not.
+fn recurses(module: &Module, func: Func) -> bool {
+    let mut found = false;
+    for_each_op(&module.functions[func], |op| {
+        if let Op::Call(callee, _) = op {
+            found |= reachable(module, *callee).contains(&func);
+        }
+    });
+    found
+}
+
+fn expand(module: &Module, func: Func, done: &mut HashMap<Func, Function>) -> Function {
     if let Some(function) = done.get(&func) {
         return function.clone();
     }
-    stack.push(func);
     let mut function = module.functions[func].clone();
     let mut next = 0;
     while next < function.blocks.len() && function.blocks.len() < MAX_BLOCKS {
         let block = Block::from_u32(next as u32);
-        let call = function.blocks[block]
-            .insts
-            .iter()
-            .position(|inst| matches!(&inst.op, Op::Call(callee, _) if !stack.contains(callee)));
-        if let Some(index) = call {
-            let callee = match &function.blocks[block].insts[index].op {
-                Op::Call(callee, _) => expand(module, *callee, stack, done),
-                _ => return function,
-            };
+        let data = &function.blocks[block];
+        let call = data.insts.iter().enumerate().find_map(|(index, inst)| {
+            let callee = called(module, &inst.op)?;
+            Some((index, callee))
+        });
+        if let Some((index, callee)) = call {
+            let callee = expand(module, callee, done);
+            // What follows the call is in a new block, which is looked at in its turn.
             inline_inst(&mut function, block, index, &callee);
-            // What followed the call is in a new block, which is looked at in its turn.
-        } else if let Terminator::Try {
-            op: Op::Call(callee, _),
-            ..
-        } = &function.blocks[block].term
-            && !stack.contains(callee)
+        } else if let Terminator::Try { op, .. } = &data.term
+            && let Some(callee) = called(module, op)
         {
-            let callee = expand(module, *callee, stack, done);
+            let callee = expand(module, callee, done);
             inline_try(&mut function, block, &callee);
         }
         next += 1;
     }
-    stack.pop();
-    if stack.is_empty() || !calls(&function) {
-        done.insert(func, function.clone());
-    }
+    done.insert(func, function.clone());
     function
 }
 
-fn calls(function: &Function) -> bool {
-    let mut found = false;
-    super::analysis::for_each_op(function, |op| found |= matches!(op, Op::Call(..)));
-    found
+/// The function that an operation calls and that can be copied.
+fn called(module: &Module, op: &Op) -> Option<Func> {
+    match op {
+        Op::Call(callee, _) if !recurses(module, *callee) => Some(*callee),
+        _ => None,
+    }
 }
 
 /// Where a copied body returns to.

@@ -156,7 +156,14 @@ pub fn generate(module: &Module, features: Features) -> Result<Object, Vec<BpfEr
                 code,
                 lines,
             }),
-            Err(found) => errors.extend(found),
+            // A body that was copied to several places is complained about once.
+            Err(found) => {
+                for error in found {
+                    if !errors.contains(&error) {
+                        errors.push(error);
+                    }
+                }
+            }
         }
     }
     if plan.frame_bytes != 0 {

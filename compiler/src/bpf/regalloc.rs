@@ -250,7 +250,7 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
         let distance = at[block] as i32 - insn as i32 - 1;
         match &mut finished.insns[insn] {
             Insn::Jump { target } | Insn::JumpIf { target, .. } | Insn::MayGoto { target } => {
-                *target = distance
+                *target = distance;
             }
             _ => {}
         }

@@ -134,13 +134,17 @@ impl VCode {
             for which in 0..2 {
                 let fresh = BlockId(self.blocks.len() as u32);
                 let block = &mut self.blocks[index];
-                let edge = match (&mut block.term, which) {
-                    (Some(Term::If { then: edge, .. } | Term::MayGoto { exit: edge, .. }), 0)
-                    | (Some(Term::If { els: edge, .. } | Term::MayGoto { next: edge, .. }), _) => {
-                        edge
-                    }
-                    _ => continue,
+                let Some(
+                    Term::If { then, els, .. }
+                    | Term::MayGoto {
+                        exit: then,
+                        next: els,
+                    },
+                ) = &mut block.term
+                else {
+                    continue;
                 };
+                let edge = if which == 0 { then } else { els };
                 if preds[edge.block.0 as usize] < 2 {
                     continue;
                 }

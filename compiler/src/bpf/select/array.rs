@@ -139,7 +139,7 @@ impl Cx<'_> {
                 let done = self.code.block(self.is_cold());
                 let initial = self.temp(8);
                 let make = self.code.block(true);
-                let failed = self.update_failed(site, layout.max_entries, done);
+                let failed = self.update_failed(site, done);
                 self.in_block(make, |cx| {
                     cx.store_val(initial, val);
                     let result = cx.update(map, key, initial, ANY);
@@ -154,16 +154,15 @@ impl Cx<'_> {
             }
             Ty::Str { .. } => {
                 let text = self.text(value);
-                let mem = match self.text_in_place(text, slot.width()) {
-                    Some(mem) => mem,
-                    None => {
-                        let mem = self.temp(slot.width());
-                        self.copy_text(text, mem, slot.width(), true);
-                        mem
-                    }
+                let mem = if let Some(mem) = self.text_in_place(text, slot.width()) {
+                    mem
+                } else {
+                    let mem = self.temp(slot.width());
+                    self.copy_text(text, mem, slot.width(), true);
+                    mem
                 };
                 let done = self.code.block(self.is_cold());
-                let failed = self.update_failed(site, layout.max_entries, done);
+                let failed = self.update_failed(site, done);
                 let result = self.update(map, key, mem, ANY);
                 self.jump_if(Cond::Ne, result, Src::Imm(0), failed.0);
                 self.jump(done, Vec::new());
@@ -198,7 +197,6 @@ impl Cx<'_> {
     pub(super) fn update_failed(
         &mut self,
         site: SiteId,
-        max_entries: u32,
         done: BlockId,
     ) -> (BlockId, BlockId, BlockId) {
         let overflow = self.fail(site, Val::Const(0));
@@ -229,13 +227,12 @@ impl Cx<'_> {
         initial: &dyn Fn(&mut Self) -> Mem,
         fresh: Option<BlockId>,
         site: SiteId,
-        max_entries: u32,
         done: BlockId,
     ) -> regalloc2::VReg {
         let found = self.lookup(map, key);
         let (have, element) = self.join();
         let make = self.code.block(true);
-        let failed = self.update_failed(site, max_entries, done);
+        let failed = self.update_failed(site, done);
         let again = self.code.block(true);
         self.in_block(make, |cx| {
             let value = initial(cx);
@@ -287,7 +284,7 @@ impl Cx<'_> {
             cx.store_val(initial, val);
             initial
         };
-        let element = self.element(map, key, &store, Some(made), site, layout.max_entries, made);
+        let element = self.element(map, key, &store, Some(made), site, made);
         let amount = self.val_reg(val);
         let args = if fetch {
             vec![self.fetch_add(Mem::Ptr(element, 0), amount)]

@@ -34,7 +34,7 @@ impl Cx<'_> {
             self.jump(target, Vec::new());
             return Ok(());
         }
-        self.copy_texts(to.block, &mut args)?;
+        self.copy_texts(to.block, &mut args);
         let mut regs = Vec::new();
         for (param, arg) in params.iter().zip(args) {
             if func.ty(*param) == Ty::I64 {
@@ -47,7 +47,7 @@ impl Cx<'_> {
 
     /// Copies string arguments to the buffers of the target's parameters, all at once: one
     /// that reads another parameter of the same block is saved first.
-    fn copy_texts(&mut self, block: Block, args: &mut [Val]) -> Lowered<()> {
+    fn copy_texts(&mut self, block: Block, args: &mut [Val]) {
         let func = self.func;
         let params = &func.blocks[block].params;
         let buffers: Vec<Option<Mem>> = params
@@ -80,7 +80,6 @@ impl Cx<'_> {
             }
             self.copy_text(text, param.mem, param.width(), param.padded);
         }
-        Ok(())
     }
 
     /// A block that leads to `to`: the target itself where nothing has to be passed.
@@ -196,15 +195,14 @@ impl Cx<'_> {
         if let Some(catch) = self.catch.clone() {
             return self.edge(&catch, &[site, arg]);
         }
-        let exit = match self.error_exit {
-            Some(exit) => exit,
-            None => {
-                let exit = self.code.block(true);
-                let params = [self.code.vreg(), self.code.vreg()];
-                self.code.blocks[exit.0 as usize].params.extend(params);
-                self.error_exit = Some(exit);
-                exit
-            }
+        let exit = if let Some(exit) = self.error_exit {
+            exit
+        } else {
+            let exit = self.code.block(true);
+            let params = [self.code.vreg(), self.code.vreg()];
+            self.code.blocks[exit.0 as usize].params.extend(params);
+            self.error_exit = Some(exit);
+            exit
         };
         let args = vec![self.val_reg(site), self.val_reg(arg)];
         self.jump(exit, args);

@@ -59,24 +59,24 @@ impl Cx<'_> {
         self.store_imm(record, head);
         let mut at = RECORD_HEAD_BYTES;
         for (arg, field) in args.iter().zip(&fields) {
-            at += self.store_field(*arg, *field, record.at(at))?;
+            at += self.store_field(*arg, *field, record.at(at));
         }
         self.submit(record, done);
         Ok(())
     }
 
     /// Stores an argument of constant size; gives its size.
-    pub(super) fn store_field(&mut self, arg: Value, field: Field, to: Mem) -> Lowered<u32> {
+    pub(super) fn store_field(&mut self, arg: Value, field: Field, to: Mem) -> u32 {
         match field {
             Field::Fixed { width, .. } => {
                 let text = self.text(arg);
                 self.copy_text(text, to, width, false);
-                Ok(width)
+                width
             }
             Field::Int | Field::Variable { .. } => {
                 let val = self.int(arg);
                 self.store_val(to, val);
-                Ok(8)
+                8
             }
         }
     }
@@ -109,7 +109,7 @@ impl Cx<'_> {
             };
             match field {
                 Field::Int | Field::Fixed { .. } => {
-                    let bytes = self.store_field(*arg, *field, at)?;
+                    let bytes = self.store_field(*arg, *field, at);
                     match cursor {
                         None => fixed += bytes,
                         Some(old) => {

@@ -465,13 +465,7 @@ impl Cx<'_> {
     }
 
     /// The message of an error whose site is only known when it happens.
-    pub(super) fn error_text(
-        &mut self,
-        site: Value,
-        arg: Value,
-        cap: u32,
-        dest: Dest,
-    ) -> Lowered<Val> {
+    pub(super) fn error_text(&mut self, site: Value, arg: Value, cap: u32, dest: Dest) -> Val {
         let site = self.int(site);
         let arg = self.int(arg);
         let arg = match arg {
@@ -544,7 +538,7 @@ impl Cx<'_> {
             self.search(site, &cases, done);
         }
         self.enter(done);
-        Ok(self.built(&builder))
+        self.built(&builder)
     }
 
     fn append_error_part(&mut self, builder: &mut TextBuilder, part: &ErrorPart, arg: Val) {

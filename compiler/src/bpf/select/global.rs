@@ -30,7 +30,7 @@ impl Cx<'_> {
                     padded: true,
                     late,
                 });
-                self.private_copy(text, dest)
+                Ok(self.private_copy(text, dest))
             }
         }
     }

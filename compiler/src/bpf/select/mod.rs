@@ -314,7 +314,7 @@ impl Cx<'_> {
                         self.code.blocks[id.0 as usize].params.push(reg);
                         Val::Reg(reg)
                     }
-                    ty => Val::Text(self.param_text(param, ty)),
+                    ty @ Ty::Str { .. } => Val::Text(self.param_text(param, ty)),
                 };
                 self.vals[param] = Some(val);
             }
@@ -507,7 +507,7 @@ impl Cx<'_> {
             Op::ErrSet(text) => self.set_message(*text).map(|()| None),
             Op::ErrText(site, arg) => {
                 let cap = dest.cap();
-                self.error_text(*site, *arg, cap, dest).map(Some)
+                some(self.error_text(*site, *arg, cap, dest))
             }
             Op::Call(..) => Err(self.unsupported(
                 "a recursive function",

@@ -111,14 +111,12 @@ impl Cx<'_> {
 
     /// The block that leaves the program.
     pub(super) fn exit_block(&mut self) -> BlockId {
-        match self.exit {
-            Some(exit) => exit,
-            None => {
-                let exit = self.code.block(false);
-                self.exit = Some(exit);
-                exit
-            }
+        if let Some(exit) = self.exit {
+            return exit;
         }
+        let exit = self.code.block(false);
+        self.exit = Some(exit);
+        exit
     }
 
     /// Fills in the blocks at which programs end.

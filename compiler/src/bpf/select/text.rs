@@ -116,13 +116,13 @@ impl Cx<'_> {
     }
 
     /// A copy that nobody else changes.
-    pub(super) fn private_copy(&mut self, text: Text, dest: Dest) -> Lowered<Val> {
+    pub(super) fn private_copy(&mut self, text: Text, dest: Dest) -> Val {
         let Text::Mem(from) = text else {
-            return Ok(Val::Text(text));
+            return Val::Text(text);
         };
         let to = self.fresh_text(from.cap, from.late, dest);
         self.copy_text(text, to.mem, to.width(), to.padded);
-        Ok(Val::Text(Text::Mem(to)))
+        Val::Text(Text::Mem(to))
     }
 
     /// The string's own memory, if it can serve as a padded slot of `width` bytes.
@@ -283,7 +283,7 @@ impl Cx<'_> {
                 let to = TextMem { padded: true, ..to };
                 Ok(Some(Val::Text(Text::Mem(to))))
             }
-            Op::StrEq(a, b) => self.text_eq(*a, *b).map(Some),
+            Op::StrEq(a, b) => Ok(Some(self.text_eq(*a, *b))),
             Op::StrLen(value) => {
                 let text = self.text(*value);
                 Ok(Some(self.text_len(text)))
@@ -297,11 +297,11 @@ impl Cx<'_> {
             )),
             Op::StrQuote(text) => self.text_quote(*text, cap, dest).map(Some),
             Op::StrConcat(values) => Ok(Some(self.text_concat(values, cap, dest))),
-            Op::StrCmp(a, b) => self.text_cmp(*a, *b).map(Some),
-            Op::StrByte(text, index) => self.text_byte(*text, *index).map(Some),
-            Op::StrSub(text, start, len) => self.text_sub(*text, *start, *len, cap, dest).map(Some),
+            Op::StrCmp(a, b) => Ok(Some(self.text_cmp(*a, *b))),
+            Op::StrByte(text, index) => Ok(Some(self.text_byte(*text, *index))),
+            Op::StrSub(text, start, len) => Ok(Some(self.text_sub(*text, *start, *len, cap, dest))),
             Op::StrFind(text, needle) => self.text_find(*text, *needle).map(Some),
-            Op::StrToInt(text, base) => self.text_to_int(*text, *base).map(Some),
+            Op::StrToInt(text, base) => Ok(Some(self.text_to_int(*text, *base))),
             _ => Err(self.unsupported("this string operation", "do it in an end or timer probe")),
         }
     }

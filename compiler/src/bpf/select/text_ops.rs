@@ -239,24 +239,24 @@ impl Cx<'_> {
     }
 
     /// Byte `index`, 0 outside of the string.
-    pub(super) fn text_byte(&mut self, text: Value, index: Value) -> Lowered<Val> {
+    pub(super) fn text_byte(&mut self, text: Value, index: Value) -> Val {
         let text = self.text(text);
         let index = self.int(index);
         if let (Some(bytes), Val::Const(index)) = (self.const_bytes(text), index) {
             let byte = usize::try_from(index).ok().and_then(|at| bytes.get(at));
-            return Ok(Val::Const(byte.copied().map_or(0, i64::from)));
+            return Val::Const(byte.copied().map_or(0, i64::from));
         }
         let width = self.text_width(text);
         let text = self.padded_text(text, width);
         if let Val::Const(index) = index {
             if !(0..i64::from(text.width())).contains(&index) {
-                return Ok(Val::Const(0));
+                return Val::Const(0);
             }
-            return Ok(Val::Reg(self.load(Size::B, text.mem.at(index as u32))));
+            return Val::Reg(self.load(Size::B, text.mem.at(index as u32)));
         }
         let index = self.val_reg(index);
         let address = self.byte_address_checked(text, index);
-        Ok(Val::Reg(self.load(Size::B, Mem::Ptr(address, 0))))
+        Val::Reg(self.load(Size::B, Mem::Ptr(address, 0)))
     }
 
     /// `substr`: empty when the start is outside of the string or the length is not positive.
@@ -267,7 +267,7 @@ impl Cx<'_> {
         len: Value,
         cap: u32,
         dest: Dest,
-    ) -> Lowered<Val> {
+    ) -> Val {
         let text = self.text(text);
         let start = self.reg(start);
         let len = self.int(len);
@@ -309,24 +309,24 @@ impl Cx<'_> {
         );
         self.jump(done, Vec::new());
         self.enter(done);
-        Ok(Val::Text(Text::Mem(TextMem {
+        Val::Text(Text::Mem(TextMem {
             mem: to,
             cap,
             padded: dest.padded,
             late: false,
-        })))
+        }))
     }
 
     /// 1 if two strings are equal.
-    pub(super) fn text_eq(&mut self, a: Value, b: Value) -> Lowered<Val> {
+    pub(super) fn text_eq(&mut self, a: Value, b: Value) -> Val {
         let (a, b) = (self.text(a), self.text(b));
         match (self.const_bytes(a), self.const_bytes(b)) {
-            (Some(a), Some(b)) => return Ok(Val::Const(i64::from(a == b))),
+            (Some(a), Some(b)) => return Val::Const(i64::from(a == b)),
             (Some(bytes), None) if bytes.len() < UNROLLED_WORDS as usize * 8 => {
-                return Ok(self.eq_const(b, &bytes));
+                return self.eq_const(b, &bytes);
             }
             (None, Some(bytes)) if bytes.len() < UNROLLED_WORDS as usize * 8 => {
-                return Ok(self.eq_const(a, &bytes));
+                return self.eq_const(a, &bytes);
             }
             _ => {}
         }
@@ -338,11 +338,11 @@ impl Cx<'_> {
             let zero = cx.imm(0);
             cx.jump(done, vec![zero]);
         });
-        self.compare_words(a, b, differ)?;
+        self.compare_words(a, b, differ);
         let one = self.imm(1);
         self.jump(done, vec![one]);
         self.enter(done);
-        Ok(Val::Reg(result))
+        Val::Reg(result)
     }
 
     /// Compares with a constant, word by word up to its NUL.
@@ -380,10 +380,10 @@ impl Cx<'_> {
     }
 
     /// -1, 0 or 1.
-    pub(super) fn text_cmp(&mut self, a: Value, b: Value) -> Lowered<Val> {
+    pub(super) fn text_cmp(&mut self, a: Value, b: Value) -> Val {
         let (a, b) = (self.text(a), self.text(b));
         if let (Some(a), Some(b)) = (self.const_bytes(a), self.const_bytes(b)) {
-            return Ok(Val::Const(a.cmp(&b) as i64));
+            return Val::Const(a.cmp(&b) as i64);
         }
         let (done, result) = self.join();
         let differ = self.code.block(self.is_cold());
@@ -401,20 +401,15 @@ impl Cx<'_> {
             let sign = cx.alu(AluOp::Sub, one, Src::Reg(twice));
             cx.jump(done, vec![sign]);
         });
-        self.compare_words(a, b, differ)?;
+        self.compare_words(a, b, differ);
         let zero = self.imm(0);
         self.jump(done, vec![zero]);
         self.enter(done);
-        Ok(Val::Reg(result))
+        Val::Reg(result)
     }
 
     /// Goes on if two strings are equal, and to `differ` with the first words that are not.
-    fn compare_words(
-        &mut self,
-        a: Text,
-        b: Text,
-        differ: crate::bpf::vcode::BlockId,
-    ) -> Lowered<()> {
+    fn compare_words(&mut self, a: Text, b: Text, differ: crate::bpf::vcode::BlockId) {
         let width = self.text_width(a).max(self.text_width(b));
         let a = self.padded_text(a, width);
         let b = self.padded_text(b, width);
@@ -430,7 +425,7 @@ impl Cx<'_> {
                 let right = self.load(Size::D, b.mem.at(n * 8));
                 unequal(self, left, right);
             }
-            return Ok(());
+            return;
         }
         let after = self.code.block(self.is_cold());
         let zero = self.imm(0);
@@ -446,7 +441,6 @@ impl Cx<'_> {
         let next = self.alu(AluOp::Add, index, Src::Imm(1));
         self.jump(head, vec![next]);
         self.enter(after);
-        Ok(())
     }
 
     /// The bytes of a register in the opposite order.
@@ -574,7 +568,7 @@ impl Cx<'_> {
     }
 
     /// C's strtol with 64 bits.
-    pub(super) fn text_to_int(&mut self, text: Value, base: Value) -> Lowered<Val> {
+    pub(super) fn text_to_int(&mut self, text: Value, base: Value) -> Val {
         let text = self.text(text);
         let width = self.text_width(text);
         let text = self.padded_text(text, width);
@@ -691,7 +685,7 @@ impl Cx<'_> {
         let signed = self.alu(AluOp::Sub, signed, Src::Reg(negative));
         self.jump(done, vec![signed]);
         self.enter(done);
-        Ok(Val::Reg(result))
+        Val::Reg(result)
     }
 
     /// The value of a digit or letter; 36 or more for anything else.

@@ -91,17 +91,15 @@ pub fn write(
 }
 
 fn infos(all: &mut Vec<Infos>, section: u32) -> &mut Infos {
-    let index = match all.iter().position(|infos| infos.section == section) {
-        Some(index) => index,
-        None => {
-            all.push(Infos {
-                section,
-                words: Vec::new(),
-                count: 0,
-            });
-            all.len() - 1
-        }
-    };
+    let known = all.iter().position(|infos| infos.section == section);
+    let index = known.unwrap_or_else(|| {
+        all.push(Infos {
+            section,
+            words: Vec::new(),
+            count: 0,
+        });
+        all.len() - 1
+    });
     &mut all[index]
 }
 
