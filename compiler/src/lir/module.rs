@@ -321,9 +321,9 @@ pub struct Site {
 pub enum ErrorKind {
     /// `division by 0`
     DivisionByZero,
-    /// `Array overflow, check MAXMAPENTRIES (n)`
+    /// `Array overflow, check size limit (n)`, or `check MAXMAPENTRIES`
     ArrayOverflow {
-        /// The array's size.
+        /// The array's declared size; 0 where it has none but MAXMAPENTRIES.
         max_entries: u32,
     },
     /// `empty aggregate`
@@ -370,6 +370,9 @@ impl ErrorKind {
         let text = |text: &str| ErrorPart::Text(text.to_owned());
         match self {
             ErrorKind::DivisionByZero => vec![text("division by 0")],
+            ErrorKind::ArrayOverflow { max_entries: 0 } => {
+                vec![text("Array overflow, check MAXMAPENTRIES")]
+            }
             ErrorKind::ArrayOverflow { max_entries } => vec![ErrorPart::Text(format!(
                 "Array overflow, check size limit ({max_entries})"
             ))],

@@ -1,37 +1,26 @@
 //! Texts of run-time errors. The wording is SystemTap's (observed), so that scripts which
 //! look at a caught message keep working.
 
-use rtap_compiler::lir::{ErrorKind, Site, Space};
+use rtap_compiler::lir::{ErrorKind, ErrorPart, Site};
 
 /// The message that `catch (msg)` sees. `text` is the message buffer of `error("…")` and of
 /// functions of user space.
 pub fn message(kind: ErrorKind, arg: i64, text: &[u8]) -> Vec<u8> {
-    match kind {
-        ErrorKind::DivisionByZero => b"division by 0".to_vec(),
-        ErrorKind::ArrayOverflow { max_entries } => {
-            format!("Array overflow, check size limit ({max_entries})").into_bytes()
-        }
-        ErrorKind::EmptyStat => b"empty aggregate".to_vec(),
-        // An empty statistic has no buckets to be out of range of.
-        ErrorKind::HistRange if arg == i64::MIN => b"empty aggregate".to_vec(),
-        ErrorKind::HistRange => b"histogram index out of range".to_vec(),
-        ErrorKind::ReadFault(space) => {
-            let space = match space {
-                Space::Kernel => "kernel",
-                Space::User => "user",
-            };
-            format!("{space} read fault at 0x{arg:016x} [man error::fault]").into_bytes()
-        }
-        ErrorKind::MaxAction => b"MAXACTION exceeded".to_vec(),
-        ErrorKind::MaxNesting => b"MAXNESTING exceeded".to_vec(),
-        ErrorKind::Script | ErrorKind::UserFn => text.to_vec(),
-        ErrorKind::NoEntry => b"return probe without its entry".to_vec(),
-        ErrorKind::IterationTooBig => b"array too big to iterate over in a kernel handler".to_vec(),
-        ErrorKind::NoOverload => b"all functions exhausted".to_vec(),
-        ErrorKind::MatchRange => {
-            format!("Attempted to get nonexistent subexpression {arg}").into_bytes()
+    // An empty statistic has no buckets to be out of range of.
+    let kind = match kind {
+        ErrorKind::HistRange if arg == i64::MIN => ErrorKind::EmptyStat,
+        kind => kind,
+    };
+    let mut message = Vec::new();
+    for part in kind.parts() {
+        match part {
+            ErrorPart::Text(part) => message.extend_from_slice(part.as_bytes()),
+            ErrorPart::Hex => message.extend_from_slice(format!("{arg:016x}").as_bytes()),
+            ErrorPart::Decimal => message.extend_from_slice(arg.to_string().as_bytes()),
+            ErrorPart::Buffer => message.extend_from_slice(text),
         }
     }
+    message
 }
 
 /// The line that reports an error nobody caught: `ERROR: division by 0 near operator '/' at
