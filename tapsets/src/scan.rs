@@ -52,10 +52,8 @@ pub fn scan(text: &str, mut found: impl FnMut(Kind, &str)) {
                 at += usize::from(matches!(word(at + 1), "function" | "global"));
                 at += 1;
             }
-            "function" => {
-                if is_word(word(at + 1)) {
-                    found(Kind::Function, word(at + 1));
-                }
+            "function" if is_word(word(at + 1)) => {
+                found(Kind::Function, word(at + 1));
             }
             "global" => {
                 at = globals(&tokens, at + 1, &mut found);

@@ -63,7 +63,7 @@ impl Session {
     fn globals(&self) -> Globals {
         let memory = self.loaded.globals.as_ref().expect("globals");
         let mut values = Globals::new();
-        for (global, data) in self.meta.module.globals.iter() {
+        for (global, data) in &self.meta.module.globals {
             let Some(GlobalLayout::Scalar(slot)) = &self.meta.layout.globals[global] else {
                 continue;
             };

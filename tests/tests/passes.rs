@@ -62,7 +62,7 @@ fn module(source: &str, stage: Emit) -> Module {
 
 /// All that a module's handlers, run one after another, let the world see.
 fn run(module: &Module) -> String {
-    let program = Program::new(module, &Layout::default()).unwrap();
+    let program = Program::new(module, &Layout::default()).expect("a module that can be run");
     let store = MemStore::new(&module.globals);
     let mut machine = Machine::new(&program, store);
     let mut world = World::default();

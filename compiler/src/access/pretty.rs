@@ -167,7 +167,7 @@ fn pretty_kind(text: &mut Text, value: Expr, kind: PlaceKind, is_text: bool, spa
             text.plain("\"");
         }
         PlaceKind::Pointer(_) | PlaceKind::Array { .. } => {
-            text.value(ConvKind::Pointer, None, value)
+            text.value(ConvKind::Pointer, None, value);
         }
         PlaceKind::Integer { signed: true }
         | PlaceKind::Enum { .. }

@@ -224,6 +224,7 @@ impl StatRecord {
             .map(|h: &Histogram| take(h.buckets()))
             .collect();
         StatRecord {
+            layout,
             count,
             sum,
             min,
@@ -231,7 +232,6 @@ impl StatRecord {
             squares,
             histograms,
             bytes,
-            layout,
         }
     }
 }

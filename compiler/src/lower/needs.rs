@@ -99,10 +99,8 @@ impl Visit for Finder {
         match &expr.kind {
             ExprKind::PointText(PointText::Syscall) if self.has_selector && expr.cap.1 => {}
             ExprKind::PointText(_) | ExprKind::Env(Env::Point) => self.need.point = true,
-            ExprKind::Call(callee, _) => {
-                if !self.callees.contains(callee) {
-                    self.callees.push(*callee);
-                }
+            ExprKind::Call(callee, _) if !self.callees.contains(callee) => {
+                self.callees.push(*callee);
             }
             ExprKind::Builtin(id, _) => {
                 let row = builtins::get(*id);

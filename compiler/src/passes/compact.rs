@@ -132,7 +132,7 @@ impl Tables {
                 }
                 match op {
                     Op::StrConst(id) => {
-                        renumber(id, &mut self.strings, &module.strings, &mut new.strings)
+                        renumber(id, &mut self.strings, &module.strings, &mut new.strings);
                     }
                     Op::Emit(id, _) | Op::StrFormat(id, _) | Op::StrLate(id, _) => {
                         renumber(id, &mut self.formats, &module.formats, &mut new.formats);

@@ -45,7 +45,7 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) {
                     }
                     _ => {
                         inst.op =
-                            string(module, texts, &mut known, Format { pieces, channel }, args)
+                            string(module, texts, &mut known, Format { pieces, channel }, args);
                     }
                 }
                 true

@@ -235,13 +235,12 @@ impl Cx<'_> {
 
     /// The value of an operation: one that is there, or a new one.
     fn number(&mut self, mut op: Op, ty: Ty, span: Span) -> Value {
-        match self.find(&mut op, ty, span) {
-            Some(value) => value,
-            None => {
-                let result = self.function.new_value(ty);
-                self.append(op, ty, result, span);
-                result
-            }
+        if let Some(value) = self.find(&mut op, ty, span) {
+            value
+        } else {
+            let result = self.function.new_value(ty);
+            self.append(op, ty, result, span);
+            result
         }
     }
 
@@ -487,21 +486,18 @@ impl Cx<'_> {
                 }
                 value
             });
-            term = match found {
-                Some(value) => {
-                    self.changed = true;
-                    let args = std::iter::once(value).chain(ok.args).collect();
-                    let block = ok.block;
-                    Terminator::Jump(BlockCall { block, args })
-                }
-                None => {
-                    self.updates(&op);
-                    Terminator::Try {
-                        op,
-                        result,
-                        ok,
-                        catch,
-                    }
+            term = if let Some(value) = found {
+                self.changed = true;
+                let args = std::iter::once(value).chain(ok.args).collect();
+                let block = ok.block;
+                Terminator::Jump(BlockCall { block, args })
+            } else {
+                self.updates(&op);
+                Terminator::Try {
+                    op,
+                    result,
+                    ok,
+                    catch,
                 }
             };
         }

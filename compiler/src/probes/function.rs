@@ -202,9 +202,7 @@ fn choose(
     } else {
         Feature::Fentry
     };
-    let no_trampoline = if !target.has(feature) {
-        Some(feature_missing(request, feature))
-    } else {
+    let no_trampoline = if target.has(feature) {
         match &function.signature {
             None => Some(format!(
                 "the kernel's BTF does not describe '{}'",
@@ -216,6 +214,8 @@ fn choose(
             }
             Some(_) => None,
         }
+    } else {
+        Some(feature_missing(request, feature))
     };
     let no_kprobe =
         (!target.has(Feature::Kprobe)).then(|| feature_missing(request, Feature::Kprobe));

@@ -45,11 +45,10 @@ pub(super) fn matches(form: &str, components: &[Component]) -> Fit {
         if name != &*component.name {
             return Fit::No;
         }
-        let fits = match (&component.arg, arg) {
-            (None, "") => true,
-            (Some(Arg::Number(_)), "number") | (Some(Arg::Text(_)), "string") => true,
-            _ => false,
-        };
+        let fits = matches!(
+            (&component.arg, arg),
+            (None, "") | (Some(Arg::Number(_)), "number") | (Some(Arg::Text(_)), "string")
+        );
         if !fits {
             fit = Fit::OtherArguments;
         }

@@ -41,18 +41,17 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
         "sys_enter"
     };
     let (attach, context) = attachment(session, event)?;
-    let entry = match call.is_return {
-        true => {
-            let entry = candidate(
-                session,
-                Call {
-                    is_return: false,
-                    ..call.clone()
-                },
-            )?;
-            Some(Rc::new(move || entry.clone()) as Rc<dyn Fn() -> Candidate>)
-        }
-        false => None,
+    let entry = if call.is_return {
+        let entry = candidate(
+            session,
+            Call {
+                is_return: false,
+                ..call.clone()
+            },
+        )?;
+        Some(Rc::new(move || entry.clone()) as Rc<dyn Fn() -> Candidate>)
+    } else {
+        None
     };
     Ok(Candidate {
         text: call.text,

@@ -24,7 +24,7 @@ impl Cx<'_> {
     /// and queued at its first use.
     pub(crate) fn find_function(&mut self, name: &ast::Ident, args: usize) -> Option<FuncId> {
         let mut overloads = self.overloads(&name.name, args);
-        let falls_through = overloads.iter().all(|f| falls_through(f));
+        let falls_through = overloads.iter().all(falls_through);
         if falls_through && self.pull_functions(&name.name) {
             overloads = self.overloads(&name.name, args);
         }

@@ -127,7 +127,7 @@ fn effects(functions: &PrimaryMap<FuncId, Function>) -> SecondaryMap<FuncId, boo
     let mut effects = SecondaryMap::new();
     loop {
         let mut changed = false;
-        for (id, function) in functions.iter() {
+        for (id, function) in functions {
             if effects[id] {
                 continue;
             }
@@ -293,10 +293,8 @@ struct Reach {
 impl Visit for Reach {
     fn expr(&mut self, expr: &Expr) {
         match &expr.kind {
-            ExprKind::Call(id, _) => {
-                if !std::mem::replace(&mut self.functions[*id], true) {
-                    self.queue.push(*id);
-                }
+            ExprKind::Call(id, _) if !std::mem::replace(&mut self.functions[*id], true) => {
+                self.queue.push(*id);
             }
             ExprKind::Global(global) | ExprKind::Element(global, _) | ExprKind::In(global, _) => {
                 self.globals[*global] = true;

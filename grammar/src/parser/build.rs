@@ -159,7 +159,6 @@ impl<'c> Cx<'c> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a function has this many parts")]
     pub(crate) fn function(
         &self,
         private: bool,

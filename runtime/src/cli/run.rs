@@ -13,7 +13,7 @@ use super::Status;
 use super::args::RunArgs;
 use super::compile::Job;
 use super::{build, shebang, source};
-use crate::bpf::{Mapping, RingReader};
+use crate::bpf::RingReader;
 use crate::host::{LiveTarget, Rights};
 use crate::interp::{BpfStore, MemStore, Program, UserSide};
 use crate::kernel::{Installation, Plan};
@@ -55,7 +55,7 @@ fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
         args = with_shebang(args, &text.bytes)?;
     }
     let has_target = args.command.is_some() || args.target_pid.is_some();
-    let mut job = Job::of_script(
+    let job = Job::of_script(
         &args.script,
         text,
         arguments,

@@ -24,18 +24,18 @@ pub fn print(program: &Program) -> String {
         indent: 0,
         locals: Vec::new(),
     };
-    for (id, global) in program.globals.iter() {
+    for (id, global) in &program.globals {
         let line = format!("{id} = {}", p.global(global));
         p.line(&line);
     }
-    for (id, core) in program.core.iter() {
+    for (id, core) in &program.core {
         let line = format!(
             "{id} = {:?} {} {} ({})",
             core.kind, core.type_name, core.access, core.value
         );
         p.line(&line);
     }
-    for (id, function) in program.functions.iter() {
+    for (id, function) in &program.functions {
         p.function(&id.to_string(), function);
     }
     for probe in &program.probes {

@@ -19,7 +19,7 @@ pub(super) fn finish(
     functions: &PrimaryMap<FuncId, FunctionFacts>,
     diags: &mut Diagnostics,
 ) {
-    for (id, global) in program.globals.iter_mut() {
+    for (id, global) in &mut program.globals {
         let facts = &globals[id];
         let settle = |ty: Ty| if ty == Ty::Unknown { Ty::Long } else { ty };
         // An array whose keys or values nobody mentions holds nothing: any type will do.
@@ -53,7 +53,7 @@ pub(super) fn finish(
         keys,
         seen: Vec::new(),
     };
-    for (id, function) in program.functions.iter_mut() {
+    for (id, function) in &mut program.functions {
         let facts = &functions[id];
         // A parameter that is never used, a result that nobody could make: any type will do.
         let settle = |ty: Ty| if ty == Ty::Unknown { Ty::Long } else { ty };

@@ -70,7 +70,7 @@ impl Cx {
                 Delete::Global(_) | Delete::Local(_) => {}
                 Delete::Element(global, keys) => self.keys(*global, keys.iter_mut().map(Some)),
                 Delete::Slice(global, keys) => {
-                    self.keys(*global, keys.iter_mut().map(Option::as_mut))
+                    self.keys(*global, keys.iter_mut().map(Option::as_mut));
                 }
             },
             StmtKind::Try { body, var, catch } => {

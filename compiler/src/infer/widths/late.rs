@@ -150,7 +150,7 @@ fn walk(program: &mut Program, graph: &mut Graph) {
     let runs = who_runs(program);
     let (_, first_probe) = number_bodies(program);
     let mut number = 0;
-    for (id, function) in program.functions.iter_mut() {
+    for (id, function) in &mut program.functions {
         graph.function = Some(id);
         graph.runs = runs[id];
         let params = function.params.clone();
@@ -190,7 +190,7 @@ fn walk(program: &mut Program, graph: &mut Graph) {
     if graph.mark {
         return;
     }
-    for (id, global) in program.globals.iter() {
+    for (id, global) in &program.globals {
         // An initial text is there before any handler runs.
         if matches!(&global.init, Some(crate::hir::Literal::Str(text)) if !text.is_empty()) {
             let node = graph.place(Slot::Value(id));
@@ -446,7 +446,7 @@ impl Graph {
                 Delete::Global(_) | Delete::Local(_) => {}
                 Delete::Element(global, keys) => self.keys(*global, keys.iter_mut().map(Some)),
                 Delete::Slice(global, keys) => {
-                    self.keys(*global, keys.iter_mut().map(Option::as_mut))
+                    self.keys(*global, keys.iter_mut().map(Option::as_mut));
                 }
             },
             StmtKind::Try { body, var, catch } => {

@@ -153,7 +153,7 @@ impl Cx {
     fn walk(&mut self, program: &mut Program) {
         let mut functions = std::mem::take(&mut program.functions);
         let mut number = 0;
-        for (id, function) in functions.iter_mut() {
+        for (id, function) in &mut functions {
             let Function {
                 overloads, params, ..
             } = function;
@@ -223,27 +223,27 @@ impl Cx {
 
     /// Writes the widths into the tree and wraps what goes to late places.
     fn finish(mut self, program: &mut Program) {
-        for (id, global) in program.globals.iter_mut() {
+        for (id, global) in &mut program.globals {
             for index in 0..global.keys.len() {
                 global.key_caps[index] = self.result(Slot::Key(id, index));
             }
             global.value_cap = self.result(Slot::Value(id));
         }
         let mut number = 0;
-        for (id, function) in program.functions.iter_mut() {
+        for (id, function) in &mut program.functions {
             for index in 0..function.params.len() {
                 function.param_caps[index] = self.result(Slot::Param(id, index));
             }
             function.ret_cap = self.result(Slot::Ret(id));
             for body in &mut function.overloads {
-                for (local, data) in body.locals.iter_mut() {
+                for (local, data) in &mut body.locals {
                     data.cap = self.result(Slot::Local(number, local));
                 }
                 number += 1;
             }
         }
         for probe in &mut program.probes {
-            for (local, data) in probe.locals.iter_mut() {
+            for (local, data) in &mut probe.locals {
                 data.cap = self.result(Slot::Local(number, local));
             }
             number += 1;
