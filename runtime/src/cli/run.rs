@@ -225,10 +225,6 @@ impl Start<'_> {
         ))
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is made in another way by the two callers"
-    )]
     fn session(
         &self,
         control: &Control,
