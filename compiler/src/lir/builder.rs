@@ -10,11 +10,12 @@
 //! Invariants: a terminated block gets no more instructions; a sealed block no more jumps; a
 //! variable that is read before it was written is 0 or "".
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 
-use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap, entity_impl};
 use rtap_grammar::source::Span;
 
+use super::fast_map::FastMap;
 use super::{
     Block, BlockCall, BlockData, FormatId, Function, Inst, Op, SiteId, StrId, Terminator, Ty,
     Value, ValueData,
@@ -53,10 +54,10 @@ pub struct Builder {
     current: Block,
     blocks: SecondaryMap<Block, BlockState>,
     variables: PrimaryMap<Variable, Ty>,
-    defs: HashMap<(Variable, Block), Value>,
+    defs: FastMap<(Variable, Block), Value>,
     /// What variables hold before they are written; put in front of the entry block.
     initial: Vec<Inst>,
-    initial_of: HashMap<Variable, Value>,
+    initial_of: FastMap<Variable, Value>,
     empty: Empty,
 }
 
@@ -75,9 +76,9 @@ impl Builder {
             current: Block::from_u32(0),
             blocks: SecondaryMap::new(),
             variables: PrimaryMap::new(),
-            defs: HashMap::new(),
+            defs: FastMap::default(),
             initial: Vec::new(),
-            initial_of: HashMap::new(),
+            initial_of: FastMap::default(),
             empty,
         };
         let entry = builder.new_block();
@@ -363,22 +364,25 @@ fn call(block: Block) -> BlockCall {
 
 /// Drops the blocks that the entry does not reach and numbers the others anew, in order.
 pub fn remove_unreachable(func: &mut Function) {
-    let mut reached = HashSet::from([func.entry()]);
+    let mut reached = EntitySet::with_capacity(func.blocks.len());
+    let mut count = 1;
+    reached.insert(func.entry());
     let mut work = vec![func.entry()];
     while let Some(block) = work.pop() {
         func.blocks[block].term.for_each_jump(|to| {
             if reached.insert(to.block) {
+                count += 1;
                 work.push(to.block);
             }
         });
     }
-    if reached.len() == func.blocks.len() {
+    if count == func.blocks.len() {
         return;
     }
     let mut number = SecondaryMap::with_default(func.entry());
-    let mut kept = PrimaryMap::with_capacity(reached.len());
+    let mut kept = PrimaryMap::with_capacity(count);
     for (block, data) in std::mem::take(&mut func.blocks) {
-        if reached.contains(&block) {
+        if reached.contains(block) {
             number[block] = kept.push(data);
         }
     }

@@ -54,6 +54,7 @@ pub mod builder;
 pub mod cfg;
 pub mod entity;
 pub mod ere;
+pub(crate) mod fast_map;
 mod func;
 mod module;
 mod op;

@@ -31,12 +31,12 @@ impl Lower<'_> {
                     }
                     Some(AssignOp::Bin(BinOp::Add)) => {
                         let value = self.value(value)?;
-                        self.add(&target, value, true, wanted, span)
+                        Ok(self.add(&target, value, true, wanted, span))
                     }
                     Some(AssignOp::Bin(BinOp::Sub)) => {
                         let value = self.value(value)?;
                         let value = self.negated(value, span);
-                        self.add(&target, value, true, wanted, span)
+                        Ok(self.add(&target, value, true, wanted, span))
                     }
                     Some(op) => self.update(&target, *op, value, ty, span).map(Some),
                 }
@@ -50,7 +50,7 @@ impl Lower<'_> {
                     return Ok(None);
                 };
                 let delta = self.const_int(*delta, span);
-                self.add(&target, delta, *prefix, wanted, span)
+                Ok(self.add(&target, delta, *prefix, wanted, span))
             }
             _ => Ok(None),
         }
@@ -104,18 +104,18 @@ impl Lower<'_> {
         new: bool,
         wanted: bool,
         span: Span,
-    ) -> Lowered<Option<Value>> {
+    ) -> Option<Value> {
         let old = match target {
             Target::Local(variable) => {
                 let old = self.builder.read(*variable);
                 let sum = self.int(Op::Bin(BinOp::Add, old, delta), span);
                 self.builder.write(*variable, sum);
-                return Ok(Some(if new { sum } else { old }));
+                return Some(if new { sum } else { old });
             }
             Target::Global(global) => {
                 if !wanted {
                     self.effect(Op::GlobalAdd(*global, delta), span);
-                    return Ok(None);
+                    return None;
                 }
                 self.int(Op::GlobalFetchAdd(*global, delta), span)
             }
@@ -124,15 +124,15 @@ impl Lower<'_> {
                 let keys = keys.clone();
                 if !wanted {
                     self.effect(Op::ArrayAdd(*array, keys, delta, site), span);
-                    return Ok(None);
+                    return None;
                 }
                 self.int(Op::ArrayFetchAdd(*array, keys, delta, site), span)
             }
         };
         if new {
-            return Ok(Some(self.int(Op::Bin(BinOp::Add, old, delta), span)));
+            return Some(self.int(Op::Bin(BinOp::Add, old, delta), span));
         }
-        Ok(Some(old))
+        Some(old)
     }
 
     /// Reads, changes and writes back; the result is the new value.

@@ -201,7 +201,7 @@ impl Lower<'_> {
                 let site = self.site(ErrorKind::NoEntry, span);
                 self.int(Op::EntryArg(*n, site), span)
             }
-            ExprKind::PointText(text) => self.point_text(*text, (cap, late), span)?,
+            ExprKind::PointText(text) => self.point_text(*text, (cap, late), span),
             ExprKind::Error => self.nothing(ty, span),
         })
     }
@@ -423,12 +423,7 @@ impl Lower<'_> {
     }
 
     /// A text of the point that fired.
-    fn point_text(
-        &mut self,
-        text: PointText,
-        (cap, late): (u32, bool),
-        span: Span,
-    ) -> Lowered<Value> {
+    fn point_text(&mut self, text: PointText, (cap, late): (u32, bool), span: Span) -> Value {
         let (kind, function) = match text {
             PointText::Full => (LirText::Full, "pp"),
             PointText::Function | PointText::Syscall => (LirText::Function, "probefunc"),
@@ -436,7 +431,7 @@ impl Lower<'_> {
         };
         if !late {
             let number = self.point_number(span);
-            return Ok(self.text(Op::PointText(kind, number), cap, span));
+            return self.text(Op::PointText(kind, number), cap, span);
         }
         let (function, arg) = match (text, self.selected) {
             (PointText::Syscall, Some(selector)) => ("syscall_name", selector),
@@ -447,6 +442,6 @@ impl Lower<'_> {
             channel: Channel::Out,
         });
         let ty = Ty::Str { cap, late };
-        Ok(self.builder.value(Op::StrLate(format, vec![arg]), ty, span))
+        self.builder.value(Op::StrLate(format, vec![arg]), ty, span)
     }
 }

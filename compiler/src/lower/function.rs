@@ -122,15 +122,9 @@ impl Lower<'_> {
 
     /// The variable of a local.
     pub(super) fn local(&mut self, local: Local) -> Variable {
-        match self.locals[local] {
-            Some(variable) => variable,
-            // Only a tree that is wrong names a local that it does not declare.
-            None => {
-                let variable = self.builder.variable(Ty::I64);
-                self.locals[local] = Some(variable);
-                variable
-            }
-        }
+        // Only a tree that is wrong names a local that it does not declare.
+        let builder = &mut self.builder;
+        *self.locals[local].get_or_insert_with(|| builder.variable(Ty::I64))
     }
 
     fn overload(&mut self, body: &Body, params: &[Value], span: Span) {

@@ -100,15 +100,15 @@ impl Tables {
     /// The format.
     pub(super) fn format(&mut self, format: Format) -> FormatId {
         let formats = &mut self.module.formats;
-        let add = || formats.push(format.clone());
-        *self.formats.entry(format.clone()).or_insert_with(add)
+        let add = |format: &Format| formats.push(format.clone());
+        *self.formats.entry(format).or_insert_with_key(add)
     }
 
     /// The error site.
     pub(super) fn site(&mut self, site: Site) -> SiteId {
         let sites = &mut self.module.sites;
-        let add = || sites.push(site.clone());
-        *self.sites.entry(site.clone()).or_insert_with(add)
+        let add = |site: &Site| sites.push(site.clone());
+        *self.sites.entry(site).or_insert_with_key(add)
     }
 
     /// The regular expression.

@@ -1,8 +1,6 @@
 //! Branches that are decided: on constants, to one place either way, and, one jump further, on
 //! constants that a predecessor passes.
 
-use std::collections::HashMap;
-
 use cranelift_entity::SecondaryMap;
 
 use crate::lir::{Block, BlockCall, CmpOp, Function, Op, Terminator, Value};
@@ -22,9 +20,9 @@ pub(super) fn run(function: &mut Function) -> bool {
 
 /// What branches ask about.
 struct Facts {
-    numbers: HashMap<Value, i64>,
+    numbers: SecondaryMap<Value, Option<i64>>,
     /// `value == 0` and `value != 0`: the value, and whether it is the latter.
-    zero_tests: HashMap<Value, (Value, bool)>,
+    zero_tests: SecondaryMap<Value, Option<(Value, bool)>>,
     /// Blocks whose parameters other blocks use.
     escapes: SecondaryMap<Block, bool>,
 }
@@ -32,14 +30,14 @@ struct Facts {
 impl Facts {
     fn new(function: &Function) -> Self {
         let mut facts = Facts {
-            numbers: HashMap::new(),
-            zero_tests: HashMap::new(),
+            numbers: SecondaryMap::new(),
+            zero_tests: SecondaryMap::new(),
             escapes: SecondaryMap::new(),
         };
         for block in function.blocks.values() {
             for inst in &block.insts {
                 if let (Op::Const(n), Some(result)) = (&inst.op, inst.result) {
-                    facts.numbers.insert(result, *n);
+                    facts.numbers[result] = Some(*n);
                 }
             }
         }
@@ -47,9 +45,9 @@ impl Facts {
             for inst in &block.insts {
                 if let (Op::Cmp(op @ (CmpOp::Eq | CmpOp::Ne), a, b), Some(result)) =
                     (&inst.op, inst.result)
-                    && facts.numbers.get(b) == Some(&0)
+                    && facts.numbers[*b] == Some(0)
                 {
-                    facts.zero_tests.insert(result, (*a, *op == CmpOp::Ne));
+                    facts.zero_tests[result] = Some((*a, *op == CmpOp::Ne));
                 }
             }
         }
@@ -85,15 +83,15 @@ fn decide(function: &mut Function, facts: &Facts, id: Block) -> bool {
     let new = match term {
         Terminator::Branch(_, yes, no) if yes == no => Terminator::Jump(yes.clone()),
         Terminator::Branch(value, yes, no) => {
-            if let Some(n) = facts.numbers.get(value) {
-                let taken = if *n != 0 { yes } else { no };
+            if let Some(n) = facts.numbers[*value] {
+                let taken = if n != 0 { yes } else { no };
                 Terminator::Jump(taken.clone())
-            } else if let Some((tested, is_ne)) = facts.zero_tests.get(value) {
+            } else if let Some((tested, is_ne)) = facts.zero_tests[*value] {
                 let (yes, no) = (yes.clone(), no.clone());
-                if *is_ne {
-                    Terminator::Branch(*tested, yes, no)
+                if is_ne {
+                    Terminator::Branch(tested, yes, no)
                 } else {
-                    Terminator::Branch(*tested, no, yes)
+                    Terminator::Branch(tested, no, yes)
                 }
             } else {
                 return false;
@@ -104,8 +102,8 @@ fn decide(function: &mut Function, facts: &Facts, id: Block) -> bool {
             cases,
             default,
         } => {
-            if let Some(n) = facts.numbers.get(value) {
-                let found = cases.iter().find(|(case, _)| case == n);
+            if let Some(n) = facts.numbers[*value] {
+                let found = cases.iter().find(|(case, _)| *case == n);
                 Terminator::Jump(found.map_or(&*default, |(_, to)| to).clone())
             } else {
                 let before = cases.len();
@@ -152,11 +150,11 @@ fn step(function: &Function, facts: &Facts, to: &BlockCall) -> Option<BlockCall>
     }
     let number = |value: &Value| {
         let at = data.params.iter().position(|p| p == value)?;
-        facts.numbers.get(to.args.get(at)?)
+        facts.numbers[*to.args.get(at)?]
     };
     let next = match &data.term {
         Terminator::Branch(value, yes, no) => {
-            if *number(value)? != 0 {
+            if number(value)? != 0 {
                 yes
             } else {
                 no
@@ -168,7 +166,7 @@ fn step(function: &Function, facts: &Facts, to: &BlockCall) -> Option<BlockCall>
             default,
         } => {
             let n = number(value)?;
-            let found = cases.iter().find(|(case, _)| case == n);
+            let found = cases.iter().find(|(case, _)| *case == n);
             found.map_or(default, |(_, to)| to)
         }
         _ => return None,

@@ -24,7 +24,7 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) {
             }
         }
     }
-    for_each_function(module, |module, function| {
+    for_each_function(module, |module, _, function| {
         for block in function.blocks.values_mut() {
             for inst in &mut block.insts {
                 if let Op::GlobalGet(global) = inst.op

@@ -3,8 +3,6 @@
 //! Optimistic: a parameter is taken for equal to whatever it was seen to get first until something
 //! else comes along, so loops that only pass a value round do not hide that it is one value.
 
-use std::collections::HashMap;
-
 use cranelift_entity::SecondaryMap;
 
 use super::replace::Replacements;
@@ -96,12 +94,12 @@ fn edges(function: &Function, cfg: &Cfg) -> Vec<(Block, Edges)> {
 }
 
 /// Values that are integer constants.
-fn numbers(function: &Function) -> HashMap<Value, i64> {
-    let mut numbers = HashMap::new();
+fn numbers(function: &Function) -> SecondaryMap<Value, Option<i64>> {
+    let mut numbers = SecondaryMap::new();
     for block in function.blocks.values() {
         for inst in &block.insts {
             if let (Op::Const(n), Some(result)) = (&inst.op, inst.result) {
-                numbers.insert(result, *n);
+                numbers[result] = Some(*n);
             }
         }
     }
@@ -113,13 +111,13 @@ fn meet(
     i: usize,
     edges: &Edges,
     sources: &SecondaryMap<Value, Source>,
-    numbers: &HashMap<Value, i64>,
+    numbers: &SecondaryMap<Value, Option<i64>>,
 ) -> Source {
     let mut result = Source::Unseen;
     for args in &edges.args {
         let arg = args[i];
-        let source = match (numbers.get(&arg), sources[arg]) {
-            (Some(n), _) => Source::Number(*n),
+        let source = match (numbers[arg], sources[arg]) {
+            (Some(n), _) => Source::Number(n),
             (None, Source::Own) if arg == param => continue,
             (None, Source::Own) => Source::Value(arg),
             (None, source) => source,

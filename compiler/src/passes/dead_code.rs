@@ -169,7 +169,9 @@ impl<'a> Marking<'a> {
             }
             jump += 1;
         });
-        arg.into_iter().for_each(|v| self.mark(v));
+        if let Some(arg) = arg {
+            self.mark(arg);
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! Arithmetic that can be done now, and identities of integers.
 
+#![allow(
+    clippy::many_single_char_names,
+    reason = "operands are a and b, constants m and n"
+)]
+
 use cranelift_entity::SecondaryMap;
 
 use crate::lir::{BinOp, CmpOp, Env, Op, StatField, StrId, Value};
@@ -242,7 +247,7 @@ fn fold_with_constant(op: BinOp, a: Value, b: Value, n: i64, known: &Known) -> F
     };
     match (op, n) {
         (BinOp::Add | BinOp::Sub | BinOp::Or | BinOp::Xor, 0) => return Folded::Value(a),
-        (BinOp::Shl | BinOp::Shr | BinOp::Sar, n) if n & 63 == 0 => return Folded::Value(a),
+        (BinOp::Shl | BinOp::Shr | BinOp::Sar, n) if n % 64 == 0 => return Folded::Value(a),
         (BinOp::Mul, 1) | (BinOp::And, -1) => return Folded::Value(a),
         (BinOp::Mul | BinOp::And, 0) => return Folded::Int(0),
         (BinOp::Or, -1) => return Folded::Int(-1),

@@ -1,5 +1,7 @@
 //! String operations on constants, and identities of strings.
 
+#![allow(clippy::many_single_char_names, reason = "operands are a and b")]
+
 use bstr::ByteSlice;
 
 use super::fold::{Folded, Known};

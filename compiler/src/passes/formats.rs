@@ -4,21 +4,22 @@
 use std::collections::HashMap;
 
 use bstr::BString;
-use cranelift_entity::SecondaryMap;
+use cranelift_entity::{EntitySet, SecondaryMap};
 
 use super::interner::Interner;
 use crate::lir::*;
 
-/// Rewrites the formats of all functions.
-pub(super) fn run(module: &mut Module, texts: &mut Interner) {
+/// Rewrites the formats of all functions; gives the functions where that changed something.
+pub(super) fn run(module: &mut Module, texts: &mut Interner) -> EntitySet<Func> {
+    let mut changed = EntitySet::new();
     let formats = module.formats.iter();
     let mut known: HashMap<Format, FormatId> = formats.map(|(id, f)| (f.clone(), id)).collect();
-    super::for_each_function(module, |module, function| {
+    super::for_each_function(module, |module, func, function| {
         let defs = definitions(function);
         for id in function.blocks.keys() {
             let mut insts = std::mem::take(&mut function.blocks[id].insts);
             insts.retain_mut(|inst| {
-                let (format, args, late) = match &inst.op {
+                let (format, before, late) = match &inst.op {
                     Op::Emit(format, args) => (*format, args, true),
                     Op::StrFormat(format, args) => (*format, args, false),
                     _ => return true,
@@ -31,9 +32,13 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) {
                     pieces: Vec::new(),
                     args: Vec::new(),
                 };
-                cx.format(&cx.module.formats[format], args, 0);
+                cx.format(&cx.module.formats[format], before, 0);
                 let Cx { pieces, args, .. } = cx;
                 let channel = module.formats[format].channel;
+                if args == *before && pieces == module.formats[format].pieces {
+                    return true;
+                }
+                changed.insert(func);
                 match inst.op {
                     // An empty line of another channel is still a line.
                     Op::Emit(..) if pieces.is_empty() && channel == crate::lir::Channel::Out => {
@@ -52,8 +57,11 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) {
             });
             function.blocks[id].insts = insts;
         }
-        concatenations(module, texts, function);
+        if concatenations(module, texts, function) {
+            changed.insert(func);
+        }
     });
+    changed
 }
 
 fn intern(module: &mut Module, known: &mut HashMap<Format, FormatId>, format: Format) -> FormatId {
@@ -84,8 +92,9 @@ fn string(
 }
 
 /// Turns formats of nothing but text and strings into concatenations, with constants for
-/// the text.
-fn concatenations(module: &mut Module, texts: &mut Interner, function: &mut Function) {
+/// the text; says whether there were any.
+fn concatenations(module: &mut Module, texts: &mut Interner, function: &mut Function) -> bool {
+    let mut changed = false;
     for id in function.blocks.keys() {
         if !function.blocks[id]
             .insts
@@ -117,12 +126,14 @@ fn concatenations(module: &mut Module, texts: &mut Interner, function: &mut Func
                         }
                     }
                     inst.op = Op::StrConcat(parts);
+                    changed = true;
                 }
             }
             out.push(inst);
         }
         function.blocks[id].insts = out;
     }
+    changed
 }
 
 fn is_plain_string(piece: &Piece) -> bool {
@@ -296,10 +307,17 @@ fn most_bytes(function: &Function, format: &Format, args: &[Value]) -> Option<u6
                 let natural = match conv.kind {
                     ConvKind::Str | ConvKind::Memory => cap(function, arg),
                     ConvKind::MemoryHex => cap(function, arg) * 2,
+                    ConvKind::Char => 1,
+                    ConvKind::Decimal | ConvKind::Unsigned => 20,
                     // The longest is octal with its prefix.
-                    _ => 24,
+                    ConvKind::Octal
+                    | ConvKind::HexLower
+                    | ConvKind::HexUpper
+                    | ConvKind::Pointer
+                    | ConvKind::Binary => 24,
                 };
-                natural.max(least + 3)
+                // A sign or prefix comes on top of a precision.
+                natural.max(least + 2)
             }
         };
     }

@@ -8,12 +8,16 @@ use crate::lir::{Block, BlockCall, Function, Terminator, Value};
 
 /// Merges what it can; says whether anything changed.
 pub(super) fn run(function: &mut Function) -> bool {
-    let mut changed = skip_empty(function);
-    changed |= join(function);
-    if changed {
+    let skipped = skip_empty(function);
+    if skipped {
+        // What was skipped still jumps on, which would look like another way in.
         remove_unreachable(function);
     }
-    changed
+    let joined = join(function);
+    if joined {
+        remove_unreachable(function);
+    }
+    skipped || joined
 }
 
 /// Jumps to blocks that only jump on go where those go.

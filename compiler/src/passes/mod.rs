@@ -30,7 +30,7 @@ use cranelift_entity::PrimaryMap;
 use rtap_grammar::source::Span;
 
 use crate::lir::verify::{self, VerifyError};
-use crate::lir::{Function, Module, text};
+use crate::lir::{Func, Function, Module, text};
 use interner::Interner;
 
 /// Optimises a module.
@@ -47,16 +47,19 @@ pub fn optimise(module: &mut Module) {
     check(module, "inline");
 
     // Only now is it known what is read: functions that nobody calls any more are gone.
-    unread_globals::run(module);
+    let unread = unread_globals::run(module);
     check(module, "unread_globals");
 
     // Formats see constants and late strings where they are used, after inlining brought them there.
-    formats::run(module, &mut texts);
+    let mut dirty = formats::run(module, &mut texts);
     check(module, "formats");
 
-    for_each_function(module, |module, function| {
-        string_widths::run(function);
-        clean(module, &mut texts, function);
+    // What was only there for a format or a dropped update is dead now.
+    dirty.extend(unread.iter());
+    for_each_function(module, |module, id, function| {
+        if string_widths::run(function) || dirty.contains(id) {
+            clean(module, &mut texts, function);
+        }
     });
     check(module, "clean");
 
@@ -68,35 +71,37 @@ pub fn optimise(module: &mut Module) {
 /// Rounds of [`clean`]; each opens few new chances, so more would not pay.
 const ROUNDS: usize = 4;
 
-/// Cleans one function up until nothing changes.
+/// Cleans one function up, in rounds, until nothing more is to be had.
 fn clean(module: &mut Module, texts: &mut Interner, function: &mut Function) {
-    for _ in 0..ROUNDS {
+    let mut decided = false;
+    for round in 0..ROUNDS {
         // Parameters that are always the same value would hide equal values from numbering.
-        let mut changed = copy_propagation::run(function);
+        let copied = copy_propagation::run(function);
         check_function(module, function, "copy_propagation");
+        // Without fewer blocks or parameters than last time, numbering finds nothing new.
+        if round > 0 && !copied && !decided {
+            break;
+        }
         // Folds constants and finds equal values; leaves dead operations behind.
-        changed |= value_numbering::run(module, texts, function);
+        value_numbering::run(module, texts, function);
         check_function(module, function, "value_numbering");
         // Constants decide branches; whole blocks become unreachable.
-        changed |= branches::run(function);
+        decided = branches::run(function);
         check_function(module, function, "branches");
         // Dead parameters keep blocks from being merged.
-        changed |= dead_code::run(function);
+        dead_code::run(function);
         check_function(module, function, "dead_code");
-        changed |= merge_blocks::run(function);
+        merge_blocks::run(function);
         check_function(module, function, "merge_blocks");
-        if !changed {
-            return;
-        }
     }
 }
 
 /// Runs `f` on every function, callees first, with the rest of the module at hand.
-fn for_each_function(module: &mut Module, mut f: impl FnMut(&mut Module, &mut Function)) {
+fn for_each_function(module: &mut Module, mut f: impl FnMut(&mut Module, Func, &mut Function)) {
     for id in module.functions.keys() {
         let stand_in = stand_in(&module.functions[id]);
         let mut function = std::mem::replace(&mut module.functions[id], stand_in);
-        f(module, &mut function);
+        f(module, id, &mut function);
         module.functions[id] = function;
     }
 }

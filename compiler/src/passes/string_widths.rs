@@ -9,8 +9,8 @@ use cranelift_entity::SecondaryMap;
 use super::replace::Replacements;
 use crate::lir::{Function, Op, Ty, Value};
 
-/// Removes such cuts.
-pub(super) fn run(function: &mut Function) {
+/// Removes such cuts; says whether there were any.
+pub(super) fn run(function: &mut Function) -> bool {
     let mut uses: SecondaryMap<Value, u32> = SecondaryMap::new();
     let mut is_flexible: SecondaryMap<Value, bool> = SecondaryMap::new();
     let mut cuts = Vec::new();
@@ -37,7 +37,7 @@ pub(super) fn run(function: &mut Function) {
         }
     }
     if replacements.is_empty() {
-        return;
+        return false;
     }
     for block in function.blocks.values_mut() {
         block.insts.retain(|inst| match (&inst.op, inst.result) {
@@ -46,6 +46,7 @@ pub(super) fn run(function: &mut Function) {
         });
     }
     replacements.apply(function);
+    true
 }
 
 /// Whether the result of an operation is cut to whatever width the instruction says.

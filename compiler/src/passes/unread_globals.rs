@@ -3,10 +3,10 @@
 
 use cranelift_entity::EntitySet;
 
-use crate::lir::{Global, Module, Op, Terminator};
+use crate::lir::{Func, Global, Module, Op, Terminator};
 
-/// Removes updates that nobody can see.
-pub(super) fn run(module: &mut Module) {
+/// Removes updates that nobody can see; gives the functions that had some.
+pub(super) fn run(module: &mut Module) -> EntitySet<Func> {
     let mut read: EntitySet<Global> = EntitySet::new();
     for (id, global) in &module.globals {
         if global.print_at_end {
@@ -29,16 +29,23 @@ pub(super) fn run(module: &mut Module) {
         }
     }
     let is_idle = |op: &Op| is_only_update(op) && op.global().is_some_and(|g| !read.contains(g));
-    for function in module.functions.values_mut() {
+    let mut changed = EntitySet::new();
+    for (id, function) in &mut module.functions {
         for block in function.blocks.values_mut() {
+            let before = block.insts.len();
             block.insts.retain(|inst| !is_idle(&inst.op));
+            if block.insts.len() != before {
+                changed.insert(id);
+            }
             if let Terminator::Try { op, ok, .. } = &block.term
                 && is_idle(op)
             {
                 block.term = Terminator::Jump(ok.clone());
+                changed.insert(id);
             }
         }
     }
+    changed
 }
 
 /// Whether the operation changes its global and tells nothing of it.

@@ -6,7 +6,10 @@
 //!   together, and not across updates of the same global;
 //! * what a branch says about its condition holds in the blocks it alone leads to.
 
-use std::collections::HashMap;
+#![allow(
+    clippy::many_single_char_names,
+    reason = "operands are a and b, constants m and n"
+)]
 
 use cranelift_entity::SecondaryMap;
 use rtap_grammar::source::Span;
@@ -16,6 +19,7 @@ use super::fold_strings;
 use super::interner::Interner;
 use super::replace::Replacements;
 use crate::lir::cfg::Cfg;
+use crate::lir::fast_map::FastMap;
 use crate::lir::*;
 
 /// An operation and the type of its result; error sites do not tell operations apart.
@@ -31,9 +35,9 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner, function: &mut Func
         function,
         replacements: Replacements::default(),
         known: Known::default(),
-        pure: HashMap::new(),
-        loads: HashMap::new(),
-        assumed: HashMap::new(),
+        pure: FastMap::default(),
+        loads: FastMap::default(),
+        assumed: FastMap::default(),
         clock: 0,
         barrier: 0,
         all_updated: 0,
@@ -72,11 +76,11 @@ struct Cx<'a> {
     function: &'a mut Function,
     replacements: Replacements,
     known: Known,
-    pure: HashMap<Key, Value>,
+    pure: FastMap<Key, Value>,
     /// Values of loads, and when each was made.
-    loads: HashMap<Key, (Value, u32)>,
+    loads: FastMap<Key, (Value, u32)>,
     /// Numbers that branches say values are.
-    assumed: HashMap<Value, i64>,
+    assumed: FastMap<Value, i64>,
     clock: u32,
     /// Loads from before this time are not valid any more.
     barrier: u32,
