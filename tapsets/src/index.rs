@@ -16,7 +16,9 @@ pub struct Index {
 impl Index {
     /// Adds what a file defines. Only macro files (`.stpm`) give macros to other files.
     pub fn add(&mut self, number: usize, name: &str, text: &str) {
-        let macros_only = name.ends_with(".stpm");
+        let macros_only = std::path::Path::new(name)
+            .extension()
+            .is_some_and(|e| e == "stpm");
         scan(text, |kind, defined| {
             let list = match kind {
                 Kind::Macro if macros_only => &mut self.macros,

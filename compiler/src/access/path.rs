@@ -71,7 +71,7 @@ impl Cx<'_> {
         let hops = match resolve_path(&btf, id, &wanted) {
             Ok(hops) => hops,
             Err(problem) => {
-                self.path_error(problem, steps, span);
+                self.path_error(&problem, steps, span);
                 return None;
             }
         };
@@ -199,7 +199,7 @@ impl Cx<'_> {
                 let name = at.btf.c_name(at.place.ty);
                 let diag = Diagnostic::error(codes::NOT_A_VALUE, format!("{name} is no number"))
                     .label(span, "a whole structure")
-                    .note(self.members_note(&at.btf, &at.place))
+                    .note(members_note(&at.btf, &at.place))
                     .help("name a member of it, or take its address with '&'");
                 self.report(diag);
                 return error(span);
@@ -254,20 +254,13 @@ impl Cx<'_> {
         }
     }
 
-    fn members_note(&self, btf: &Btf, place: &btf::Place) -> String {
-        match btf.member_names(place.ty) {
-            Ok(names) if !names.is_empty() => format!("its members: {}", listed(&names)),
-            _ => "its members are not known".to_owned(),
-        }
-    }
-
-    fn path_error(&mut self, problem: PathError, steps: &[Step<'_>], span: Span) {
+    fn path_error(&mut self, problem: &PathError, steps: &[Step<'_>], span: Span) {
         let place = |step: usize| match steps.get(step) {
             Some(Step::Field(name)) => name.span,
             Some(Step::Index(e)) => e.span,
             None => span,
         };
-        let diag = match &problem {
+        let diag = match problem {
             PathError::NoMember {
                 step,
                 ty,
@@ -318,4 +311,12 @@ pub(crate) fn add(a: Expr, b: Expr, span: Span) -> Expr {
         Ty::Long,
         span,
     )
+}
+
+/// What can be named instead of a whole structure.
+fn members_note(btf: &Btf, place: &btf::Place) -> String {
+    match btf.member_names(place.ty) {
+        Ok(names) if !names.is_empty() => format!("its members: {}", listed(&names)),
+        _ => "its members are not known".to_owned(),
+    }
 }

@@ -20,6 +20,10 @@ pub(super) const KIND: Kind = Kind {
     resolve,
 };
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the functions of all rows have one type"
+)]
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let Some(component) = request.components.first() else {
         return Ok(Vec::new());

@@ -188,7 +188,7 @@ fn choose(
     is_return: bool,
     only_kprobe: bool,
     many: bool,
-) -> Result<How, Diagnostic> {
+) -> Result<How, Box<Diagnostic>> {
     let target = request.session.target;
     let style = request.session.options.kprobe_style;
     let trampoline = if is_return { How::Fexit } else { How::Fentry };
@@ -245,7 +245,7 @@ fn choose(
             diag = diag.note(format!("no {what}: {why}"));
         }
     }
-    Err(diag)
+    Err(Box::new(diag))
 }
 
 /// Why a feature is missing, in words.

@@ -1,6 +1,7 @@
 //! `timer.profile`, `timer.profile.freq.hz(n)`, `perf.type(t).config(c)` with `.sample(n)` or `.hz(n)`:
 //! perf events on every CPU.
 
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
@@ -97,9 +98,9 @@ fn perf(request: &Request<'_>, hz: Option<i64>) -> Result<(String, Attach), Box<
     };
     let mut text = format!("perf.type({kind}).config({config})");
     match period {
-        PerfPeriod::Count(n) if sample.is_some() => text.push_str(&format!(".sample({n})")),
+        PerfPeriod::Count(n) if sample.is_some() => _ = write!(text, ".sample({n})"),
         PerfPeriod::Count(_) => {}
-        PerfPeriod::Hz(n) => text.push_str(&format!(".hz({n})")),
+        PerfPeriod::Hz(n) => _ = write!(text, ".hz({n})"),
     }
     Ok((
         text,

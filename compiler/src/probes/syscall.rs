@@ -34,7 +34,7 @@ pub(crate) struct Call {
 }
 
 /// The place of a system call.
-pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, Diagnostic> {
+pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, Box<Diagnostic>> {
     let event = if call.is_return {
         "sys_exit"
     } else {
@@ -74,7 +74,7 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
 pub(super) fn attachment(
     session: &Session<'_>,
     name: &str,
-) -> Result<(Attach, Context), Diagnostic> {
+) -> Result<(Attach, Context), Box<Diagnostic>> {
     let target = session.target;
     if target.has(Feature::BtfTracepoint)
         && let Ok(btf) = target.btf()
@@ -94,11 +94,13 @@ pub(super) fn attachment(
             Context::RawTracepoint,
         ));
     }
-    Err(Diagnostic::error(
+    let diag = Diagnostic::error(
         codes::POINT_UNAVAILABLE,
         "this kernel has no tracepoints for eBPF programs",
-    )
-    .note("raw tracepoints need Linux 4.17, CONFIG_BPF_EVENTS and CONFIG_TRACEPOINTS"))
+    );
+    Err(Box::new(diag.note(
+        "raw tracepoints need Linux 4.17, CONFIG_BPF_EVENTS and CONFIG_TRACEPOINTS",
+    )))
 }
 
 struct SyscallVars {

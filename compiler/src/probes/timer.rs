@@ -2,6 +2,8 @@
 //!
 //! A jiffy is 1/CONFIG_HZ seconds, 1/250 where the kernel does not tell.
 
+use std::fmt::Write as _;
+
 use rtap_grammar::diag::{Diagnostic, codes};
 
 use super::{Candidate, Kind, Request};
@@ -86,7 +88,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let randomize_ns = randomize_ns.ok_or_else(|| out_of_range("randomize"))?;
     let mut text = format!("timer.{name}({number})");
     if let Some(random) = random {
-        text.push_str(&format!(".randomize({random})"));
+        let _ = write!(text, ".randomize({random})");
     }
     let attach = Attach::Timer {
         period_ns,

@@ -69,7 +69,7 @@ impl Cx<'_> {
         &mut self,
         number: usize,
         candidates: &[Candidate],
-        snapshots: Vec<Snapshot>,
+        snapshots: &[Snapshot],
         file: rtap_grammar::source::FileId,
     ) {
         let entries: Option<Vec<Candidate>> = candidates
@@ -158,7 +158,7 @@ impl Cx<'_> {
             };
             (depth, self.program.probes[number].locals.push(data))
         });
-        let taken = take(depth, &values, &snapshots, span);
+        let taken = take(depth, &values, snapshots, span);
         for variant in &mut self.program.probes[number].variants {
             variant.prologue.splice(0..0, taken.iter().cloned());
         }

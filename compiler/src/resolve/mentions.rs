@@ -114,7 +114,9 @@ impl Mentions {
             ExprKind::Call { args, .. } => args.iter().for_each(|e| self.expr(e)),
             ExprKind::At { op, args } => {
                 self.context |= matches!(op, AtOp::Entry | AtOp::Uregister | AtOp::Kregister);
-                args.iter().for_each(|e| self.expr(e));
+                for arg in args {
+                    self.expr(arg);
+                }
             }
             ExprKind::Member { base: e, .. }
             | ExprKind::AddressOf(e)

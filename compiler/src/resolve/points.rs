@@ -163,7 +163,7 @@ impl Cx<'_> {
         let start = out.len();
         for sym in matches {
             found = true;
-            if self.is_open(&sym, chain) {
+            if is_open(&sym, chain) {
                 let name = sym.name.join(".");
                 self.report(
                     Diagnostic::error(
@@ -219,14 +219,6 @@ impl Cx<'_> {
             self.diags.extend(problems);
         }
         found
-    }
-
-    /// Whether an alias is being expanded already.
-    fn is_open(&self, sym: &AliasSym, chain: &Chain) -> bool {
-        chain.layers.iter().any(|layer| match layer {
-            Layer::Alias(open) => Rc::ptr_eq(open, &sym.alias),
-            Layer::Syscall(_) => false,
-        })
     }
 
     /// The aliases that a point names, and how many of its components they take: all if
@@ -308,6 +300,14 @@ impl Cx<'_> {
         };
         self.report(diag);
     }
+}
+
+/// Whether an alias is being expanded already.
+fn is_open(sym: &AliasSym, chain: &Chain) -> bool {
+    chain.layers.iter().any(|layer| match layer {
+        Layer::Alias(open) => Rc::ptr_eq(open, &sym.alias),
+        Layer::Syscall(_) => false,
+    })
 }
 
 /// Whether components (without arguments) match an alias's name, part by part; `**` goes

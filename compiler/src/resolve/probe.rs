@@ -1,6 +1,7 @@
 //! From a probe's expanded points to HIR probes: points that can share a program become one
 //! probe, with a variant for each different prologue, epilogue or condition.
 
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use indexmap::IndexMap;
@@ -155,7 +156,7 @@ impl Cx<'_> {
             variants,
             stmts,
         });
-        self.add_entry(number, &candidates, scope.snapshots, probe.span.file);
+        self.add_entry(number, &candidates, &scope.snapshots, probe.span.file);
     }
 
     /// What a point's variant consists of: equal texts mean equal code.
@@ -164,7 +165,7 @@ impl Cx<'_> {
         let mut context = false;
         for layer in &point.layers {
             match layer {
-                Layer::Alias(alias) => key.push_str(&format!("{:p};", Rc::as_ptr(alias))),
+                Layer::Alias(alias) => _ = write!(key, "{:p};", Rc::as_ptr(alias)),
                 Layer::Syscall(call) => {
                     key.push_str(&call.prologue(&self.wanted(point, body.mentions), body.points));
                     key.push(';');
@@ -172,7 +173,7 @@ impl Cx<'_> {
             }
         }
         for condition in &point.conditions {
-            key.push_str(&format!("{:?};", condition.span));
+            _ = write!(key, "{:?};", condition.span);
             context = true;
         }
         if context || point.mentions_context() {

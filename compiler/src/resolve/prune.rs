@@ -322,7 +322,9 @@ impl Visit for Reach {
             Place::Global(global) => self.globals[*global] = true,
             Place::Element(global, keys) => {
                 self.globals[*global] = true;
-                keys.iter().for_each(|key| self.expr(key));
+                for key in keys {
+                    self.expr(key);
+                }
             }
             Place::Memory { addr, .. } => self.expr(addr),
             Place::Local(_) | Place::Error => {}
@@ -418,7 +420,9 @@ impl VisitMut for Renumber {
             Place::Global(global) => self.global(global),
             Place::Element(global, keys) => {
                 self.global(global);
-                keys.iter_mut().for_each(|key| self.expr(key));
+                for key in keys {
+                    self.expr(key);
+                }
             }
             Place::Memory { addr, .. } => self.expr(addr),
             Place::Local(_) | Place::Error => {}

@@ -184,7 +184,7 @@ impl Cx<'_> {
     fn foreach(&mut self, foreach: &ast::Foreach, span: Span) -> Option<StmtKind> {
         let mut copies = Vec::new();
         let limit = foreach.limit.as_ref().map(|e| self.expr(e));
-        let sort = self.sort(foreach);
+        let sort = sort(foreach);
         match &foreach.array {
             Indexable::Array(name) => {
                 let array = self.array(name, foreach.keys.len());
@@ -280,38 +280,6 @@ impl Cx<'_> {
         Some(self.keys(slice))
     }
 
-    fn sort(&mut self, foreach: &ast::Foreach) -> Option<Sort> {
-        let descending = |sort: &ast::Sort| sort.dir == SortDir::Descending;
-        let by_array = foreach.array_sort.as_ref().map(|sort| {
-            let by = match foreach.sort_op {
-                None => SortBy::Value,
-                Some(AtOp::Sum) => SortBy::Stat(StatField::Sum),
-                Some(AtOp::Min) => SortBy::Stat(StatField::Min),
-                Some(AtOp::Max) => SortBy::Stat(StatField::Max),
-                Some(AtOp::Avg) => SortBy::Stat(StatField::Avg),
-                Some(AtOp::Variance) => SortBy::Stat(StatField::Variance(0)),
-                Some(_) => SortBy::Stat(StatField::Count),
-            };
-            Sort {
-                by,
-                descending: descending(sort),
-            }
-        });
-        let by_value = foreach.value.as_ref().and_then(|value| value.sort.as_ref());
-        let by_value = by_value.map(|sort| Sort {
-            by: SortBy::Value,
-            descending: descending(sort),
-        });
-        let by_key = foreach.keys.iter().enumerate().find_map(|(index, key)| {
-            let sort = key.sort.as_ref()?;
-            Some(Sort {
-                by: SortBy::Key(u8::try_from(index).ok()?),
-                descending: descending(sort),
-            })
-        });
-        by_array.or(by_value).or(by_key)
-    }
-
     fn delete(&mut self, target: &ast::Expr) -> Option<Delete> {
         match &target.kind {
             ast::ExprKind::Name(name) => match self.lookup(name) {
@@ -355,6 +323,39 @@ impl Cx<'_> {
             }
         }
     }
+}
+
+/// The order that the marks ask for.
+fn sort(foreach: &ast::Foreach) -> Option<Sort> {
+    let descending = |sort: &ast::Sort| sort.dir == SortDir::Descending;
+    let by_array = foreach.array_sort.as_ref().map(|sort| {
+        let by = match foreach.sort_op {
+            None => SortBy::Value,
+            Some(AtOp::Sum) => SortBy::Stat(StatField::Sum),
+            Some(AtOp::Min) => SortBy::Stat(StatField::Min),
+            Some(AtOp::Max) => SortBy::Stat(StatField::Max),
+            Some(AtOp::Avg) => SortBy::Stat(StatField::Avg),
+            Some(AtOp::Variance) => SortBy::Stat(StatField::Variance(0)),
+            Some(_) => SortBy::Stat(StatField::Count),
+        };
+        Sort {
+            by,
+            descending: descending(sort),
+        }
+    });
+    let by_value = foreach.value.as_ref().and_then(|value| value.sort.as_ref());
+    let by_value = by_value.map(|sort| Sort {
+        by: SortBy::Value,
+        descending: descending(sort),
+    });
+    let by_key = foreach.keys.iter().enumerate().find_map(|(index, key)| {
+        let sort = key.sort.as_ref()?;
+        Some(Sort {
+            by: SortBy::Key(u8::try_from(index).ok()?),
+            descending: descending(sort),
+        })
+    });
+    by_array.or(by_value).or(by_key)
 }
 
 /// The place of any sort mark.

@@ -395,8 +395,15 @@ impl SyscallUse {
             .iter()
             .filter(|arg| !arg.text.is_empty() && has(&arg.text))
         {
-            let with: String = arg.with.iter().map(|other| format!(", {other}")).collect();
-            let _ = writeln!(text, "{} = _{}_str({}{with})", arg.text, arg.kind, arg.var);
+            let mut values = vec![arg.var.as_str()];
+            values.extend(arg.with.iter().map(String::as_str));
+            let _ = writeln!(
+                text,
+                "{} = _{}_str({})",
+                arg.text,
+                arg.kind,
+                values.join(", ")
+            );
         }
         for (var, expr) in self.line.more.iter().filter(|(var, _)| has(var)) {
             let _ = writeln!(text, "{var} = {expr}");

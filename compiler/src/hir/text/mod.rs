@@ -25,7 +25,7 @@ pub fn print(program: &Program) -> String {
         locals: Vec::new(),
     };
     for (id, global) in &program.globals {
-        let line = format!("{id} = {}", p.global(global));
+        let line = format!("{id} = {}", declaration(global));
         p.line(&line);
     }
     for (id, core) in &program.core {
@@ -82,46 +82,6 @@ impl Printer<'_> {
         }
         self.out.push_str(text);
         self.out.push('\n');
-    }
-
-    fn global(&self, global: &GlobalData) -> String {
-        let mut text = format!("global {}", global.name);
-        if !global.keys.is_empty() {
-            let keys = global.keys.iter().zip(&global.key_caps);
-            let keys: Vec<String> = keys.map(|(ty, cap)| typed(*ty, *cap)).collect();
-            let wrap = if global.wrap { "%" } else { "" };
-            let _ = write!(text, "[{}]{wrap}({})", keys.join(", "), global.max_entries);
-        }
-        let _ = write!(text, ": {}", typed(global.value, global.value_cap));
-        if global.value == Ty::Stat {
-            let stat = &global.stat;
-            let mut kept = vec!["count".to_owned()];
-            kept.extend(stat.sum.then(|| "sum".to_owned()));
-            kept.extend(stat.min.then(|| "min".to_owned()));
-            kept.extend(stat.max.then(|| "max".to_owned()));
-            kept.extend(stat.variance.map(|shift| format!("variance({shift})")));
-            kept.extend(stat.histograms.iter().map(|h| histogram(*h)));
-            let _ = write!(text, "({})", kept.join(", "));
-        }
-        match &global.init {
-            Some(Literal::Int(n)) => {
-                let _ = write!(text, " = {n}");
-            }
-            Some(Literal::Str(s)) => {
-                let _ = write!(text, " = {}", quoted(s));
-            }
-            None => {}
-        }
-        for (on, word) in [
-            (global.read, "read"),
-            (global.written, "written"),
-            (global.library, "library"),
-        ] {
-            if on {
-                let _ = write!(text, " {word}");
-            }
-        }
-        text
     }
 
     fn enter<'l>(&mut self, locals: impl Iterator<Item = &'l LocalData>) {
@@ -611,4 +571,45 @@ fn histogram(h: Histogram) -> String {
         Histogram::Log => "@hist_log".to_owned(),
         Histogram::Linear { low, high, width } => format!("@hist_linear<{low},{high},{width}>"),
     }
+}
+
+/// A global's declaration.
+fn declaration(global: &GlobalData) -> String {
+    let mut text = format!("global {}", global.name);
+    if !global.keys.is_empty() {
+        let keys = global.keys.iter().zip(&global.key_caps);
+        let keys: Vec<String> = keys.map(|(ty, cap)| typed(*ty, *cap)).collect();
+        let wrap = if global.wrap { "%" } else { "" };
+        let _ = write!(text, "[{}]{wrap}({})", keys.join(", "), global.max_entries);
+    }
+    let _ = write!(text, ": {}", typed(global.value, global.value_cap));
+    if global.value == Ty::Stat {
+        let stat = &global.stat;
+        let mut kept = vec!["count".to_owned()];
+        kept.extend(stat.sum.then(|| "sum".to_owned()));
+        kept.extend(stat.min.then(|| "min".to_owned()));
+        kept.extend(stat.max.then(|| "max".to_owned()));
+        kept.extend(stat.variance.map(|shift| format!("variance({shift})")));
+        kept.extend(stat.histograms.iter().map(|h| histogram(*h)));
+        let _ = write!(text, "({})", kept.join(", "));
+    }
+    match &global.init {
+        Some(Literal::Int(n)) => {
+            let _ = write!(text, " = {n}");
+        }
+        Some(Literal::Str(s)) => {
+            let _ = write!(text, " = {}", quoted(s));
+        }
+        None => {}
+    }
+    for (on, word) in [
+        (global.read, "read"),
+        (global.written, "written"),
+        (global.library, "library"),
+    ] {
+        if on {
+            let _ = write!(text, " {word}");
+        }
+    }
+    text
 }

@@ -33,9 +33,13 @@ impl Cx {
                 self.stmts(no);
             }
             StmtKind::Loop { cond, body, step } => {
-                cond.iter_mut().for_each(|e| _ = self.expr(e));
+                for e in cond.iter_mut() {
+                    self.expr(e);
+                }
                 self.stmts(body);
-                step.iter_mut().for_each(|e| _ = self.expr(e));
+                for e in step.iter_mut() {
+                    self.expr(e);
+                }
             }
             StmtKind::Foreach(foreach) => {
                 let array = foreach.array;
@@ -48,14 +52,18 @@ impl Cx {
                     self.raise(Slot::Local(self.body, value), cap);
                 }
                 self.keys(array, foreach.slice.iter_mut().map(Option::as_mut));
-                foreach.limit.iter_mut().for_each(|e| _ = self.expr(e));
+                for e in &mut foreach.limit {
+                    self.expr(e);
+                }
                 self.stmts(&mut foreach.body);
             }
             StmtKind::ForeachBucket {
                 stat, limit, body, ..
             } => {
                 self.stat(stat);
-                limit.iter_mut().for_each(|e| _ = self.expr(e));
+                for e in limit.iter_mut() {
+                    self.expr(e);
+                }
                 self.stmts(body);
             }
             StmtKind::Return(Some(e)) => {

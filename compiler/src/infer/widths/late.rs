@@ -396,9 +396,13 @@ impl Graph {
                 self.stmts(no);
             }
             StmtKind::Loop { cond, body, step } => {
-                cond.iter_mut().for_each(|e| self.expr(e, Sink::Any));
+                for e in cond.iter_mut() {
+                    self.expr(e, Sink::Any);
+                }
                 self.stmts(body);
-                step.iter_mut().for_each(|e| self.expr(e, Sink::Any));
+                for e in step.iter_mut() {
+                    self.expr(e, Sink::Any);
+                }
             }
             StmtKind::Foreach(foreach) => {
                 if let Some(value) = foreach.value {
@@ -422,17 +426,18 @@ impl Graph {
                     }
                     _ => {}
                 }
-                foreach
-                    .limit
-                    .iter_mut()
-                    .for_each(|e| self.expr(e, Sink::Any));
+                for e in &mut foreach.limit {
+                    self.expr(e, Sink::Any);
+                }
                 self.stmts(&mut foreach.body);
             }
             StmtKind::ForeachBucket {
                 stat, limit, body, ..
             } => {
                 self.keys(stat.global, stat.keys.iter_mut().map(Some));
-                limit.iter_mut().for_each(|e| self.expr(e, Sink::Any));
+                for e in limit.iter_mut() {
+                    self.expr(e, Sink::Any);
+                }
                 self.stmts(body);
             }
             StmtKind::Return(Some(e)) => {
@@ -467,7 +472,9 @@ impl Graph {
     }
 
     fn exprs(&mut self, list: &mut [Expr], sink: Sink) {
-        list.iter_mut().for_each(|e| self.expr(e, sink));
+        for e in list.iter_mut() {
+            self.expr(e, sink);
+        }
     }
 
     fn expr(&mut self, expr: &mut Expr, sink: Sink) {
