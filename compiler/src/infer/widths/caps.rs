@@ -52,7 +52,7 @@ impl Cx {
                     self.raise(Slot::Local(self.body, value), cap);
                 }
                 self.keys(array, foreach.slice.iter_mut().map(Option::as_mut));
-                for e in &mut foreach.limit {
+                if let Some(e) = &mut foreach.limit {
                     self.expr(e);
                 }
                 self.stmts(&mut foreach.body);

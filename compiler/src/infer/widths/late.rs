@@ -426,7 +426,7 @@ impl Graph {
                     }
                     _ => {}
                 }
-                for e in &mut foreach.limit {
+                if let Some(e) = &mut foreach.limit {
                     self.expr(e, Sink::Any);
                 }
                 self.stmts(&mut foreach.body);
