@@ -28,9 +28,12 @@ pub(super) const ROWS: &[Builtin] = &[
     },
     Builtin {
         name: "__ip",
-        place: Place::Kernel,
-        lower: |l, c| register(l, c, CtxReg::Ip),
-        doc: "the instruction pointer",
+        by_context: true,
+        lower: |l, c| match l.context() {
+            Some(Context::Regs | Context::PerfEvent) => register(l, c, CtxReg::Ip),
+            Some(_) | None => Ok(Some(l.const_int(0, c.span))),
+        },
+        doc: "the instruction pointer; 0 where there are no registers",
         ..Builtin::BASE
     },
     Builtin {
