@@ -38,9 +38,12 @@ pub(super) const ROWS: &[Builtin] = &[
     },
     Builtin {
         name: "__sp",
-        place: Place::Kernel,
-        lower: |l, c| register(l, c, CtxReg::Sp),
-        doc: "the stack pointer",
+        by_context: true,
+        lower: |l, c| match l.context() {
+            Some(Context::Regs | Context::PerfEvent) => register(l, c, CtxReg::Sp),
+            Some(_) | None => Ok(Some(l.const_int(0, c.span))),
+        },
+        doc: "the stack pointer; 0 where there are no registers",
         ..Builtin::BASE
     },
     Builtin {
