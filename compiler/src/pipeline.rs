@@ -66,7 +66,10 @@ pub fn compile(
         session.target.kernel().text.as_str(),
         session.target.kernel_id(),
     );
-    match bpf::compile(&module, features(session, &module), kernel, &texts) {
+    let portable = session.options.portable && !module.core.is_empty();
+    let types = portable.then(|| session.target.btf().ok()).flatten();
+    let features = features(session, &module);
+    match bpf::compile_for(&module, features, kernel, &texts, types.as_ref()) {
         Ok((elf, meta)) => (Some(Output { elf, meta }), diags),
         Err(errors) => {
             extend(&mut diags, errors.into_iter().map(of_bpf), &program, files);

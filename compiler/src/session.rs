@@ -46,6 +46,9 @@ pub struct Options {
     pub has_target: bool,
     /// Run `begin` handlers in the kernel: how the two executors are compared.
     pub begin_in_kernel: bool,
+    /// The image is to run on other machines too: accesses to kernel types are relocated when it
+    /// is loaded (CO-RE).
+    pub portable: bool,
     /// `--skip-badvars`: context variables that do not exist are 0.
     pub skip_badvars: bool,
 }

@@ -29,9 +29,11 @@ use self::encode::Code;
 use self::frame::Buffers;
 use self::insn::{Insn, MapId, Reg};
 use self::plan::Plan;
+use self::regalloc::Finished;
 use self::select::{Half, ProgramCx, Task};
+use crate::btf::Btf;
 use crate::image::{Attach, META_VERSION, Meta};
-use crate::lir::{Context, Function, Handler, Module};
+use crate::lir::{Context, CoreId, Function, Handler, Module};
 use crate::target::{Feature, Features};
 
 /// Stack that buffers may take at most; the rest is for spilled registers.
@@ -54,6 +56,8 @@ pub struct ProgramCode {
     pub code: Code,
     /// From which instruction on which script text is executed.
     pub lines: Vec<(usize, Span)>,
+    /// Instructions with kernel facts that the loader relocates.
+    pub cores: Vec<(usize, CoreId)>,
 }
 
 /// Everything that the ELF writer needs.
@@ -108,7 +112,19 @@ pub fn compile(
     kernel: (&str, u64),
     files: &[(String, String)],
 ) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
-    let object = generate(module, features)?;
+    compile_for(module, features, kernel, files, None)
+}
+
+/// The same; with the kernel's types given, the image runs on other kernels too: it says where it depends on
+/// them (CO-RE).
+pub fn compile_for(
+    module: &Module,
+    features: Features,
+    kernel: (&str, u64),
+    files: &[(String, String)],
+    types: Option<&Btf>,
+) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
+    let object = generate_for(module, features, types.is_some())?;
     let meta = Meta {
         version: META_VERSION,
         kernel_release: kernel.0.to_owned(),
@@ -118,7 +134,7 @@ pub fn compile(
         layout: object.plan.layout(),
         files: files.to_vec(),
     };
-    let elf = crate::image::elf::write(&object, module, &meta).map_err(|what| {
+    let elf = crate::image::elf::write(&object, module, &meta, types).map_err(|what| {
         vec![BpfError::Internal {
             span: Span::NONE,
             what,
@@ -129,6 +145,14 @@ pub fn compile(
 
 /// Generates the code of all kernel handlers.
 pub fn generate(module: &Module, features: Features) -> Result<Object, Vec<BpfError>> {
+    generate_for(module, features, false)
+}
+
+fn generate_for(
+    module: &Module,
+    features: Features,
+    portable: bool,
+) -> Result<Object, Vec<BpfError>> {
     let mut plan = Plan::new(module);
     let mut programs = Vec::new();
     let mut errors = Vec::new();
@@ -148,13 +172,14 @@ pub fn generate(module: &Module, features: Features) -> Result<Object, Vec<BpfEr
         } else {
             Half::Body
         };
-        match generate_program(module, features, &mut plan, cx, &body, half) {
-            Ok((insns, lines, code)) => programs.push(ProgramCode {
+        match generate_program(module, features, &mut plan, cx, &body, (half, portable)) {
+            Ok((done, code)) => programs.push(ProgramCode {
                 symbol: program.symbol.clone(),
                 section: section(handler, &program.points, half),
-                insns,
+                insns: done.insns,
                 code,
-                lines,
+                lines: done.lines,
+                cores: done.cores,
             }),
             // A body that was copied to several places is complained about once.
             Err(found) => {
@@ -178,7 +203,7 @@ pub fn generate(module: &Module, features: Features) -> Result<Object, Vec<BpfEr
     }
 }
 
-type Generated = (Vec<Insn<Reg>>, Vec<(usize, Span)>, Code);
+type Generated = (Finished, Code);
 
 fn generate_program(
     module: &Module,
@@ -186,7 +211,7 @@ fn generate_program(
     plan: &mut Plan,
     cx: ProgramCx,
     body: &Function,
-    half: Half,
+    (half, portable): (Half, bool),
 ) -> Result<Generated, Vec<BpfError>> {
     let positions = Positions::new(body);
     let uses = Uses::new(body, &positions);
@@ -201,6 +226,7 @@ fn generate_program(
             func: body,
             positions: &positions,
             uses: &uses,
+            portable,
         };
         let mut run = |buffers: &mut Buffers| select::program(&task, plan, buffers);
         run(&mut buffers)?;
@@ -238,7 +264,7 @@ fn generate_program(
         plan.frame_bytes = plan.frame_bytes.max(buffers.frame_bytes());
         let encoded = encode::encode(&done.insns)
             .map_err(|encode::TooFar| too_large("the handler's code"))?;
-        return Ok((done.insns, done.lines, encoded));
+        return Ok((done, encoded));
     }
 }
 

@@ -12,6 +12,7 @@ use rtap_grammar::source::Span;
 
 use super::insn::{AluOp, Cond, Insn, Reg, Size, Src};
 use super::vcode::{TReg, Term, VCode, preg};
+use crate::lir::CoreId;
 
 /// A finished function.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Finished {
     pub insns: Vec<Insn<Reg>>,
     /// From which instruction on (index) which script text is executed.
     pub lines: Vec<(usize, Span)>,
+    /// Instructions with kernel facts that the loader relocates.
+    pub cores: Vec<(usize, CoreId)>,
     /// Bytes of stack that it uses.
     pub stack_bytes: u32,
 }
@@ -225,6 +228,9 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
                         }
                     }
                     if let Some(inst) = block.insts.get(number) {
+                        if let Some((at, core)) = inst.core {
+                            finished.cores.push((finished.insns.len() + at, core));
+                        }
                         for insn in &inst.code {
                             finished.insns.push(insn.map(|reg_| match reg_ {
                                 TReg::Op(operand) => reg(operand as usize),

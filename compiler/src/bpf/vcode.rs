@@ -9,6 +9,7 @@ use regalloc2::{Operand, PReg, PRegSet, RegClass, VReg};
 use rtap_grammar::source::Span;
 
 use super::insn::{Cond, Insn, Reg, Src};
+use crate::lir::CoreId;
 
 /// Number of a machine block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +33,8 @@ pub struct VInst {
     pub operands: Vec<Operand>,
     /// Registers that are garbage afterwards.
     pub clobbers: PRegSet,
+    /// Which instruction of `code` holds a kernel fact that the loader relocates.
+    pub core: Option<(usize, CoreId)>,
     /// Where in the script it comes from.
     pub span: Option<Span>,
 }

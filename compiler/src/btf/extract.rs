@@ -11,6 +11,17 @@ use super::{Btf, BtfBuilder, BtfError, Kind, Modifier, Type, TypeId};
 
 /// The blob that holds `roots` and what they need, with new ids.
 pub fn extract(btf: &Btf, roots: &[TypeId]) -> Result<Vec<u8>, BtfError> {
+    let mut out = BtfBuilder::new();
+    extract_into(btf, roots, &mut out)?;
+    Ok(out.finish())
+}
+
+/// Adds `roots` and what they need to a blob under construction; gives the new ids.
+pub fn extract_into(
+    btf: &Btf,
+    roots: &[TypeId],
+    out: &mut BtfBuilder,
+) -> Result<BTreeMap<TypeId, TypeId>, BtfError> {
     let mut reached = Reached::default();
     let mut pending: Vec<(TypeId, bool)> = roots.iter().map(|&id| (id, true)).collect();
     while let Some((id, by_value)) = pending.pop() {
@@ -22,10 +33,9 @@ pub fn extract(btf: &Btf, roots: &[TypeId]) -> Result<Vec<u8>, BtfError> {
     let ids: BTreeSet<TypeId> = reached.seen.iter().map(|&(id, _)| id).collect();
     let renumbered: BTreeMap<TypeId, TypeId> = ids
         .iter()
-        .zip(1..)
+        .zip(out.next_id().0..)
         .map(|(&id, new)| (id, TypeId(new)))
         .collect();
-    let mut out = BtfBuilder::new();
     for &id in &ids {
         let whole = reached.whole.contains(&id);
         write(
@@ -33,10 +43,10 @@ pub fn extract(btf: &Btf, roots: &[TypeId]) -> Result<Vec<u8>, BtfError> {
             id,
             whole,
             &|id| renumbered.get(&id).copied().unwrap_or(TypeId::VOID),
-            &mut out,
+            out,
         )?;
     }
-    Ok(out.finish())
+    Ok(renumbered)
 }
 
 #[derive(Default)]

@@ -27,7 +27,7 @@ mod types;
 mod tests;
 
 pub use build::BtfBuilder;
-pub use extract::extract;
+pub use extract::{extract, extract_into};
 pub use func::{Param, Signature};
 pub use path::{DynamicIndex, Hop, PathError, Place, PlaceKind, Step, place, resolve_path};
 pub use raw::{Btf, BtfError};

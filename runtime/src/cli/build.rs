@@ -53,6 +53,7 @@ pub fn build(args: &ScriptArgs) -> Status {
 
 /// Compiles and writes the image; its name is printed, as SystemTap's pass 4 does.
 pub fn write_image(job: &mut Job, args: &ScriptArgs) -> Status {
+    job.portable();
     let output = match job.compile() {
         Ok(output) => output,
         Err(status) => return status,

@@ -143,6 +143,11 @@ impl Job {
         self.report(diagnostics)
     }
 
+    /// The image is for other machines too.
+    pub fn portable(&mut self) {
+        self.options.portable = true;
+    }
+
     /// Compiles.
     pub fn compile(&mut self) -> Result<Output, Status> {
         let session = Session {

@@ -10,6 +10,7 @@ use crate::bpf::insn::{AluOp, AtomicOp, Cond, Insn, MapId, Reg, Size, Src, Wide}
 use crate::bpf::plan::Plan;
 use crate::bpf::vcode::{BlockId, Edge, TReg, Term, VInst, call_clobbers, preg};
 use crate::image::header;
+use crate::lir::CoreId;
 use crate::target::Feature;
 
 /// A template under construction.
@@ -18,6 +19,7 @@ pub(super) struct Template {
     code: Vec<Insn<TReg>>,
     operands: Vec<Operand>,
     clobbers: PRegSet,
+    core: Option<(usize, CoreId)>,
 }
 
 impl Template {
@@ -108,7 +110,7 @@ impl From<Val> for Arg {
         match val {
             Val::Const(value) => Arg::Imm(value),
             Val::Reg(reg) => Arg::Reg(reg),
-            Val::Flag(..) | Val::Text(_) => Arg::Imm(0),
+            Val::Core(_) | Val::Flag(..) | Val::Text(_) => Arg::Imm(0),
         }
     }
 }
@@ -120,6 +122,7 @@ impl Cx<'_> {
             code: template.code,
             operands: template.operands,
             clobbers: template.clobbers,
+            core: template.core,
             span: self.span,
         };
         self.code.blocks[self.cur.0 as usize].insts.push(inst);
@@ -131,6 +134,34 @@ impl Cx<'_> {
         let mut t = Template::default();
         let dst = t.write(reg);
         t.add(load_imm(dst, value));
+        self.push(t);
+        reg
+    }
+
+    /// A relocatable kernel fact in a register.
+    pub(super) fn core(&mut self, core: CoreId) -> VReg {
+        let value = self.module.core[core].value;
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let dst = t.write(reg);
+        t.add(load_imm(dst, value));
+        t.core = Some((0, core));
+        self.push(t);
+        reg
+    }
+
+    /// `a` plus a relocatable kernel fact.
+    pub(super) fn add_core(&mut self, a: VReg, core: CoreId) -> VReg {
+        let Ok(value) = i32::try_from(self.module.core[core].value) else {
+            let b = self.core(core);
+            return self.alu(AluOp::Add, a, Src::Reg(b));
+        };
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let first = t.read(a);
+        let dst = t.write_over(reg, first);
+        t.alu(AluOp::Add, dst, Src::Imm(value));
+        t.core = Some((0, core));
         self.push(t);
         reg
     }

@@ -29,6 +29,12 @@ impl Cx<'_> {
         } else {
             (a, b)
         };
+        if let (BinOp::Add, Val::Core(core), other) | (BinOp::Add, other, Val::Core(core)) =
+            (op, a, b)
+        {
+            let other = self.val_reg(other);
+            return Val::Reg(self.add_core(other, core));
+        }
         // The prologue has the process id already.
         if let (BinOp::Shr, Val::Reg(a), Val::Const(32), Some(tgid)) = (op, a, b, self.tgid)
             && Some(a) == self.pid_tgid
@@ -219,7 +225,7 @@ impl Cx<'_> {
                     result
                 });
             }
-            Val::Reg(_) | Val::Flag(..) | Val::Text(_) => {}
+            Val::Reg(_) | Val::Core(_) | Val::Flag(..) | Val::Text(_) => {}
         }
         let b = self.val_reg(divisor);
         let fail = self.fail(site, Val::Const(0));

@@ -36,7 +36,8 @@ use super::insn::{Cond, Src};
 use super::plan::Plan;
 use super::vcode::{BlockId, VCode};
 use crate::lir::{
-    Block, BlockCall, Context, Function, HandlerId, Inst, Module, Op, SiteId, Terminator, Ty, Value,
+    Block, BlockCall, Context, CoreId, Function, HandlerId, Inst, Module, Op, SiteId, Terminator,
+    Ty, Value,
 };
 use crate::target::Features;
 
@@ -47,6 +48,8 @@ enum Val {
     Const(i64),
     /// An integer in a register.
     Reg(VReg),
+    /// A kernel fact that the loader relocates.
+    Core(CoreId),
     /// The outcome of a comparison that only branches use.
     Flag(Cond, VReg, Src<VReg>),
     /// A string.
@@ -81,6 +84,7 @@ pub enum Half {
 struct Cx<'a> {
     module: &'a Module,
     features: Features,
+    portable: bool,
     plan: &'a mut Plan,
     program: ProgramCx,
     func: &'a Function,
@@ -175,6 +179,8 @@ pub struct Task<'a> {
     pub positions: &'a Positions,
     /// Uses of its values.
     pub uses: &'a Uses,
+    /// Whether kernel facts are relocated when it is loaded.
+    pub portable: bool,
 }
 
 /// Lowers a program.
@@ -191,6 +197,7 @@ pub fn program(
         func,
         positions,
         uses,
+        portable,
     } = *task;
     buffers.restart();
     let mut preds: SecondaryMap<Block, u32> = SecondaryMap::new();
@@ -205,6 +212,7 @@ pub fn program(
     let mut cx = Cx {
         module,
         features,
+        portable,
         plan,
         program,
         func,
@@ -402,7 +410,7 @@ impl Cx<'_> {
         let some = |val: Val| Ok(Some(val));
         match op {
             Op::Const(value) => some(Val::Const(*value)),
-            Op::Core(core) => some(Val::Const(self.module.core[*core].value)),
+            Op::Core(core) => self.kernel_fact(*core).map(Some),
             Op::Bin(op, a, b) => some(self.bin(*op, *a, *b)),
             Op::Cmp(op, a, b) => some(self.compare(*op, *a, *b)),
             Op::Extend {
@@ -519,6 +527,21 @@ impl Cx<'_> {
         }
     }
 
+    /// A kernel fact: a number, or in an image for other kernels too, one that is relocated.
+    fn kernel_fact(&mut self, core: CoreId) -> Lowered<Val> {
+        let fact = &self.module.core[core];
+        if !self.portable {
+            return Ok(Val::Const(fact.value));
+        }
+        if let Some(module) = &fact.module {
+            return Err(self.unsupported(
+                &format!("a type of module {module} in an image for other machines"),
+                "run the script where it is needed instead of building it",
+            ));
+        }
+        Ok(Val::Core(core))
+    }
+
     fn unsupported(&mut self, what: &str, remedy: &str) -> Refused {
         self.errors.push(BpfError::Unsupported {
             span: self.span.unwrap_or(Span::NONE),
@@ -578,6 +601,7 @@ impl Cx<'_> {
         match val {
             Val::Const(value) => self.imm(value),
             Val::Reg(reg) => reg,
+            Val::Core(core) => self.core(core),
             Val::Flag(cond, left, right) => self.flag_value(cond, true, left, right),
             Val::Text(_) => self.imm(0),
         }

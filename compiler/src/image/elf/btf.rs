@@ -1,12 +1,13 @@
 //! The image's `.BTF`: types of maps (so that `bpftool map dump` names the fields), of the data
 //! sections, and of the programs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::bpf::ProgramCode;
 use crate::bpf::insn::MapId;
 use crate::bpf::plan::{MapDef, MapSort, Plan, Shape};
-use crate::btf::{BtfBuilder, Kind, Linkage, TypeId};
+use crate::btf::{Btf, BtfBuilder, BtfError, Kind, Linkage, TypeId, extract_into};
+use crate::lir::Module;
 
 /// `.BTF` under construction.
 pub struct Written {
@@ -14,6 +15,8 @@ pub struct Written {
     pub builder: BtfBuilder,
     /// The function type of each program.
     pub functions: Vec<TypeId>,
+    /// The kernel's types that relocations are about, by their ids in the kernel.
+    pub kernel: BTreeMap<TypeId, TypeId>,
 }
 
 /// `BTF_INT_SIGNED`
@@ -36,7 +39,13 @@ struct Types {
 }
 
 /// Writes all types; the line information adds its strings later.
-pub fn write(plan: &Plan, programs: &[ProgramCode], used: &BTreeSet<MapId>) -> Written {
+pub fn write(
+    plan: &Plan,
+    programs: &[ProgramCode],
+    used: &BTreeSet<MapId>,
+    module: &Module,
+    kernel: Option<&Btf>,
+) -> Result<Written, BtfError> {
     let mut builder = BtfBuilder::new();
     let basic = Basic {
         int: builder.int("int", 4, 32, SIGNED),
@@ -84,10 +93,23 @@ pub fn write(plan: &Plan, programs: &[ProgramCode], used: &BTreeSet<MapId>) -> W
             types.builder.func(&program.symbol, proto, Linkage::Global)
         })
         .collect();
-    Written {
+    let roots: BTreeSet<TypeId> = programs
+        .iter()
+        .flat_map(|program| &program.cores)
+        .map(|(_, core)| TypeId(module.core[*core].type_id))
+        .collect();
+    let kernel = match kernel {
+        Some(kernel) if !roots.is_empty() => {
+            let roots: Vec<TypeId> = roots.into_iter().collect();
+            extract_into(kernel, &roots, &mut types.builder)?
+        }
+        _ => BTreeMap::new(),
+    };
+    Ok(Written {
         builder: types.builder,
         functions,
-    }
+        kernel,
+    })
 }
 
 /// Bytes of a map's declaration in `.maps`: one pointer for each member.

@@ -7,6 +7,8 @@ use rtap_grammar::source::Span;
 use super::Placed;
 use super::btf::Written;
 use crate::bpf::ProgramCode;
+use crate::btf::TypeId;
+use crate::lir::{CoreKind, Module};
 
 /// Bytes of the header.
 const HEADER_BYTES: u32 = 32;
@@ -14,6 +16,8 @@ const HEADER_BYTES: u32 = 32;
 const FUNC_INFO_BYTES: u32 = 8;
 /// Bytes of a `bpf_line_info`.
 const LINE_INFO_BYTES: u32 = 16;
+/// Bytes of a `bpf_core_relo`.
+const CORE_RELO_BYTES: u32 = 16;
 /// Columns have 10 bits.
 const MAX_COLUMN: u32 = 1023;
 
@@ -29,10 +33,12 @@ pub fn write(
     btf: &mut Written,
     programs: &[ProgramCode],
     placed: &[Placed],
+    module: &Module,
     files: &[(String, String)],
 ) -> Vec<u8> {
     let mut funcs: Vec<Infos> = Vec::new();
     let mut lines: Vec<Infos> = Vec::new();
+    let mut cores: Vec<Infos> = Vec::new();
     for (n, (program, place)) in programs.iter().zip(placed).enumerate() {
         let section = btf.builder.string(&place.section);
         let func = infos(&mut funcs, section);
@@ -69,6 +75,22 @@ pub fn write(
             info.count += 1;
         }
     }
+    for (program, place) in programs.iter().zip(placed) {
+        let section = btf.builder.string(&place.section);
+        for (insn, core) in &program.cores {
+            let fact = &module.core[*core];
+            let Some(ty) = btf.kernel.get(&TypeId(fact.type_id)).copied() else {
+                continue;
+            };
+            let slot = program.code.slots.get(*insn).copied().unwrap_or(0);
+            let access = btf.builder.string(&fact.access);
+            let info = infos(&mut cores, section);
+            info.words
+                .extend([place.offset + slot * 8, ty.0, access, number(fact.kind)]);
+            info.count += 1;
+        }
+    }
+    let cores = table(&cores, CORE_RELO_BYTES);
     let funcs = table(&funcs, FUNC_INFO_BYTES);
     let lines = table(&lines, LINE_INFO_BYTES);
     let mut bytes = Vec::new();
@@ -81,13 +103,27 @@ pub fn write(
         funcs.len() as u32,
         lines.len() as u32,
         (funcs.len() + lines.len()) as u32,
-        0,
+        cores.len() as u32,
     ] {
         bytes.extend(word.to_le_bytes());
     }
     bytes.extend(funcs);
     bytes.extend(lines);
+    bytes.extend(cores);
     bytes
+}
+
+/// `enum bpf_core_relo_kind`
+fn number(kind: CoreKind) -> u32 {
+    match kind {
+        CoreKind::FieldByteOffset => 0,
+        CoreKind::FieldByteSize => 1,
+        CoreKind::FieldExists => 2,
+        CoreKind::FieldLshift => 4,
+        CoreKind::FieldRshift => 5,
+        CoreKind::TypeSize => 9,
+        CoreKind::EnumValue => 11,
+    }
 }
 
 fn infos(all: &mut Vec<Infos>, section: u32) -> &mut Infos {

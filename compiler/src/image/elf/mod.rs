@@ -20,6 +20,7 @@ use crate::bpf::Object;
 use crate::bpf::encode::RelocTarget;
 use crate::bpf::insn::MapId;
 use crate::bpf::plan::{MapSort, Plan};
+use crate::btf::Btf;
 use crate::lir::Module;
 
 /// `R_BPF_64_64`: a 64-bit immediate load.
@@ -37,10 +38,16 @@ struct Placed {
 }
 
 /// Writes the object.
-pub fn write(object: &Object, module: &Module, meta: &Meta) -> Result<Vec<u8>, String> {
+pub fn write(
+    object: &Object,
+    module: &Module,
+    meta: &Meta,
+    types: Option<&Btf>,
+) -> Result<Vec<u8>, String> {
     let mut elf = Elf::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     let used = used_maps(object, module);
-    let btf = btf::write(&object.plan, &object.programs, &used);
+    let btf = btf::write(&object.plan, &object.programs, &used, module, types)
+        .map_err(|error| error.to_string())?;
 
     let license = elf.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
     elf.append_section_data(license, b"GPL\0", 1);
@@ -143,7 +150,7 @@ pub fn write(object: &Object, module: &Module, meta: &Meta) -> Result<Vec<u8>, S
     }
 
     let mut btf = btf;
-    let ext = ext::write(&mut btf, &object.programs, &placed, &meta.files);
+    let ext = ext::write(&mut btf, &object.programs, &placed, module, &meta.files);
     let section = elf.add_section(Vec::new(), b".BTF".to_vec(), SectionKind::Metadata);
     elf.append_section_data(section, &btf.builder.finish(), 8);
     let section = elf.add_section(Vec::new(), b".BTF.ext".to_vec(), SectionKind::Metadata);
