@@ -160,7 +160,21 @@ impl Cx<'_> {
         });
         let taken = take(depth, &values, snapshots, span);
         for variant in &mut self.program.probes[number].variants {
-            variant.prologue.splice(0..0, taken.iter().cloned());
+            // What was kept is taken out even if a condition then ends the handler.
+            let guards = std::mem::take(&mut variant.conditions);
+            let guards = guards.into_iter().map(|condition| {
+                let span = condition.span;
+                let next = Stmt {
+                    kind: StmtKind::Next,
+                    span,
+                };
+                Stmt {
+                    kind: StmtKind::If(condition, Vec::new(), vec![next]),
+                    span,
+                }
+            });
+            let first: Vec<Stmt> = taken.iter().cloned().chain(guards).collect();
+            variant.prologue.splice(0..0, first);
         }
         self.program.probes.insert(number, entry);
         for held in &mut self.held {

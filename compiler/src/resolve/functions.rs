@@ -71,6 +71,22 @@ impl Cx<'_> {
         Some(id)
     }
 
+    /// Has functions of the script that nobody calls resolved as well, for their mistakes'
+    /// sake; whether there were any.
+    pub(super) fn queue_uncalled(&mut self) -> bool {
+        if std::mem::replace(&mut self.uncalled_queued, true) {
+            return false;
+        }
+        for function in self
+            .symbols
+            .script_functions(|file| self.files.is_library(file))
+        {
+            self.scope.file = function.span.file;
+            self.find_function(&function.name, function.params.len());
+        }
+        true
+    }
+
     /// Overloads that the current file sees, in the order in which they are tried: the file's
     /// private ones alone if there are any; else the script's before the tapsets', each by
     /// priority.

@@ -64,7 +64,7 @@ pub fn resolve<'s>(
             cx.probe(&probe);
         } else if let Some(function) = cx.queue.pop_front() {
             cx.function(function);
-        } else {
+        } else if !cx.queue_uncalled() {
             break;
         }
     }
@@ -104,6 +104,8 @@ pub(crate) struct Cx<'s> {
     /// Functions whose bodies are still to be resolved.
     queue: VecDeque<FuncId>,
     functions: cranelift_entity::PrimaryMap<FuncId, functions::FunctionSource>,
+    /// Whether functions that nobody calls have been queued.
+    uncalled_queued: bool,
     /// Diagnostics of code that may yet be pruned.
     held: Vec<prune::Held>,
     diags: Vec<Diagnostic>,
@@ -123,6 +125,7 @@ impl<'s> Cx<'s> {
             scope: Scope::default(),
             queue: VecDeque::new(),
             functions: cranelift_entity::PrimaryMap::new(),
+            uncalled_queued: false,
             held: Vec::new(),
             diags: Vec::new(),
         }

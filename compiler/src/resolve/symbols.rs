@@ -67,6 +67,17 @@ impl Symbols {
             .unwrap_or_default()
     }
 
+    /// Functions that no tapset defines, in the order of their places.
+    pub(crate) fn script_functions(
+        &self,
+        is_library: impl Fn(FileId) -> bool,
+    ) -> Vec<Rc<ast::Function>> {
+        let all = self.functions.values().flatten();
+        let mut own: Vec<_> = all.filter(|f| !is_library(f.span.file)).cloned().collect();
+        own.sort_by_key(|f| f.span);
+        own
+    }
+
     /// Names of the functions read so far.
     pub(crate) fn function_names(&self) -> impl Iterator<Item = &str> {
         self.functions.keys().map(|name| &**name)

@@ -15,8 +15,12 @@ impl Cx<'_> {
         let by = self.wanted_by.take();
         let (ty, slot) = self.kind(expr, want);
         expr.ty = ty;
+        if self.report && want == Ty::Void && ty == Ty::Stat {
+            self.mismatch(expr, slot, None, Ty::Long, ty);
+            expr.ty = Ty::Error;
+        }
         if !self.report || want == Ty::Void || want == ty {
-            return ty;
+            return expr.ty;
         }
         match (want, ty) {
             (_, Ty::Unknown | Ty::Error) | (Ty::Error, _) => ty,
