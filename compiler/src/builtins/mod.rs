@@ -9,6 +9,7 @@
 )]
 
 mod context;
+pub mod errno;
 mod memory;
 pub mod names;
 mod output;

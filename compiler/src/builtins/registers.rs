@@ -75,7 +75,7 @@ pub(super) const ROWS: &[Builtin] = &[
         params: &[Str],
         place: Place::Kernel,
         lower: named,
-        doc: "a register by its name (a constant), as 64 bits",
+        doc: "a register by its name (a constant), sign-extended",
         ..Builtin::BASE
     },
     Builtin {
@@ -83,7 +83,7 @@ pub(super) const ROWS: &[Builtin] = &[
         params: &[Str],
         place: Place::Kernel,
         lower: named,
-        doc: "the same",
+        doc: "a register by its name (a constant), zero-extended",
         ..Builtin::BASE
     },
 ];
@@ -195,7 +195,8 @@ fn named(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let op = Op::CtxLoad {
         offset: register.offset,
         size: register.size as u8,
-        signed: false,
+        // `register("eax")` is an int, `u_register("eax")` an unsigned one.
+        signed: call.builtin.name == "register",
     };
     Ok(Some(l.int(op, call.span)))
 }

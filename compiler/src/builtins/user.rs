@@ -1,11 +1,17 @@
 //! Functions of user space (`runtime/src/userfn` has them under the names here, without the
 //! `__`). Where only printed or stored, a kernel handler carries the arguments and user
-//! space makes the string later; the characters themselves exist in user-side handlers only.
+//! space makes the string later; the characters themselves exist in user-side handlers, and for
+//! a few in kernel handlers too (`in_kernel`).
 
-use super::{Builtin, Call, Late};
+use bstr::BString;
+
+use super::{Builtin, Call, Late, errno};
 use crate::hir::Ty::{Long, Str};
 use crate::image::width_bytes;
-use crate::lir::{Channel, ErrorKind, Exec, Format, Op, Piece, Place, Ty, UserFn, Value};
+use crate::lir::{
+    BinOp, Channel, CmpOp, Conv, ConvKind, ErrorKind, Exec, Format, Op, Piece, Place, Ty, UserFn,
+    Value,
+};
 use crate::lower::{Lower, Lowered};
 
 /// A function of numbers that makes a string.
@@ -184,6 +190,9 @@ fn user(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
         return Ok(l.emit(Op::StrLate(format, args), Some(ty), call.span));
     }
     if l.exec() == Some(Exec::Kernel) {
+        if let Some(characters) = in_kernel(l, name, call) {
+            return characters.map(Some);
+        }
         return l.fault(
             call.span,
             format!(
@@ -197,4 +206,67 @@ fn user(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     };
     let site = l.site(ErrorKind::UserFn, call.span);
     Ok(l.emit(Op::User(function, args, site), Some(ty), call.span))
+}
+
+/// The characters in a kernel handler, for those functions whose results are few or simple.
+fn in_kernel(l: &mut Lower<'_>, name: &str, call: &Call<'_>) -> Option<Lowered<Value>> {
+    let (n, span) = (*call.args.first()?, call.span);
+    let cap = call.cap.0;
+    Some(match name {
+        "errno_str" => {
+            let known = (errno::ERRNO.len().max(512) + errno::INTERNAL.len()) as i64;
+            let end = l.const_int(known, span);
+            let is_known = l.compare(CmpOp::Ult, n, end, span);
+            l.select(is_known, &[0], Ty::str(cap), span, |l, i| {
+                if i == 0 {
+                    return Ok(formatted(l, &[b"E#"], vec![n], call));
+                }
+                let texts = (0..known).map(|n| BString::from(errno::name(n)));
+                Ok(l.look_up(texts.collect(), n, cap, span))
+            })
+        }
+        "syscall_name" => {
+            let mut texts = Vec::new();
+            for call in l.arch().syscall_table().iter() {
+                let at = call.number as usize;
+                // A few numbers far away belong to other ABIs.
+                if at < 1024 {
+                    texts.resize(texts.len().max(at + 1), BString::default());
+                    texts[at] = BString::from(call.name.as_str());
+                }
+            }
+            Ok(l.look_up(texts, n, cap, span))
+        }
+        "ip_ntop" => {
+            let mut bytes = Vec::new();
+            for shift in [0, 8, 16, 24] {
+                let shift = l.const_int(shift, span);
+                let value = l.int(Op::Bin(BinOp::Shr, n, shift), span);
+                let byte = Op::Extend {
+                    value,
+                    bits: 8,
+                    signed: false,
+                };
+                bytes.push(l.int(byte, span));
+            }
+            Ok(formatted(l, &[b"", b".", b".", b"."], bytes, call))
+        }
+        _ => return None,
+    })
+}
+
+/// Numbers, each with a text before it.
+fn formatted(l: &mut Lower<'_>, texts: &[&[u8]], numbers: Vec<Value>, call: &Call<'_>) -> Value {
+    let mut pieces = Vec::new();
+    for text in texts {
+        if !text.is_empty() {
+            pieces.push(Piece::Text(BString::from(*text)));
+        }
+        pieces.push(Piece::Conv(Conv::plain(ConvKind::Decimal)));
+    }
+    let format = l.format(Format {
+        pieces,
+        channel: Channel::Out,
+    });
+    l.text(Op::StrFormat(format, numbers), call.cap.0, call.span)
 }

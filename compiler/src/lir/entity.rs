@@ -49,6 +49,10 @@ entity!(
     StrId, "str"
 );
 entity!(
+    /// A table of strings: `table0`.
+    TableId, "table"
+);
+entity!(
     /// A handler: one eBPF program, or one user-side entry: `handler1`.
     HandlerId, "handler"
 );

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CoreId, FormatId, Func, Function, Global, HandlerId, RegexId, SiteId, Space, StatField, StrId,
-    Ty, UserFn,
+    TableId, Ty, UserFn,
 };
 use crate::image::Point;
 
@@ -25,6 +25,8 @@ pub struct Module {
     pub core: PrimaryMap<CoreId, Core>,
     /// Regular expressions, as their source text.
     pub regexes: PrimaryMap<RegexId, BString>,
+    /// Tables of strings that `Op::StrTable` looks up.
+    pub tables: PrimaryMap<TableId, Vec<BString>>,
     /// Functions, handlers' bodies included. A callee stands before its callers unless
     /// they recurse.
     pub functions: PrimaryMap<Func, Function>,

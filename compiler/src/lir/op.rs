@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CoreId, FormatId, Func, Global, RegexId, SiteId, StrId, Ty, Value};
+use super::{CoreId, FormatId, Func, Global, RegexId, SiteId, StrId, TableId, Ty, Value};
 
 /// Two-operand integer arithmetic that cannot fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -352,7 +352,10 @@ pub enum Op {
     ErrText(Value, Value),
     /// Call a function of the module; can fail if the callee can.
     Call(Func, Vec<Value>),
-    /// A text of the point with program-wide number `.1` (see [`super::Module::point`]).
+    /// String number `.1` of a table; "" where it has none.
+    StrTable(TableId, Value),
+    /// A text of the point with program-wide number `.1` (see [`super::Module::point`]). The passes
+    /// leave none: a constant or a table takes its place.
     PointText(PointText, Value),
     /// Call a function of user space. The result's type is the value's; no value, no result.
     User(UserFn, Vec<Value>, SiteId),

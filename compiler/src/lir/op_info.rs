@@ -47,6 +47,7 @@ macro_rules! visit_operands {
             | Op::GlobalFetchAdd(_, a)
             | Op::IterEnd(a)
             | Op::ErrSet(a)
+            | Op::StrTable(_, a)
             | Op::PointText(_, a) => visit(a),
             Op::StrSub(a, b, c) => {
                 visit(a);
@@ -167,6 +168,7 @@ impl Op {
                 | Op::CtxRet
                 | Op::CtxReg(_)
                 | Op::CtxLoad { .. }
+                | Op::StrTable(..)
                 | Op::PointText(..)
         )
     }
@@ -362,6 +364,7 @@ impl Op {
             | Op::Comm
             | Op::MemReadStr { .. }
             | Op::MemReadStrN { .. }
+            | Op::StrTable(..)
             | Op::PointText(..)
             | Op::ErrText(..) => ResultKind::Str,
             Op::GlobalGet(_) | Op::ArrayGet(..) | Op::Call(..) | Op::User(..) => {

@@ -81,6 +81,12 @@ impl Lower<'_> {
         self.tables.format(format)
     }
 
+    /// String number `n` of a table; "" where it has none.
+    pub fn look_up(&mut self, texts: Vec<BString>, n: Value, cap: u32, span: Span) -> Value {
+        let table = self.tables.table(texts);
+        self.text(Op::StrTable(table, n), cap, span)
+    }
+
     /// An error site at `span`, whose text the message names.
     pub fn site(&mut self, kind: ErrorKind, span: Span) -> SiteId {
         self.site_near(kind, self.near(span), span)

@@ -9,7 +9,7 @@ use crate::hir::FuncId;
 use crate::lir::builder::Empty;
 use crate::lir::{
     Channel, ElementKind, Format, FormatId, Func, Global, GlobalKind, Module, RegexId, Site,
-    SiteId, StrId, Ty,
+    SiteId, StrId, TableId, Ty,
 };
 use crate::target::arch::Arch;
 
@@ -22,6 +22,7 @@ pub(super) struct Tables {
     formats: HashMap<Format, FormatId>,
     sites: HashMap<Site, SiteId>,
     regexes: HashMap<BString, RegexId>,
+    tables: HashMap<Vec<BString>, TableId>,
     /// What undefined variables start with.
     pub(super) empty: Empty,
     /// The functions asked for so far.
@@ -51,6 +52,7 @@ impl Tables {
             formats: HashMap::from([(empty_format, empty.format)]),
             sites: HashMap::new(),
             regexes: HashMap::new(),
+            tables: HashMap::new(),
             empty,
             functions: HashMap::new(),
             queue: Vec::new(),
@@ -109,6 +111,13 @@ impl Tables {
         let sites = &mut self.module.sites;
         let add = |site: &Site| sites.push(site.clone());
         *self.sites.entry(site).or_insert_with_key(add)
+    }
+
+    /// The table with these texts.
+    pub(super) fn table(&mut self, texts: Vec<BString>) -> TableId {
+        let tables = &mut self.module.tables;
+        let add = |texts: &Vec<BString>| tables.push(texts.clone());
+        *self.tables.entry(texts).or_insert_with_key(add)
     }
 
     /// The regular expression.

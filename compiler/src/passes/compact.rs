@@ -119,6 +119,7 @@ struct Tables {
     formats: SecondaryMap<FormatId, Option<FormatId>>,
     core: SecondaryMap<CoreId, Option<CoreId>>,
     regexes: SecondaryMap<RegexId, Option<RegexId>>,
+    tables: SecondaryMap<TableId, Option<TableId>>,
 }
 
 impl Tables {
@@ -141,6 +142,9 @@ impl Tables {
                     Op::StrMatch(id, _) => {
                         renumber(id, &mut self.regexes, &module.regexes, &mut new.regexes);
                     }
+                    Op::StrTable(id, _) => {
+                        renumber(id, &mut self.tables, &module.tables, &mut new.tables);
+                    }
                     _ => {}
                 }
             });
@@ -151,6 +155,7 @@ impl Tables {
             formats,
             core,
             regexes,
+            tables,
             ..
         } = new;
         module.globals = globals;
@@ -158,6 +163,7 @@ impl Tables {
         module.formats = formats;
         module.core = core;
         module.regexes = regexes;
+        module.tables = tables;
     }
 
     /// Globals keep their order; those that nothing uses or prints go.

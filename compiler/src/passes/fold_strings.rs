@@ -46,6 +46,14 @@ pub(super) fn fold(op: &Op, ty: Ty, known: &Known, function: &Function, module: 
         Op::StrCut(a) if function.ty(*a) == ty => Folded::Value(*a),
         Op::StrCut(a) => cut(*a, ty, known, function, text(a)),
         Op::StrConcat(parts) => concat(parts, ty, known, function, &text),
+        Op::StrTable(table, n) => match known.int(*n) {
+            Some(n) => {
+                let found = usize::try_from(n).ok();
+                let text = found.and_then(|n| module.tables[*table].get(n));
+                Folded::Text(cut_to(text.map_or(b"", |text| text.as_slice()), ty).to_vec())
+            }
+            None => Folded::No,
+        },
         Op::PointText(which, number) => {
             let Some(point) = known.int(*number).and_then(|n| module.point(n)) else {
                 return Folded::No;

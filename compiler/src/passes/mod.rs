@@ -19,6 +19,7 @@ mod formats;
 mod inline;
 mod interner;
 mod merge_blocks;
+mod point_tables;
 mod replace;
 mod string_widths;
 #[cfg(test)]
@@ -62,6 +63,10 @@ pub fn optimise(module: &mut Module) {
         }
     });
     check(module, "clean");
+
+    // After folding, which knows the points of handlers that have only one.
+    point_tables::run(module);
+    check(module, "point_tables");
 
     // Numbers anew, so that text is stable and nothing unused is left.
     compact::run(module);

@@ -159,6 +159,12 @@ impl<S: Store> Machine<'_, S> {
                 Some(n) => Value::Int(n),
                 None => return Err(raised(*site, 0)),
             },
+            Op::StrTable(table, number) => {
+                let texts = &self.program.module.tables[*table];
+                let found = usize::try_from(int(self, number)).ok();
+                let text = found.and_then(|n| texts.get(n));
+                string(text.map_or(b"", |text| text.as_slice()), ty)
+            }
             Op::PointText(which, number) => {
                 let point = self.program.module.point(int(self, number));
                 let text = point.map_or("", |point| match which {

@@ -5,7 +5,6 @@
 //! To add one: a row in its family's `ROWS` here, and a builtin of the same name with `__` before
 //! it in `compiler/src/builtins/user.rs` (docs/adding-a-builtin.md).
 
-mod errno;
 mod kallsyms;
 mod maps;
 mod names;

@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::OnceLock;
 
+use rtap_compiler::builtins::errno;
 use rtap_compiler::builtins::names::items;
 use rtap_compiler::target::{Arch, SyscallTable};
 
-use super::errno::ERRNO;
 use super::{Kind::*, UserFnRow, text};
 use crate::values::quote;
 
@@ -40,17 +40,7 @@ pub(super) const ROWS: &[UserFnRow] = &[
         name: "errno_str",
         params: &[Int],
         result: Str,
-        call: |_, args| {
-            let n = args[0].int();
-            let name = usize::try_from(n).ok().and_then(|n| match n {
-                512.. => INTERNAL.get(n - 512),
-                _ => ERRNO.get(n),
-            });
-            match name {
-                Some(name) if !name.is_empty() || n == 0 => text(name),
-                _ => text(format!("E#{n}")),
-            }
-        },
+        call: |_, args| text(errno::name(args[0].int())),
         doc: "name of an error number: ENOENT for 2, E#3333 for one without a name, \"\" for 0 (function::errno_str)",
     },
     UserFnRow {
@@ -134,19 +124,6 @@ fn one_of(v: i64, list: &str) -> String {
         None => format!("{v:#x}"),
     }
 }
-
-/// Errors that the kernel keeps to itself, from 512 on (linux/errno.h): what a tracer sees of a
-/// system call that a signal interrupted.
-const INTERNAL: [&str; 8] = [
-    "ERESTARTSYS",
-    "ERESTARTNOINTR",
-    "ERESTARTNOHAND",
-    "ENOIOCTLCMD",
-    "ERESTART_RESTARTBLOCK",
-    "EPROBE_DEFER",
-    "EOPENSTALE",
-    "ENOPARAM",
-];
 
 #[cfg(test)]
 mod tests {

@@ -425,6 +425,7 @@ impl Cx<'_> {
                 let module = self.module;
                 some(Val::Text(self.literal(&module.strings[*text])))
             }
+            Op::StrTable(table, number) => some(self.str_table(*table, *number, dest)),
             Op::PointText(what, number) => self.point_text(*what, *number).map(Some),
             Op::StrConcat(..)
             | Op::StrCut(_)

@@ -9,7 +9,7 @@ use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Size, Src};
 use crate::image::width_bytes;
-use crate::lir::{Op, PointText, Ty, Value};
+use crate::lir::{Op, PointText, TableId, Ty, Value};
 
 /// Up to so many bytes are copied or cleared by single stores.
 const INLINE_BYTES: u32 = 128;
@@ -82,6 +82,38 @@ impl Cx<'_> {
         });
         let text = text.unwrap_or_default();
         Ok(Val::Text(self.literal(text.as_bytes())))
+    }
+
+    /// A string of a table: slots of one width in the constants, with an empty one behind them for
+    /// numbers out of range.
+    pub(super) fn str_table(&mut self, table: TableId, number: Value, dest: Dest) -> Val {
+        let module = self.module;
+        let texts = &module.tables[table];
+        let cap = match dest.ty {
+            Some(Ty::Str { cap, .. }) => cap,
+            Some(Ty::I64) | None => 0,
+        };
+        let width = width_bytes(Ty::str(cap));
+        let mut slots = vec![0; (texts.len() + 1) * width as usize];
+        for (slot, text) in slots.chunks_mut(width as usize).zip(texts) {
+            let len = text.len().min(cap as usize);
+            slot[..len].copy_from_slice(&text[..len]);
+        }
+        let bound = (slots.len() as u32).next_power_of_two();
+        let at = Mem::Rodata(self.plan.constant(&slots));
+        self.plan.reserve_rodata_slack(at, bound);
+        let number = self.int(number);
+        let number = self.val_reg(number);
+        let slot = self.at_most(number, texts.len() as u32);
+        let offset = self.alu(AluOp::Mul, slot, Src::Imm(width as i32));
+        let mem = Mem::Ptr(self.address_at(at, offset, bound), 0);
+        let found = Text::Mem(TextMem {
+            mem,
+            cap,
+            padded: true,
+            late: false,
+        });
+        self.private_copy(found, dest)
     }
 
     /// The bytes of a constant.

@@ -14,6 +14,7 @@
 //! site0 = division_by_zero near "operator '/'" at "a.stp:1:2"
 //! core0 = field_byte_offset "task_struct" 123 "0:1:3" = 44
 //! re0 = "a.*b"
+//! table0 = "zero" "one"
 //! handler0 = kernel raw_tracepoint fn0 "probe kernel.trace(\"sched_switch\")"
 //!     point "kernel.trace(\"sched_switch\")" function "" module "" raw_tracepoint name="sched_switch"
 //! fn0 "probe_0"(i64, str<15>) -> i64 {

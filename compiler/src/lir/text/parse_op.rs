@@ -167,6 +167,11 @@ fn string_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
             cursor.expect(",")?;
             Op::StrMatch(regex, value(cursor)?)
         }
+        "table" => {
+            let table = TableId::from_u32(cursor.entity("table")?);
+            cursor.expect(",")?;
+            Op::StrTable(table, value(cursor)?)
+        }
         "matched" => {
             let n = value(cursor)?;
             Op::Matched(n, site(cursor)?)

@@ -41,6 +41,7 @@ pub(super) fn item(cursor: &mut Cursor<'_>, module: &mut Module) -> Read<()> {
         "site" => module.sites.push(site(cursor)?).to_string(),
         "core" => module.core.push(core(cursor)?).to_string(),
         "re" => module.regexes.push(cursor.quoted()?).to_string(),
+        "table" => module.tables.push(texts(cursor)?).to_string(),
         "handler" => module.handlers.push(handler(cursor)?).to_string(),
         _ => return start.error("a table's entry or a function"),
     };
@@ -49,6 +50,14 @@ pub(super) fn item(cursor: &mut Cursor<'_>, module: &mut Module) -> Read<()> {
     } else {
         start.error(&format!("`{expected}`, in order"))
     }
+}
+
+fn texts(cursor: &mut Cursor<'_>) -> Read<Vec<bstr::BString>> {
+    let mut texts = Vec::new();
+    while !cursor.at_end() {
+        texts.push(cursor.quoted()?);
+    }
+    Ok(texts)
 }
 
 fn limits(cursor: &mut Cursor<'_>, limits: &mut Limits) -> Read<()> {

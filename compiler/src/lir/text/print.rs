@@ -44,6 +44,10 @@ pub(super) fn module(module: &Module, spans: bool) -> String {
     for (id, text) in &module.regexes {
         let _ = writeln!(out, "{id} = {}", quote(text));
     }
+    for (id, texts) in &module.tables {
+        let texts: Vec<String> = texts.iter().map(|text| quote(text)).collect();
+        let _ = writeln!(out, "{id} = {}", texts.join(" "));
+    }
     for (id, data) in &module.handlers {
         handler(&mut out, id, data);
     }

@@ -234,6 +234,7 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
         Op::ErrSet(a) => write!(out, "err.set {a}"),
         Op::ErrText(site, arg) => write!(out, "err.text {site}, {arg}"),
         Op::Call(func, args) => call(out, &format_args!("call {func}"), args),
+        Op::StrTable(table, n) => write!(out, "str.table {table}, {n}"),
         Op::PointText(text, n) => write!(out, "point.{} {n}", word(POINT_TEXT, text)),
         Op::User(name, args, site) => {
             call(

@@ -34,6 +34,7 @@ site13 = match_range near "" at ""
 core0 = field_byte_offset "task_struct" 123 "0:1:3" = 44
 core1 = type_size "foo" 0 module "ext4" "0" = -1
 re0 = "a.*b"
+table0 = "zero" "" "two"
 handler0 = kernel fexit.3 fn1 "probe kernel.function(\"vfs_read\").return"
     point "kernel.function(\"vfs_read\")" function "vfs_read" module "kernel" fexit name="vfs_read" btf_id=7 address=0
     point "x" function "f" module "ext4" kprobe offset=8 name="f" in="ext4" btf_id=0 address=18446744073709551615 selector=-4 optional=1
@@ -142,6 +143,7 @@ block0(v0: i64, v1: str<15>):
     v66: str<20> = call fn0(v0, v1)
     v67: str<64> = point.function v0
     v68: str<64> = user "ctime"(v0) !site11
+    v69: str<4> = str.table table0, v0
     return v66
 }
 

@@ -51,6 +51,10 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
             strings(cx, &[*a]);
             ints(cx, &[*start, *len]);
         }
+        Op::StrTable(table, a) => {
+            exists(cx, cx.module.tables.is_valid(*table), table);
+            ints(cx, &[*a]);
+        }
         Op::StrFromByte(a) | Op::Matched(a, _) | Op::PointText(_, a) => ints(cx, &[*a]),
         Op::StrFormat(format, args) => formatted(cx, *format, args, false),
         Op::StrLate(format, args) => {
