@@ -23,6 +23,9 @@ pub const ERRNO: [&str; 134] = [
     "EKEYREJECTED", "EOWNERDEAD", "ENOTRECOVERABLE", "ERFKILL", "EHWPOISON",
 ];
 
+/// The number of the first of [`INTERNAL`].
+pub const FIRST_INTERNAL: i64 = 512;
+
 /// Errors that the kernel keeps to itself, from 512 on (linux/errno.h): what a tracer sees of a
 /// system call that a signal interrupted.
 pub const INTERNAL: [&str; 8] = [

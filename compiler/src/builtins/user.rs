@@ -213,18 +213,7 @@ fn in_kernel(l: &mut Lower<'_>, name: &str, call: &Call<'_>) -> Option<Lowered<V
     let (n, span) = (*call.args.first()?, call.span);
     let cap = call.cap.0;
     Some(match name {
-        "errno_str" => {
-            let known = (errno::ERRNO.len().max(512) + errno::INTERNAL.len()) as i64;
-            let end = l.const_int(known, span);
-            let is_known = l.compare(CmpOp::Ult, n, end, span);
-            l.select(is_known, &[0], Ty::str(cap), span, |l, i| {
-                if i == 0 {
-                    return Ok(formatted(l, &[b"E#"], vec![n], call));
-                }
-                let texts = (0..known).map(|n| BString::from(errno::name(n)));
-                Ok(l.look_up(texts.collect(), n, cap, span))
-            })
-        }
+        "errno_str" => errno_str(l, n, call),
         "syscall_name" => {
             let mut texts = Vec::new();
             for call in l.arch().syscall_table().iter() {
@@ -252,6 +241,46 @@ fn in_kernel(l: &mut Lower<'_>, name: &str, call: &Call<'_>) -> Option<Lowered<V
             Ok(formatted(l, &[b"", b".", b".", b"."], bytes, call))
         }
         _ => return None,
+    })
+}
+
+/// The name of an error number: out of one table for the public ones and those that the kernel
+/// keeps to itself, or the number.
+fn errno_str(l: &mut Lower<'_>, n: Value, call: &Call<'_>) -> Lowered<Value> {
+    let (ty, span) = (Ty::str(call.cap.0), call.span);
+    let names = errno::ERRNO.iter().chain(&errno::INTERNAL);
+    let texts: Vec<BString> = names.map(|name| BString::from(*name)).collect();
+    let public = errno::ERRNO.len() as i64;
+    // Where the kernel's own begin, after the number is brought down to the end of the public ones.
+    let shift = l.const_int(public - errno::FIRST_INTERNAL, span);
+    let end = l.const_int(public, span);
+    let is_public = l.compare(CmpOp::Ult, n, end, span);
+    let at = l.select(is_public, &[0], Ty::I64, span, |l, i| {
+        if i != 0 {
+            return Ok(n);
+        }
+        let at = l.int(Op::Bin(BinOp::Add, n, shift), span);
+        // Numbers in between would come out as public ones again.
+        let is_internal = l.compare(CmpOp::Ge, at, end, span);
+        l.select(is_internal, &[0], Ty::I64, span, |l, i| {
+            Ok(if i == 0 { l.const_int(-1, span) } else { at })
+        })
+    })?;
+    let name = l.look_up(texts, at, call.cap.0, span);
+    let first = l.const_int(0, span);
+    let first = l.int(Op::StrByte(name, first), span);
+    // No name: "" for 0, else the number.
+    l.select(first, &[0], ty, span, |l, i| {
+        if i != 0 {
+            return Ok(name);
+        }
+        l.select(n, &[0], ty, span, |l, i| {
+            Ok(if i == 0 {
+                name
+            } else {
+                formatted(l, &[b"E#"], vec![n], call)
+            })
+        })
     })
 }
 

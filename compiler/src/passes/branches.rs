@@ -108,10 +108,11 @@ fn decide(function: &mut Function, facts: &Facts, id: Block) -> bool {
             } else {
                 let before = cases.len();
                 cases.retain(|(_, to)| to != default);
-                if !cases.is_empty() {
-                    return cases.len() != before;
+                match cases.as_slice() {
+                    [] => Terminator::Jump(default.clone()),
+                    [(0, zero)] => Terminator::Branch(*value, default.clone(), zero.clone()),
+                    [..] => return cases.len() != before,
                 }
-                Terminator::Jump(default.clone())
             }
         }
         _ => return false,
