@@ -26,6 +26,8 @@ pub struct Job {
     pub argv: Vec<String>,
     /// Environment variables set for all processes of the job.
     pub env: Vec<(String, String)>,
+    /// Working directory; the agent's own if empty.
+    pub directory: String,
     /// Killed after this time, with its children.
     pub timeout_ms: u64,
     /// The process beside it.
@@ -304,6 +306,9 @@ impl Running<'_> {
             .envs(self.job.env.iter().cloned())
             .env("RTAP_FACTS", self.facts)
             .process_group(0);
+        if !self.job.directory.is_empty() {
+            command.current_dir(&self.job.directory);
+        }
         if is_command {
             command
                 .stdin(Stdio::null())

@@ -131,6 +131,7 @@ impl Case {
             env: self.env.clone(),
             timeout_ms: self.timeout_s * 1000 * slowness,
             companion: self.companion.clone(),
+            ..Job::default()
         }
     }
 }

@@ -111,6 +111,7 @@ fn on_host(cases: &[Case], rtap: &Path, record: Recorder<'_>) {
             Verdict::Skipped(reason)
         } else {
             let mut job = case.job(1);
+            job.directory = paths::workspace().to_string_lossy().into_owned();
             job.env
                 .push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
             verdict(case, &job::run(&job, &mut |_, _| {}))

@@ -70,6 +70,12 @@ pub fn here() -> Facts {
     if modules.trim().split(',').any(|module| module == "bpf") {
         features.insert("lsm".to_owned());
     }
+    // Compiled in, but closed: nothing can be attached by ftrace then.
+    if fs::File::open("/sys/kernel/tracing/available_filter_functions").is_err() {
+        for feature in ["fentry", "fprobe"] {
+            features.remove(feature);
+        }
+    }
     // The attach function is there without fprobe too, but only refuses.
     if !features.contains("fprobe") {
         features.remove("kprobe_multi");
