@@ -18,7 +18,7 @@ struct Options {
     /// Runs the tests whose name contains one of these.
     names: Vec<String>,
     /// Where, separated by commas: `host`, versions of the matrix, or `all`.
-    #[arg(short, long, default_value = "all")]
+    #[arg(short, long, default_value_t = default_kernels())]
     kernel: String,
     /// Tests cargo's debug build of rtap instead of the release build.
     #[arg(long)]
@@ -57,6 +57,11 @@ struct Ignored {
     ignored: bool,
     #[arg(long, hide = true)]
     include_ignored: bool,
+}
+
+/// `RTAP_TEST_KERNELS`, or all.
+fn default_kernels() -> String {
+    std::env::var("RTAP_TEST_KERNELS").unwrap_or_else(|_| "all".to_owned())
 }
 
 fn main() -> Result<ExitCode> {
