@@ -26,12 +26,20 @@ use crate::lir::{Exec, SortBy};
 #[derive(Default)]
 pub(super) struct LateSet {
     places: HashMap<Slot, bool>,
+    /// Functions with parameters or results that would be late for some calls and cannot
+    /// be, for others.
+    torn: Vec<FuncId>,
 }
 
 impl LateSet {
     /// Whether a place is late.
     pub(super) fn place(&self, slot: Slot) -> bool {
         self.places.get(&slot).copied().unwrap_or(false)
+    }
+
+    /// Functions that some calls want late strings of and others characters.
+    pub(super) fn torn(&self) -> &[FuncId] {
+        &self.torn
     }
 
     /// All late places.
@@ -64,8 +72,20 @@ pub(super) fn decide(program: &mut Program, blocked: &[Slot]) -> LateSet {
         .places
         .iter()
         .map(|(slot, node)| (*slot, graph.nodes[*node].late()));
+    let mut torn: Vec<FuncId> = graph
+        .places
+        .iter()
+        .filter(|(_, node)| graph.nodes[**node].native && graph.nodes[**node].blocked)
+        .filter_map(|(slot, _)| match slot {
+            Slot::Param(function, _) | Slot::Ret(function) => Some(*function),
+            Slot::Local(..) | Slot::Value(_) | Slot::Key(..) => None,
+        })
+        .collect();
+    torn.sort();
+    torn.dedup();
     LateSet {
         places: places.collect(),
+        torn,
     }
 }
 

@@ -7,6 +7,7 @@
 //! `image::width_bytes` is the record's size.
 
 mod caps;
+mod copies;
 mod late;
 mod wrap;
 
@@ -14,6 +15,7 @@ use cranelift_entity::PrimaryMap;
 
 use crate::hir::{FuncId, Function, Global, Local, Program};
 use crate::image::Point;
+use copies::Copies;
 use late::LateSet;
 
 /// Walks after which what still grows gets the greatest width.
@@ -26,8 +28,9 @@ const MAX_LATE_BYTES: u32 = 2048;
 pub fn infer_widths(program: &mut Program) {
     let max = program.limits.max_string_len.saturating_sub(1).max(1);
     let mut blocked = Vec::new();
+    let mut copies = Copies::default();
     loop {
-        let late = late::decide(program, &blocked);
+        let late = decide(program, &blocked, &mut copies);
         let mut cx = Cx::new(program, max, late);
         cx.run(program);
         let too_large = cx.too_large();
@@ -36,6 +39,20 @@ pub fn infer_widths(program: &mut Program) {
             return;
         }
         blocked.extend(too_large);
+    }
+}
+
+/// Decides which places are late, copying functions whose calls want different things of them.
+fn decide(program: &mut Program, blocked: &[Slot], copies: &mut Copies) -> LateSet {
+    loop {
+        let late = late::decide(program, blocked);
+        if !copies.split(program, late.torn()) {
+            return if copies.merge(program, &late) {
+                late::decide(program, blocked)
+            } else {
+                late
+            };
+        }
     }
 }
 
