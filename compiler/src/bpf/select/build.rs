@@ -425,6 +425,31 @@ impl Cx<'_> {
         reg
     }
 
+    /// The address of slot number `index` of `count`, of `width` bytes each, at `mem`.
+    pub(super) fn slot_address(&mut self, mem: Mem, index: VReg, count: u32, width: u32) -> VReg {
+        // See `forget`: what the comparison tells must not stick to the index.
+        let index = self.forget(index);
+        let base = self.address(mem);
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let index = t.read(index);
+        let base = t.read_late(base);
+        let dst = t.write_over(reg, index);
+        let last = count.saturating_sub(1) as i32;
+        t.add(Insn::JumpIf {
+            cond: Cond::Le,
+            wide: true,
+            left: dst,
+            right: Src::Imm(last),
+            target: 1,
+        });
+        t.alu(AluOp::Mov, dst, Src::Imm(last));
+        t.alu(AluOp::Mul, dst, Src::Imm(width as i32));
+        t.alu(AluOp::Add, dst, Src::Reg(base));
+        self.push(t);
+        reg
+    }
+
     /// Calls a helper; its result is in the register.
     pub(super) fn call(&mut self, helper: Helper, args: &[Arg]) -> VReg {
         let reg = self.code.vreg();

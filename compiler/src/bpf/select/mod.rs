@@ -426,7 +426,7 @@ impl Cx<'_> {
                 some(Val::Text(self.literal(&module.strings[*text])))
             }
             Op::StrTable(table, number) => some(self.str_table(*table, *number, dest)),
-            Op::PointText(what, number) => self.point_text(*what, *number).map(Some),
+            Op::PointText(what, number) => some(self.point_text(*what, *number)),
             Op::StrConcat(..)
             | Op::StrCut(_)
             | Op::StrCmp(..)

@@ -8,7 +8,7 @@ use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Size, Src};
-use crate::image::width_bytes;
+use crate::image::{Point, width_bytes};
 use crate::lir::{Op, PointText, TableId, Ty, Value};
 
 /// Up to so many bytes are copied or cleared by single stores.
@@ -67,21 +67,46 @@ impl Cx<'_> {
         }) as u32)
     }
 
-    /// `pp()` and the like, for a point that is known when compiling.
-    pub(super) fn point_text(&mut self, what: PointText, number: Value) -> Lowered<Val> {
-        let Val::Const(number) = self.int(number) else {
-            return Err(self.unsupported(
-                "the text of a point that is only known when it fires",
-                "give each point a handler of its own",
-            ));
-        };
-        let text = self.module.point(number).map(|point| match what {
+    /// `pp()` and the like. For a point that is only known when it fires, the texts of the
+    /// handler's points are a table of slots among the constants.
+    pub(super) fn point_text(&mut self, what: PointText, number: Value) -> Val {
+        let module = self.module;
+        let text = |point: &Point| match what {
             PointText::Full => point.text.clone(),
             PointText::Function => point.function.clone(),
             PointText::Module => point.module.clone(),
-        });
-        let text = text.unwrap_or_default();
-        Ok(Val::Text(self.literal(text.as_bytes())))
+        };
+        let number = match self.int(number) {
+            Val::Const(number) => {
+                let text = module.point(number).map(text).unwrap_or_default();
+                return Val::Text(self.literal(text.as_bytes()));
+            }
+            number => self.val_reg(number),
+        };
+        let handler = self.program.handler;
+        let texts: Vec<String> = module.handlers[handler].points.iter().map(text).collect();
+        let cap = texts.iter().map(String::len).max().unwrap_or(0) as u32;
+        let cap = cap.min(module.limits.max_string_len.saturating_sub(1));
+        let width = width_bytes(Ty::str(cap));
+        let mut table = Vec::with_capacity(texts.len() * width as usize);
+        for text in &texts {
+            let bytes = &text.as_bytes()[..text.len().min(cap as usize)];
+            table.extend(bytes);
+            table.resize(table.len().next_multiple_of(width as usize), 0);
+            if bytes.is_empty() {
+                table.resize(table.len() + width as usize, 0);
+            }
+        }
+        let table = Mem::Rodata(self.plan.constant(&table));
+        let first = self.val_src(Val::Const(module.first_point(handler)));
+        let index = self.alu(AluOp::Sub, number, first);
+        let at = self.slot_address(table, index, texts.len() as u32, width);
+        Val::Text(Text::Mem(TextMem {
+            mem: Mem::Ptr(at, 0),
+            cap,
+            padded: true,
+            late: false,
+        }))
     }
 
     /// A string of a table: slots of one width in the constants, with an empty one behind them for
