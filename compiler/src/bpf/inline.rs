@@ -6,15 +6,116 @@ use std::collections::HashMap;
 
 use super::analysis::{for_each_op, reachable};
 use crate::lir::{
-    Block, BlockCall, BlockData, Func, Function, Inst, Module, Op, Terminator, Value,
+    Block, BlockCall, BlockData, ErrorKind, Func, Function, Inst, Module, Op, SiteId, Terminator,
+    Ty, Value, ValueData,
 };
 
+/// Calls that a recursive function may nest beyond MAXNESTING, as in the interpreter: one that calls
+/// itself gets 13 deep with the default of 10.
+const RECURSION_BONUS: u32 = 3;
 /// A body is not grown beyond so many blocks.
 const MAX_BLOCKS: usize = 20_000;
+/// The same for bodies with recursion, which grows fast.
+const MAX_UNROLLED_BLOCKS: usize = 2_000;
 
-/// The function with all calls copied in, except those of functions that recurse.
+/// The function with all calls copied in. Functions that recurse are copied into themselves to
+/// MAXNESTING levels; if that gets too much, their calls stay.
 pub fn inline_all(module: &Module, func: Func) -> Function {
-    expand(module, func, &mut HashMap::new())
+    let mut done = HashMap::new();
+    let function = expand(module, func, &mut done);
+    let mut unrolled = function.clone();
+    if unroll(module, &mut unrolled, &mut done) {
+        unrolled
+    } else {
+        function
+    }
+}
+
+/// Copies recursive functions in, level by level. Whether no call is left.
+fn unroll(module: &Module, function: &mut Function, done: &mut HashMap<Func, Function>) -> bool {
+    // How many calls of recursive functions each block is inside of.
+    let mut levels = vec![0; function.blocks.len()];
+    let mut next = 0;
+    while next < function.blocks.len() {
+        let block = Block::from_u32(next as u32);
+        let level = levels[next];
+        let data = &function.blocks[block];
+        let call = data
+            .insts
+            .iter()
+            .enumerate()
+            .find_map(|(at, inst)| match inst.op {
+                Op::Call(callee, _) => Some((Some(at), callee)),
+                _ => None,
+            });
+        let call = call.or(match &data.term {
+            Terminator::Try {
+                op: Op::Call(callee, _),
+                ..
+            } => Some((None, *callee)),
+            _ => None,
+        });
+        next += 1;
+        let Some((at, callee)) = call else {
+            continue;
+        };
+        if level >= module.limits.max_nesting + RECURSION_BONUS {
+            let Some(site) = nesting_site(module, callee) else {
+                return false;
+            };
+            too_deep(function, block, at, site);
+            continue;
+        }
+        let body = expand(module, callee, done);
+        if function.blocks.len() + body.blocks.len() > MAX_UNROLLED_BLOCKS {
+            return false;
+        }
+        match at {
+            Some(at) => inline_inst(function, block, at, &body),
+            None => inline_try(function, block, &body),
+        }
+        if at.is_some() {
+            // What follows the call.
+            levels.push(level);
+        }
+        levels.resize(function.blocks.len(), level + 1);
+    }
+    true
+}
+
+/// The site that a call which nests too deep raises: as the interpreter chooses it.
+fn nesting_site(module: &Module, callee: Func) -> Option<SiteId> {
+    let near = format!("identifier '{}'", module.functions[callee].name);
+    let sites = || {
+        let all = module.sites.iter();
+        all.filter(|(_, site)| site.kind == ErrorKind::MaxNesting)
+    };
+    let named = sites().find(|(_, site)| site.near == near);
+    named.or_else(|| sites().next()).map(|(id, _)| id)
+}
+
+/// Puts an error in the place of a call.
+fn too_deep(function: &mut Function, block: Block, at: Option<usize>, site: SiteId) {
+    let span = function.blocks[block].term_span;
+    if let Some(at) = at {
+        function.blocks[block].insts.truncate(at);
+    }
+    let mut constant = |value: i64| {
+        let result = function.values.push(ValueData { ty: Ty::I64 });
+        function.blocks[block].insts.push(Inst {
+            op: Op::Const(value),
+            result: Some(result),
+            span,
+        });
+        result
+    };
+    let site = constant(i64::from(site.as_u32()));
+    let arg = constant(0);
+    let data = &mut function.blocks[block];
+    data.term = match (&data.term, at) {
+        (Terminator::Try { catch, .. }, None) => Terminator::Jump(with_error(catch, site, arg)),
+        _ => Terminator::Raise { site, arg },
+    };
 }
 
 /// Whether a function can call itself, directly or not.
