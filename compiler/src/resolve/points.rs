@@ -197,7 +197,10 @@ impl Cx<'_> {
             }
             None => (Vec::new(), 0),
         };
-        if !calls.is_empty() && rest < components.len() {
+        // There is no limit of simultaneous calls to be set.
+        let is_maxactive = matches!(&components[rest.min(components.len())..],
+            [one] if &*one.name == "maxactive" && matches!(one.arg, Some(Arg::Number(_))));
+        if !calls.is_empty() && rest < components.len() && !is_maxactive {
             let text = shown(&components[rest..]);
             self.report(
                 Diagnostic::error(
