@@ -6,6 +6,7 @@
 mod format;
 mod point;
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::{
@@ -87,18 +88,14 @@ impl Printer<'_> {
     fn enter<'l>(&mut self, locals: impl Iterator<Item = &'l LocalData>) {
         // Two locals of one name get numbers.
         self.locals.clear();
+        let mut seen: HashMap<&str, usize> = HashMap::new();
         for local in locals {
-            let again = self
-                .locals
-                .iter()
-                .filter(|name| name.split('#').next() == Some(&local.name))
-                .count();
-            let name = if again == 0 {
-                local.name.clone()
-            } else {
-                format!("{}#{again}", local.name)
-            };
-            self.locals.push(name);
+            let again = seen.entry(&local.name).or_default();
+            self.locals.push(match *again {
+                0 => local.name.clone(),
+                n => format!("{}#{n}", local.name),
+            });
+            *again += 1;
         }
     }
 
