@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
+use rtap_compiler::target::Kconfig;
 use rtap_compiler::target::kconfig::KconfigTable;
 
 /// Largest configuration that is believed (real ones have 300 KiB).
@@ -29,4 +30,19 @@ fn read_proc() -> Option<String> {
         .read_to_string(&mut text)
         .ok()?;
     Some(text)
+}
+
+/// `CONFIG_HZ` without a configuration: the coarse clock's resolution is one tick.
+pub(super) fn tick_hz() -> Kconfig {
+    let mut tick = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `tick` is a timespec that the call may write to.
+    let result = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
+    if result == 0 && tick.tv_sec == 0 && tick.tv_nsec > 0 {
+        Kconfig::Number(1_000_000_000 / tick.tv_nsec)
+    } else {
+        Kconfig::Unknown
+    }
 }

@@ -147,9 +147,11 @@ impl Target for LiveTarget {
         let table = self
             .kconfig
             .get_or_init(|| kconfig::read(&self.kernel.text));
-        table
-            .as_ref()
-            .map_or(Kconfig::Unknown, |table| table.get(name))
+        match table {
+            Some(table) => table.get(name),
+            None if name == "CONFIG_HZ" => kconfig::tick_hz(),
+            None => Kconfig::Unknown,
+        }
     }
 
     fn cpus(&self) -> CpuCount {
