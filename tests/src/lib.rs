@@ -1,6 +1,6 @@
 //! What the tests are built of: golden files ([`golden`]), kernels in virtual machines ([`vm`]), jobs that
 //! run on this machine and in a VM alike ([`job`]), Debian's packages ([`debian`]), the kernel
-//! tests ([`kernel`]), random scripts ([`generate`]) and the benches ([`bench`]).
+//! tests ([`kernel`]), random scripts ([`generate`]) and the benches ([`mod@bench`]).
 
 pub mod bench;
 pub mod debian;

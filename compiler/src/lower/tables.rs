@@ -22,7 +22,7 @@ pub(super) struct Tables {
     formats: HashMap<Format, FormatId>,
     sites: HashMap<Site, SiteId>,
     regexes: HashMap<BString, RegexId>,
-    tables: HashMap<Vec<BString>, TableId>,
+    string_tables: HashMap<Vec<BString>, TableId>,
     /// What undefined variables start with.
     pub(super) empty: Empty,
     /// The functions asked for so far.
@@ -52,7 +52,7 @@ impl Tables {
             formats: HashMap::from([(empty_format, empty.format)]),
             sites: HashMap::new(),
             regexes: HashMap::new(),
-            tables: HashMap::new(),
+            string_tables: HashMap::new(),
             empty,
             functions: HashMap::new(),
             queue: Vec::new(),
@@ -117,7 +117,7 @@ impl Tables {
     pub(super) fn table(&mut self, texts: Vec<BString>) -> TableId {
         let tables = &mut self.module.tables;
         let add = |texts: &Vec<BString>| tables.push(texts.clone());
-        *self.tables.entry(texts).or_insert_with_key(add)
+        *self.string_tables.entry(texts).or_insert_with_key(add)
     }
 
     /// The regular expression.

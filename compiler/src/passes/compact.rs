@@ -119,7 +119,7 @@ struct Tables {
     formats: SecondaryMap<FormatId, Option<FormatId>>,
     core: SecondaryMap<CoreId, Option<CoreId>>,
     regexes: SecondaryMap<RegexId, Option<RegexId>>,
-    tables: SecondaryMap<TableId, Option<TableId>>,
+    string_tables: SecondaryMap<TableId, Option<TableId>>,
 }
 
 impl Tables {
@@ -143,7 +143,7 @@ impl Tables {
                         renumber(id, &mut self.regexes, &module.regexes, &mut new.regexes);
                     }
                     Op::StrTable(id, _) => {
-                        renumber(id, &mut self.tables, &module.tables, &mut new.tables);
+                        renumber(id, &mut self.string_tables, &module.tables, &mut new.tables);
                     }
                     _ => {}
                 }

@@ -20,6 +20,7 @@ mod inline;
 mod interner;
 mod merge_blocks;
 mod point_tables;
+mod rebase;
 mod replace;
 mod string_widths;
 #[cfg(test)]

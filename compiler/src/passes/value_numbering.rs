@@ -70,12 +70,12 @@ enum Undo {
     Barrier(u32),
 }
 
-struct Cx<'a> {
-    module: &'a mut Module,
-    texts: &'a mut Interner,
+pub(super) struct Cx<'a> {
+    pub(super) module: &'a mut Module,
+    pub(super) texts: &'a mut Interner,
     function: &'a mut Function,
     replacements: Replacements,
-    known: Known,
+    pub(super) known: Known,
     pure: FastMap<Key, Value>,
     /// Values of loads, and when each was made.
     loads: FastMap<Key, (Value, u32)>,
@@ -238,7 +238,7 @@ impl Cx<'_> {
     }
 
     /// The value of an operation: one that is there, or a new one.
-    fn number(&mut self, mut op: Op, ty: Ty, span: Span) -> Value {
+    pub(super) fn number(&mut self, mut op: Op, ty: Ty, span: Span) -> Value {
         if let Some(value) = self.find(&mut op, ty, span) {
             value
         } else {
@@ -296,106 +296,6 @@ impl Cx<'_> {
             return self.is_valid(op, time).then_some(value);
         }
         None
-    }
-
-    /// Operations that become several: constants that come together, powers of two.
-    fn rebase(&mut self, op: &Op, span: Span) -> Option<Op> {
-        match op {
-            Op::Bin(kind, a, b) => self.rebase_bin(*kind, *a, *b, span),
-            Op::Cmp(kind @ (CmpOp::Eq | CmpOp::Ne), a, b) => {
-                // a + m == n is a == n - m.
-                let n = self.known.int(*b)?;
-                let Some(Op::Bin(BinOp::Add, x, y)) = self.known.op(*a) else {
-                    return None;
-                };
-                let (x, m) = (*x, self.known.int(*y)?);
-                let n = self.number(Op::Const(n.wrapping_sub(m)), Ty::I64, span);
-                Some(Op::Cmp(*kind, x, n))
-            }
-            Op::StrConcat(parts) => self.join_constants(parts, span),
-            Op::Div(a, b, _) => {
-                let shift = power_of_two(self.known.int(*b)?)?;
-                let a = self.rounded(*a, shift, span);
-                let shift = self.number(Op::Const(shift), Ty::I64, span);
-                Some(Op::Bin(BinOp::Sar, a, shift))
-            }
-            Op::Rem(a, b, _) => {
-                let n = self.known.int(*b)?;
-                let shift = power_of_two(n)?;
-                if self.known.bits(*a) < 64 {
-                    let mask = self.number(Op::Const(n - 1), Ty::I64, span);
-                    return Some(Op::Bin(BinOp::And, *a, mask));
-                }
-                let rounded = self.rounded(*a, shift, span);
-                let mask = self.number(Op::Const(-n), Ty::I64, span);
-                let whole = self.number(Op::Bin(BinOp::And, rounded, mask), Ty::I64, span);
-                Some(Op::Bin(BinOp::Sub, *a, whole))
-            }
-            _ => None,
-        }
-    }
-
-    /// Constants that stand side by side in a concatenation become one.
-    fn join_constants(&mut self, parts: &[Value], span: Span) -> Option<Op> {
-        let known = &self.known;
-        let text = |value: Value| Some(self.module.strings[known.text(value)?].to_vec());
-        let at = parts
-            .windows(2)
-            .position(|pair| known.text(pair[0]).is_some() && known.text(pair[1]).is_some())?;
-        let mut joined = text(parts[at])?;
-        joined.append(&mut text(parts[at + 1])?);
-        let ty = Ty::str(joined.len() as u32);
-        let id = self.texts.get(self.module, &joined);
-        let joined = self.number(Op::StrConst(id), ty, span);
-        let mut parts = parts.to_vec();
-        parts.splice(at..at + 2, [joined]);
-        Some(Op::StrConcat(parts))
-    }
-
-    /// `a`, with what makes a shift round towards zero added when it is negative.
-    fn rounded(&mut self, a: Value, shift: i64, span: Span) -> Value {
-        if self.known.bits(a) < 64 {
-            return a;
-        }
-        let n = self.number(Op::Const(63), Ty::I64, span);
-        let sign = self.number(Op::Bin(BinOp::Sar, a, n), Ty::I64, span);
-        let n = self.number(Op::Const(64 - shift), Ty::I64, span);
-        let bias = self.number(Op::Bin(BinOp::Shr, sign, n), Ty::I64, span);
-        self.number(Op::Bin(BinOp::Add, a, bias), Ty::I64, span)
-    }
-
-    fn rebase_bin(&mut self, kind: BinOp, a: Value, b: Value, span: Span) -> Option<Op> {
-        let n = self.known.int(b)?;
-        if kind == BinOp::Sub {
-            let n = self.number(Op::Const(n.wrapping_neg()), Ty::I64, span);
-            return Some(Op::Bin(BinOp::Add, a, n));
-        }
-        if kind == BinOp::Mul
-            && let Some(shift) = power_of_two(n)
-        {
-            let shift = self.number(Op::Const(shift), Ty::I64, span);
-            return Some(Op::Bin(BinOp::Shl, a, shift));
-        }
-        let Some(Op::Bin(inner, x, y)) = self.known.op(a) else {
-            return None;
-        };
-        let (inner, x, m) = (*inner, *x, self.known.int(*y)?);
-        let is_shift = matches!(kind, BinOp::Shl | BinOp::Shr | BinOp::Sar);
-        let together = match kind {
-            _ if inner != kind => return None,
-            BinOp::Add | BinOp::Mul | BinOp::And | BinOp::Or | BinOp::Xor => fold::bin(kind, m, n),
-            _ if is_shift => {
-                let sum = (m & 63) + (n & 63);
-                match kind {
-                    BinOp::Sar => sum.min(63),
-                    _ if sum > 63 => return Some(Op::Const(0)),
-                    _ => sum,
-                }
-            }
-            _ => return None,
-        };
-        let together = self.number(Op::Const(together), Ty::I64, span);
-        Some(Op::Bin(kind, x, together))
     }
 
     fn is_valid(&self, op: &Op, time: u32) -> bool {
@@ -507,11 +407,6 @@ impl Cx<'_> {
         }
         self.function.blocks[block].term = term;
     }
-}
-
-/// The exponent, if a number is a power of two above 1.
-fn power_of_two(n: i64) -> Option<i64> {
-    (n > 1 && n.count_ones() == 1).then(|| i64::from(n.trailing_zeros()))
 }
 
 /// What equal operations have in common.

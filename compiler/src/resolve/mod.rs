@@ -5,7 +5,7 @@
 //!   one; the script's own definitions come first.
 //! * [`points`] expands braces, wildcards and aliases down to points that a probe kind
 //!   (`crate::probes`) resolves; [`probe`] groups these into HIR probes.
-//! * [`expr`], [`stmt`], [`call`], [`print`], [`stat`] turn bodies into HIR.
+//! * [`expr`], [`stmt`], [`call`], [`mod@print`], [`stat`] turn bodies into HIR.
 //! * [`prune`] drops what nothing needs: unread prologue variables, functions that are never
 //!   called, globals that are never used.
 //!

@@ -20,6 +20,10 @@ use super::library::MacroLibrary;
 /// can ask for more tokens than there is memory.
 const MAX_EXPANSION: usize = 1_000_000;
 
+/// All searches for the ends of macros' argument lists together look at this many tokens: lists can be
+/// nested, or have no end, so that each token is looked at again and again.
+const MAX_LOOKAHEAD: usize = 10_000_000;
+
 /// No more than this many diagnostics are kept.
 const MAX_DIAGNOSTICS: usize = 50;
 
@@ -102,6 +106,8 @@ pub(super) struct Stream<'s> {
     macros: IndexMap<&'s str, Macro<'s>>,
     library: &'s MacroLibrary,
     expanded: usize,
+    /// How many tokens may still be looked at in search of the ends of argument lists.
+    lookahead: usize,
     pub(super) expansions: Vec<Expansion>,
     pub(super) diagnostics: Vec<Diagnostic>,
     /// The place after the last token.
@@ -118,6 +124,7 @@ impl<'s> Stream<'s> {
             macros: IndexMap::new(),
             library,
             expanded: 0,
+            lookahead: MAX_LOOKAHEAD,
             expansions: Vec::new(),
             diagnostics: Vec::new(),
             end,
@@ -328,33 +335,30 @@ impl<'s> Stream<'s> {
     fn take_args(&mut self) -> Option<(Vec<Run<'s>>, Span)> {
         let frame = self.frames.last_mut()?;
         let tokens = Rc::clone(&frame.run.tokens);
+        let open = frame.run.start;
+        let run = |start, end| Run {
+            tokens: Rc::clone(&tokens),
+            start,
+            end,
+        };
         let mut depth = 0usize;
         let mut runs = Vec::new();
-        let mut start = frame.run.start + 1;
-        for (at, token) in tokens
-            .iter()
-            .enumerate()
-            .take(frame.run.end)
-            .skip(frame.run.start)
-        {
+        let mut start = open + 1;
+        let looked_at = &tokens[open..frame.run.end.min(open + self.lookahead)];
+        self.lookahead -= looked_at.len();
+        for (at, token) in (open..).zip(looked_at) {
             match token.kind {
                 TokenKind::LParen | TokenKind::LSquare => depth += 1,
                 TokenKind::RParen if depth == 1 => {
-                    runs.push(Run {
-                        tokens: Rc::clone(&tokens),
-                        start,
-                        end: at,
-                    });
+                    runs.push(run(start, at));
                     frame.run.start = at + 1;
+                    // What was not looked at is not counted.
+                    self.lookahead += open + looked_at.len() - at;
                     return Some((runs, frame.env.as_ref().map_or(token.span, |e| e.blame)));
                 }
                 TokenKind::RParen | TokenKind::RSquare => depth = depth.saturating_sub(1),
                 TokenKind::Comma if depth == 1 => {
-                    runs.push(Run {
-                        tokens: Rc::clone(&tokens),
-                        start,
-                        end: at,
-                    });
+                    runs.push(run(start, at));
                     start = at + 1;
                 }
                 _ => {}

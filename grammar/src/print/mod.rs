@@ -1,6 +1,6 @@
 //! A syntax tree as source.
 //!
-//! [`print`] gives source that parses to the same tree (spans apart), for every tree without `Error` nodes
+//! [`print()`] gives source that parses to the same tree (spans apart), for every tree without `Error` nodes
 //! that the parser makes; [`print_explicit`] puts parentheses around every operation, so that one can see
 //! how a script was understood. Both are stable: they depend on nothing but the tree.
 

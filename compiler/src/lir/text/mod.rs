@@ -1,6 +1,6 @@
 //! The text form of LIR: what `--emit=lir` prints, goldens compare and tests are written in.
 //!
-//! [`print`] and [`parse`] are inverse: parsing a printed module gives the same module, but for spans,
+//! [`print()`] and [`parse()`] are inverse: parsing a printed module gives the same module, but for spans,
 //! which are printed only by [`print_with_spans`]. A construct never goes over the end of its line;
 //! `;` begins a comment. A line is one of
 //!
