@@ -155,7 +155,7 @@ pub struct RunArgs {
     /// Do not fail when a probe's handler fails: count, and go on.
     #[arg(long)]
     pub suppress_handler_errors: bool,
-    /// Run `begin` handlers in the kernel, to compare the two executors.
+    /// Run `begin` handlers in the kernel, to compare the two executors. Implies `--trace-self`.
     #[arg(long, hide = true)]
     pub begin_in_kernel: bool,
     /// Print hits, time, skips and misses of each probe at the end.

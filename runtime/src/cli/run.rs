@@ -55,13 +55,14 @@ fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
         args = with_shebang(args, &text.bytes)?;
     }
     let has_target = args.command.is_some() || args.target_pid.is_some();
-    let job = Job::of_script(
+    let mut job = Job::of_script(
         &args.script,
         text,
         arguments,
         args.command.as_deref(),
         has_target,
     )?;
+    job.options.begin_in_kernel = args.begin_in_kernel;
     let stops =
         build::stage(&args.script).is_some() || args.script.pass.is_some_and(|pass| pass < 5);
     Ok((
@@ -251,7 +252,7 @@ impl Start<'_> {
 
     /// What kernel handlers and user-side handlers read in the header of the globals.
     fn fill_header(&self, control: &Control, target_pid: u64) {
-        let self_pid = if self.args.trace_self {
+        let self_pid = if self.args.trace_self || self.args.begin_in_kernel {
             0
         } else {
             u64::from(std::process::id())
