@@ -5,6 +5,8 @@
 //! go to the scratch frame (a map's memory, so that the verifier takes variable offsets there on
 //! every kernel). Buffers whose lifetimes do not overlap share bytes.
 
+use std::collections::BTreeMap;
+
 use regalloc2::VReg;
 
 /// A place in memory.
@@ -14,6 +16,8 @@ pub enum Mem {
     Stack(i32),
     /// In the scratch frame at this offset.
     Frame(u32),
+    /// In a buffer, by its number, at this offset. See [`Buffers::locate`].
+    Buffer(u32, u32),
     /// In the constants at this offset.
     Rodata(u32),
     /// In the globals map at this offset.
@@ -28,6 +32,7 @@ impl Mem {
         match self {
             Mem::Stack(off) => Mem::Stack(off + bytes as i32),
             Mem::Frame(off) => Mem::Frame(off + bytes),
+            Mem::Buffer(number, off) => Mem::Buffer(number, off + bytes),
             Mem::Rodata(off) => Mem::Rodata(off + bytes),
             Mem::Globals(off) => Mem::Globals(off + bytes),
             Mem::Ptr(reg, off) => Mem::Ptr(reg, off + bytes as i32),
@@ -114,51 +119,56 @@ impl Buffers {
         };
         let index = self.next;
         self.next += 1;
-        if let Some(place) = self.places.get(index) {
-            self.mismatch |= self.requests[index] != request;
-            return *place;
+        if self.places.is_empty() {
+            self.requests.push(request);
+        } else {
+            self.mismatch |= self.requests.get(index) != Some(&request);
         }
-        self.mismatch |= !self.places.is_empty();
-        self.requests.push(request);
-        // Any place will do, but different buffers are told apart by it.
-        Mem::Stack(-8 * (index as i32 + 1))
+        Mem::Buffer(index as u32, 0)
+    }
+
+    /// Where `mem` is when it is in a buffer; in the recording run anywhere. Only who makes
+    /// instructions may ask: what code is made must not depend on it.
+    pub fn locate(&self, mem: Mem) -> Mem {
+        match mem {
+            Mem::Buffer(number, off) => self
+                .places
+                .get(number as usize)
+                .map_or(Mem::Stack(-8), |place| place.at(off)),
+            mem => mem,
+        }
     }
 
     /// Decides where all recorded buffers go, with at most so much stack.
     pub fn place(&mut self, stack_budget: u32) {
         let all: Vec<usize> = (0..self.requests.len()).collect();
         let fixed = |i: &usize| self.requests[*i].access == Access::Fixed;
-        let (offsets, bytes) = self.colour(&all);
-        if bytes <= stack_budget && all.iter().all(fixed) {
-            self.stack_bytes = bytes;
-            self.frame_bytes = 0;
-            self.places = offsets
-                .iter()
-                .zip(&self.requests)
-                .map(|(off, _)| Mem::Stack(*off as i32 - bytes as i32))
-                .collect();
-            return;
-        }
-        // The small fixed ones stay on the stack as long as they fit.
+        // Small ones stay on the stack as long as they fit.
         let mut stack: Vec<usize> = all.iter().copied().filter(fixed).collect();
         stack.sort_by_key(|&i| (self.requests[i].bytes, i));
-        let mut keep = Vec::new();
-        for i in stack {
-            keep.push(i);
-            if self.colour(&keep).1 > stack_budget {
-                keep.pop();
-                break;
+        let (mut fit, mut too_many) = (0, stack.len() + 1);
+        while fit + 1 < too_many {
+            let some = usize::midpoint(fit, too_many);
+            if self.colour(&stack[..some]).1 <= stack_budget {
+                fit = some;
+            } else {
+                too_many = some;
             }
         }
-        let rest: Vec<usize> = all.into_iter().filter(|i| !keep.contains(i)).collect();
-        let (stack_at, stack_bytes) = self.colour(&keep);
+        stack.truncate(fit);
+        let mut on_stack = vec![false; self.requests.len()];
+        for &i in &stack {
+            on_stack[i] = true;
+        }
+        let rest: Vec<usize> = all.into_iter().filter(|i| !on_stack[*i]).collect();
+        let (stack_at, stack_bytes) = self.colour(&stack);
         let (frame_at, frame_bytes) = self.colour(&rest);
         self.places = vec![Mem::Stack(-8); self.requests.len()];
-        for (at, i) in stack_at.into_iter().zip(&keep) {
-            self.places[*i] = Mem::Stack(at as i32 - stack_bytes as i32);
+        for (i, at) in stack_at {
+            self.places[i] = Mem::Stack(at as i32 - stack_bytes as i32);
         }
-        for (at, i) in frame_at.into_iter().zip(&rest) {
-            self.places[*i] = Mem::Frame(FRAME_HEAD_BYTES + at);
+        for (i, at) in frame_at {
+            self.places[i] = Mem::Frame(FRAME_HEAD_BYTES + at);
         }
         self.stack_bytes = stack_bytes;
         self.frame_bytes = if rest.is_empty() {
@@ -168,31 +178,28 @@ impl Buffers {
         };
     }
 
-    /// First-fit offsets for some requests, in their order, and the bytes they take in all.
-    fn colour(&self, chosen: &[usize]) -> (Vec<u32>, u32) {
-        let mut placed: Vec<(u32, Request)> = Vec::new();
+    /// First-fit offsets for some requests, in the order in which they begin to live, and the
+    /// bytes they take in all.
+    fn colour(&self, chosen: &[usize]) -> (Vec<(usize, u32)>, u32) {
+        let mut chosen = chosen.to_vec();
+        chosen.sort_by_key(|&i| (self.requests[i].range.0, i));
+        // What is alive, by offset: end of the bytes, end of the life.
+        let mut alive: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
         let mut offsets = Vec::with_capacity(chosen.len());
         let mut total = 0;
-        for &index in chosen {
-            let request = self.requests[index];
-            let mut busy: Vec<(u32, u32)> = placed
-                .iter()
-                .filter(|(_, other)| {
-                    other.range.0 <= request.range.1 && request.range.0 <= other.range.1
-                })
-                .map(|(at, other)| (*at, at + other.bytes))
-                .collect();
-            busy.sort_unstable();
+        for index in chosen {
+            let Request { bytes, range, .. } = self.requests[index];
+            alive.retain(|_, (_, last)| *last >= range.0);
             let mut at = 0;
-            for (start, end) in busy {
-                if at + request.bytes <= start {
+            for (&start, &(end, _)) in &alive {
+                if at + bytes <= start {
                     break;
                 }
                 at = at.max(end);
             }
-            placed.push((at, request));
-            offsets.push(at);
-            total = total.max(at + request.bytes);
+            alive.insert(at, (at + bytes, range.1));
+            offsets.push((index, at));
+            total = total.max(at + bytes);
         }
         (offsets, total)
     }
@@ -210,9 +217,13 @@ mod tests {
         buffers.alloc(16, Access::Fixed, (4, 9));
         buffers.place(400);
         buffers.restart();
-        assert_eq!(buffers.alloc(16, Access::Fixed, (0, 3)), Mem::Stack(-24));
-        assert_eq!(buffers.alloc(8, Access::Fixed, (3, 4)), Mem::Stack(-8));
-        assert_eq!(buffers.alloc(16, Access::Fixed, (4, 9)), Mem::Stack(-24));
+        let mut again = |bytes, range| {
+            let buffer = buffers.alloc(bytes, Access::Fixed, range);
+            buffers.locate(buffer)
+        };
+        assert_eq!(again(16, (0, 3)), Mem::Stack(-24));
+        assert_eq!(again(8, (3, 4)), Mem::Stack(-8));
+        assert_eq!(again(16, (4, 9)), Mem::Stack(-24));
         assert!(!buffers.needs_frame() && !buffers.mismatch());
     }
 
@@ -223,11 +234,10 @@ mod tests {
         buffers.alloc(64, Access::Variable, (0, 3));
         buffers.place(400);
         buffers.restart();
-        assert_eq!(buffers.alloc(8, Access::Fixed, (0, 3)), Mem::Stack(-8));
-        assert_eq!(
-            buffers.alloc(64, Access::Variable, (0, 3)),
-            Mem::Frame(FRAME_HEAD_BYTES)
-        );
+        let fixed = buffers.alloc(8, Access::Fixed, (0, 3));
+        assert_eq!(buffers.locate(fixed), Mem::Stack(-8));
+        let variable = buffers.alloc(64, Access::Variable, (0, 3));
+        assert_eq!(buffers.locate(variable), Mem::Frame(FRAME_HEAD_BYTES));
         assert_eq!(buffers.frame_bytes(), 72);
     }
 }

@@ -13,87 +13,37 @@ mod frame;
 pub mod helpers;
 pub mod inline;
 pub mod insn;
+mod object;
 pub mod plan;
 mod regalloc;
 mod select;
 mod vcode;
 
 pub use error::BpfError;
-
-use std::fmt::Write as _;
+pub use object::{FunctionCode, Object, ProgramCode};
 
 use rtap_grammar::source::Span;
 
 use self::analysis::{Positions, Uses};
-use self::encode::Code;
 use self::frame::Buffers;
-use self::insn::{Insn, MapId, Reg};
 use self::plan::Plan;
-use self::regalloc::Finished;
 use self::select::{Half, ProgramCx, Task};
+use self::vcode::VCode;
 use crate::btf::Btf;
 use crate::image::{Attach, META_VERSION, Meta};
-use crate::lir::{Context, CoreId, Function, Handler, Module};
+use crate::lir::{Context, Function, Handler, Module};
 use crate::target::{Feature, Features};
 
 /// Stack that buffers may take at most; the rest is for spilled registers.
 const STACK_BUDGET_BYTES: u32 = 400;
-/// The eBPF stack, less what the kernel adds for `may_goto`.
-const STACK_BYTES: u32 = 496;
+/// The eBPF stack, of a program and the subprograms under way together.
+const STACK_BYTES: u32 = 512;
+/// What the kernel adds to a function with `may_goto`.
+const MAY_GOTO_BYTES: u32 = 16;
+/// The kernel counts each function's stack in steps of so many bytes.
+const STACK_STEP_BYTES: u32 = 32;
 /// Slots a program can have on any kernel we load on.
 const PROGRAM_SLOTS: usize = 1_000_000;
-
-/// One program's code.
-#[derive(Clone, Debug)]
-pub struct ProgramCode {
-    /// Symbol and section of the entry.
-    pub symbol: String,
-    /// ELF section.
-    pub section: String,
-    /// Instructions.
-    pub insns: Vec<Insn<Reg>>,
-    /// The same, encoded.
-    pub code: Code,
-    /// From which instruction on which script text is executed.
-    pub lines: Vec<(usize, Span)>,
-    /// Instructions with kernel facts that the loader relocates.
-    pub cores: Vec<(usize, CoreId)>,
-}
-
-/// Everything that the ELF writer needs.
-#[derive(Debug)]
-pub struct Object {
-    /// Maps and data.
-    pub plan: Plan,
-    /// Programs.
-    pub programs: Vec<ProgramCode>,
-}
-
-impl disasm::Names for Plan {
-    fn map(&self, map: MapId) -> String {
-        self.maps
-            .get(map.0 as usize)
-            .map_or_else(|| format!("map{}", map.0), |map| map.name.clone())
-    }
-
-    fn subprogram(&self, func: u32) -> String {
-        format!("fn{func}")
-    }
-}
-
-impl Object {
-    /// All programs as text.
-    pub fn disassemble(&self) -> String {
-        let mut text = String::new();
-        for program in &self.programs {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{} ({}):", program.symbol, program.section);
-            text += &disasm::disassemble(&program.insns, &self.plan);
-            text.push('\n');
-        }
-        text
-    }
-}
 
 /// The features that code generation asks for; the caller finds out about no others, as each
 /// takes time to try. What is not listed here counts as missing.
@@ -173,13 +123,9 @@ fn generate_for(
             Half::Body
         };
         match generate_program(module, features, &mut plan, cx, &body, (half, portable)) {
-            Ok((done, code)) => programs.push(ProgramCode {
-                symbol: program.symbol.clone(),
+            Ok(functions) => programs.push(ProgramCode {
                 section: section(handler, &program.points, half),
-                insns: done.insns,
-                code,
-                lines: done.lines,
-                cores: done.cores,
+                functions,
             }),
             // A body that was copied to several places is complained about once.
             Err(found) => {
@@ -203,8 +149,6 @@ fn generate_for(
     }
 }
 
-type Generated = (Finished, Code);
-
 fn generate_program(
     module: &Module,
     features: Features,
@@ -212,7 +156,7 @@ fn generate_program(
     cx: ProgramCx,
     body: &Function,
     (half, portable): (Half, bool),
-) -> Result<Generated, Vec<BpfError>> {
+) -> Result<Vec<FunctionCode>, Vec<BpfError>> {
     let positions = Positions::new(body);
     let uses = Uses::new(body, &positions);
     let mut budget = STACK_BUDGET_BYTES;
@@ -231,7 +175,7 @@ fn generate_program(
         let mut run = |buffers: &mut Buffers| select::program(&task, plan, buffers);
         run(&mut buffers)?;
         buffers.place(budget);
-        let mut code = run(&mut buffers)?;
+        let code = run(&mut buffers)?;
         let internal = |what: String| {
             vec![BpfError::Internal {
                 span: body.span,
@@ -241,31 +185,80 @@ fn generate_program(
         if buffers.mismatch() {
             return Err(internal("buffers differ between runs".to_owned()));
         }
-        code.split_critical_edges();
-        code.order_blocks();
-        let done = regalloc::finish(&code).map_err(|error| internal(error.to_string()))?;
-        if done.stack_bytes > STACK_BYTES && budget != 0 {
-            budget = budget.saturating_sub(done.stack_bytes - STACK_BYTES + 32);
+        let parts = vec![Part { code, caller: None }];
+        let symbol = &plan.programs[cx.program as usize].symbol;
+        let (functions, stack_bytes) =
+            finish(parts, symbol).map_err(|error| error.at(body.span))?;
+        if stack_bytes > STACK_BYTES && budget != 0 {
+            budget = budget.saturating_sub(stack_bytes - STACK_BYTES + STACK_STEP_BYTES);
             continue;
         }
-        let too_large = |what: &str| {
-            vec![BpfError::TooLarge {
-                span: body.span,
-                what: what.to_owned(),
-                remedy: "split the handler, or lower MAXSTRINGLEN with -D".to_owned(),
-            }]
-        };
-        if done.stack_bytes > STACK_BYTES {
-            return Err(too_large("what the handler must remember"));
-        }
-        if done.insns.len() > PROGRAM_SLOTS {
-            return Err(too_large("the handler's code"));
+        if stack_bytes > STACK_BYTES {
+            return Err(Unfinished::TooLarge("what the handler must remember").at(body.span));
         }
         plan.frame_bytes = plan.frame_bytes.max(buffers.frame_bytes());
-        let encoded = encode::encode(&done.insns)
-            .map_err(|encode::TooFar| too_large("the handler's code"))?;
-        return Ok((done, encoded));
+        return Ok(functions);
     }
+}
+
+/// A function of a program before registers are allocated.
+struct Part {
+    code: VCode,
+    /// The part that calls it, by its number; none for the entry.
+    caller: Option<usize>,
+}
+
+/// Why a program's functions could not be finished.
+enum Unfinished {
+    Internal(String),
+    TooLarge(&'static str),
+}
+
+impl Unfinished {
+    fn at(self, span: Span) -> Vec<BpfError> {
+        vec![match self {
+            Unfinished::Internal(what) => BpfError::Internal { span, what },
+            Unfinished::TooLarge(what) => BpfError::TooLarge {
+                span,
+                what: what.to_owned(),
+                remedy: "split the handler, or lower MAXSTRINGLEN with -D".to_owned(),
+            },
+        }]
+    }
+}
+
+/// Allocates and encodes the functions of a program. Callers stand before what they call. Gives
+/// the most stack that is in use at a time, too.
+fn finish(parts: Vec<Part>, symbol: &str) -> Result<(Vec<FunctionCode>, u32), Unfinished> {
+    let mut functions = Vec::with_capacity(parts.len());
+    let mut stacks: Vec<u32> = Vec::with_capacity(parts.len());
+    let mut slots = 0;
+    for (number, Part { mut code, caller }) in parts.into_iter().enumerate() {
+        code.split_critical_edges();
+        code.order_blocks();
+        let done =
+            regalloc::finish(&code).map_err(|error| Unfinished::Internal(error.to_string()))?;
+        let above = caller.and_then(|caller| stacks.get(caller)).copied();
+        let own = (done.stack_bytes + MAY_GOTO_BYTES).next_multiple_of(STACK_STEP_BYTES);
+        stacks.push(above.unwrap_or(0) + own);
+        slots += done.insns.len();
+        if slots > PROGRAM_SLOTS {
+            return Err(Unfinished::TooLarge("the handler's code"));
+        }
+        let code = encode::encode(&done.insns)
+            .map_err(|encode::TooFar| Unfinished::TooLarge("the handler's code"))?;
+        functions.push(FunctionCode {
+            symbol: match number {
+                0 => symbol.to_owned(),
+                number => format!("{symbol}_f{number}"),
+            },
+            insns: done.insns,
+            code,
+            lines: done.lines,
+            cores: done.cores,
+        });
+    }
+    Ok((functions, stacks.into_iter().max().unwrap_or(0)))
 }
 
 /// Whether a program can begin again on a CPU where it already runs.

@@ -1,6 +1,7 @@
 //! Puts a program together: its function, the functions it calls behind it, descriptors
 //! of maps in place of their names.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 
 use indexmap::IndexMap;
@@ -58,6 +59,13 @@ pub(super) fn link(
     Ok(cx.linked)
 }
 
+/// Of records that are sorted by their instruction, those of a function.
+fn within<'a, T>(all: &'a [T], range: &Range<usize>, insn: impl Fn(&T) -> usize) -> &'a [T] {
+    let first = all.partition_point(|record| insn(record) < range.start);
+    let end = all.partition_point(|record| insn(record) < range.end);
+    &all[first..end]
+}
+
 struct Cx<'a> {
     object: &'a ObjectFile,
     maps: &'a IndexMap<String, Map>,
@@ -86,21 +94,17 @@ impl Cx<'_> {
         }
         self.linked.insns.extend_from_slice(insns);
         let moved = |insn: usize| (insn - function.first + start) as u32;
-        for info in code
-            .func_infos
-            .iter()
-            .filter(|info| info.insn == function.first)
-        {
+        for info in within(
+            &code.func_infos,
+            &(function.first..function.first + 1),
+            |info| info.insn,
+        ) {
             let words = [moved(info.insn), info.type_id];
             self.linked
                 .func_info
                 .extend(words.iter().flat_map(|word| word.to_le_bytes()));
         }
-        for info in code
-            .line_infos
-            .iter()
-            .filter(|info| range.contains(&info.insn))
-        {
+        for info in within(&code.line_infos, &range, |info| info.insn) {
             let words = [moved(info.insn), info.file, info.text, info.line_column];
             self.linked
                 .line_info
@@ -116,8 +120,8 @@ impl Cx<'_> {
         let object = self.object;
         let function = &object.functions[index];
         let range = function.first..function.first + function.count;
-        let relocs = object.code[function.section].relocs.iter();
-        for reloc in relocs.filter(|reloc| range.contains(&reloc.insn)) {
+        let relocs = &object.code[function.section].relocs;
+        for reloc in within(relocs, &range, |reloc| reloc.insn) {
             let at = reloc.insn - function.first + start;
             match reloc.target {
                 Target::Map(map) => {

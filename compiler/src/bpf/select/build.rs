@@ -238,7 +238,7 @@ impl Cx<'_> {
 
     /// Register and offset for `mem`, good until the next call.
     fn base(&mut self, mem: Mem) -> (Option<VReg>, i16) {
-        let (reg, off) = match mem {
+        let (reg, off) = match self.buffers.locate(mem) {
             Mem::Stack(off) => (None, off),
             Mem::Frame(off) => match self.frame {
                 Some(frame) => (Some(frame), off as i32),
@@ -258,6 +258,8 @@ impl Cx<'_> {
                 (Some(reg), off as i32)
             }
             Mem::Rodata(off) => return (Some(self.map_value(Plan::RODATA, off)), 0),
+            // A buffer is in no other.
+            Mem::Buffer(..) => (None, -8),
         };
         if let Ok(off) = i16::try_from(off) {
             return (reg, off);
@@ -499,11 +501,11 @@ impl Cx<'_> {
                     value: Wide::MapValue(Plan::GLOBALS, off),
                 }),
                 Arg::Addr(mem) => {
-                    let (base, off) = match mem {
+                    let (base, off) = match self.buffers.locate(mem) {
                         Mem::Stack(off) => (None, off),
                         Mem::Frame(off) => (self.frame, off as i32),
                         Mem::Ptr(reg, off) => (Some(reg), off),
-                        Mem::Rodata(_) | Mem::Globals(_) => (None, 0),
+                        Mem::Rodata(_) | Mem::Globals(_) | Mem::Buffer(..) => (None, 0),
                     };
                     match base {
                         None => {

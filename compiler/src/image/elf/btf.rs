@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::bpf::ProgramCode;
+use crate::bpf::Object;
 use crate::bpf::insn::MapId;
-use crate::bpf::plan::{MapDef, MapSort, Plan, Shape};
+use crate::bpf::plan::{MapDef, MapSort, Shape};
 use crate::btf::{Btf, BtfBuilder, BtfError, Kind, Linkage, TypeId, extract_into};
 use crate::lir::Module;
 
@@ -13,7 +13,7 @@ use crate::lir::Module;
 pub struct Written {
     /// Types and strings.
     pub builder: BtfBuilder,
-    /// The function type of each program.
+    /// The function type of each function, in the order of [`Object::functions`].
     pub functions: Vec<TypeId>,
     /// The kernel's types that relocations are about, by their ids in the kernel.
     pub kernel: BTreeMap<TypeId, TypeId>,
@@ -40,12 +40,12 @@ struct Types {
 
 /// Writes all types; the line information adds its strings later.
 pub fn write(
-    plan: &Plan,
-    programs: &[ProgramCode],
+    object: &Object,
     used: &BTreeSet<MapId>,
     module: &Module,
     kernel: Option<&Btf>,
 ) -> Result<Written, BtfError> {
+    let plan = &object.plan;
     let mut builder = BtfBuilder::new();
     let basic = Basic {
         int: builder.int("int", 4, 32, SIGNED),
@@ -86,16 +86,20 @@ pub fn write(
     }
     let context = types.builder.ptr(TypeId(0));
     let int = types.basic.int;
-    let functions = programs
-        .iter()
-        .map(|program| {
-            let proto = types.builder.func_proto(int, &[("ctx", context)]);
-            types.builder.func(&program.symbol, proto, Linkage::Global)
-        })
-        .collect();
-    let roots: BTreeSet<TypeId> = programs
-        .iter()
-        .flat_map(|program| &program.cores)
+    let entry = types.builder.func_proto(int, &[("ctx", context)]);
+    let long = types.basic.i64;
+    let subprogram = types.builder.func_proto(int, &[("frame", long)]);
+    let mut functions = Vec::new();
+    for program in &object.programs {
+        for (number, function) in program.functions.iter().enumerate() {
+            let proto = if number == 0 { entry } else { subprogram };
+            let name = &function.symbol;
+            functions.push(types.builder.func(name, proto, Linkage::Global));
+        }
+    }
+    let roots: BTreeSet<TypeId> = object
+        .functions()
+        .flat_map(|(_, function)| &function.cores)
         .map(|(_, core)| TypeId(module.core[*core].type_id))
         .collect();
     let kernel = match kernel {

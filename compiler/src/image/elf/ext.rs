@@ -2,11 +2,12 @@
 //! instruction comes from, so that the verifier's log and `bpftool prog dump xlated linum` show the
 //! user's source.
 
+use indexmap::IndexMap;
 use rtap_grammar::source::Span;
 
 use super::Placed;
 use super::btf::Written;
-use crate::bpf::ProgramCode;
+use crate::bpf::Object;
 use crate::btf::TypeId;
 use crate::lir::{CoreKind, Module};
 
@@ -21,31 +22,26 @@ const CORE_RELO_BYTES: u32 = 16;
 /// Columns have 10 bits.
 const MAX_COLUMN: u32 = 1023;
 
-/// Numbers of one ELF section.
-struct Infos {
-    section: u32,
-    words: Vec<u32>,
-    count: u32,
-}
+/// Records by ELF section (its name among the BTF's strings): how many, and their words.
+type Infos = IndexMap<u32, (u32, Vec<u32>)>;
 
 /// Writes the section; names and source lines are added to the BTF's strings.
 pub fn write(
     btf: &mut Written,
-    programs: &[ProgramCode],
+    object: &Object,
     placed: &[Placed],
     module: &Module,
     files: &[(String, String)],
 ) -> Vec<u8> {
-    let mut funcs: Vec<Infos> = Vec::new();
-    let mut lines: Vec<Infos> = Vec::new();
-    let mut cores: Vec<Infos> = Vec::new();
-    for (n, (program, place)) in programs.iter().zip(placed).enumerate() {
+    let mut funcs = Infos::default();
+    let mut lines = Infos::default();
+    let mut cores = Infos::default();
+    let sources = Sources::new(files);
+    for (n, ((_, function), place)) in object.functions().zip(placed).enumerate() {
         let section = btf.builder.string(&place.section);
-        let func = infos(&mut funcs, section);
-        func.words.extend([place.offset, btf.functions[n].0]);
-        func.count += 1;
+        add(&mut funcs, section, &[place.offset, btf.functions[n].0]);
         // The kernel wants a line for the first instruction of every function.
-        let mut known: Vec<(usize, Span)> = program.lines.clone();
+        let mut known: Vec<(usize, Span)> = function.lines.clone();
         if known.first().is_some_and(|(insn, _)| *insn != 0) {
             known[0].0 = 0;
         }
@@ -53,10 +49,10 @@ pub fn write(
         // since the kernel takes one line for each instruction.
         let mut marks: Vec<(u32, Line<'_>)> = Vec::with_capacity(known.len());
         for (insn, span) in known {
-            let Some(line) = locate(span, files) else {
+            let Some(line) = sources.locate(span) else {
                 continue;
             };
-            let slot = program.code.slots.get(insn).copied().unwrap_or(0);
+            let slot = function.code.slots.get(insn).copied().unwrap_or(0);
             if marks.last().is_some_and(|(last, _)| *last == slot) {
                 marks.pop();
             }
@@ -65,29 +61,22 @@ pub fn write(
         for (slot, line) in marks {
             let name = btf.builder.string(line.file);
             let text = btf.builder.string(line.text);
-            let info = infos(&mut lines, section);
-            info.words.extend([
-                place.offset + slot * 8,
-                name,
-                text,
-                line.number << 10 | line.column,
-            ]);
-            info.count += 1;
+            let position = line.number << 10 | line.column;
+            let record = [place.offset + slot * 8, name, text, position];
+            add(&mut lines, section, &record);
         }
     }
-    for (program, place) in programs.iter().zip(placed) {
+    for ((_, function), place) in object.functions().zip(placed) {
         let section = btf.builder.string(&place.section);
-        for (insn, core) in &program.cores {
+        for (insn, core) in &function.cores {
             let fact = &module.core[*core];
             let Some(ty) = btf.kernel.get(&TypeId(fact.type_id)).copied() else {
                 continue;
             };
-            let slot = program.code.slots.get(*insn).copied().unwrap_or(0);
+            let slot = function.code.slots.get(*insn).copied().unwrap_or(0);
             let access = btf.builder.string(&fact.access);
-            let info = infos(&mut cores, section);
-            info.words
-                .extend([place.offset + slot * 8, ty.0, access, number(fact.kind)]);
-            info.count += 1;
+            let record = [place.offset + slot * 8, ty.0, access, number(fact.kind)];
+            add(&mut cores, section, &record);
         }
     }
     let cores = table(&cores, CORE_RELO_BYTES);
@@ -126,29 +115,20 @@ fn number(kind: CoreKind) -> u32 {
     }
 }
 
-fn infos(all: &mut Vec<Infos>, section: u32) -> &mut Infos {
-    let known = all.iter().position(|infos| infos.section == section);
-    let index = known.unwrap_or_else(|| {
-        all.push(Infos {
-            section,
-            words: Vec::new(),
-            count: 0,
-        });
-        all.len() - 1
-    });
-    &mut all[index]
+fn add(all: &mut Infos, section: u32, record: &[u32]) {
+    let (count, words) = all.entry(section).or_default();
+    *count += 1;
+    words.extend(record);
 }
 
-fn table(all: &[Infos], record_bytes: u32) -> Vec<u8> {
+fn table(all: &Infos, record_bytes: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     if all.is_empty() {
         return bytes;
     }
     bytes.extend(record_bytes.to_le_bytes());
-    for infos in all {
-        bytes.extend(infos.section.to_le_bytes());
-        bytes.extend(infos.count.to_le_bytes());
-        for word in &infos.words {
+    for (section, (count, words)) in all {
+        for word in [section, count].into_iter().chain(words) {
             bytes.extend(word.to_le_bytes());
         }
     }
@@ -164,15 +144,39 @@ struct Line<'a> {
     column: u32,
 }
 
-fn locate(span: Span, files: &[(String, String)]) -> Option<Line<'_>> {
-    let (file, text) = files.get(span.file.0 as usize)?;
-    let before = text.get(..span.start as usize)?;
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-    Some(Line {
-        file,
-        text: text[start..end].trim(),
-        number: before.bytes().filter(|&b| b == b'\n').count() as u32 + 1,
-        column: (span.start - start as u32 + 1).min(MAX_COLUMN),
-    })
+/// The source files with where their lines begin.
+struct Sources<'a> {
+    files: &'a [(String, String)],
+    starts: Vec<Vec<usize>>,
+}
+
+impl<'a> Sources<'a> {
+    fn new(files: &'a [(String, String)]) -> Self {
+        let starts = files.iter().map(|(_, text)| {
+            let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(0)
+                .chain(ends.map(|(at, _)| at + 1))
+                .collect()
+        });
+        Sources {
+            files,
+            starts: starts.collect(),
+        }
+    }
+
+    fn locate(&self, span: Span) -> Option<Line<'a>> {
+        let file = span.file.0 as usize;
+        let (name, text) = self.files.get(file)?;
+        let starts = self.starts.get(file)?;
+        let at = span.start as usize;
+        let number = starts.partition_point(|start| *start <= at);
+        let start = *starts.get(number.checked_sub(1)?)?;
+        let end = starts.get(number).copied().unwrap_or(text.len());
+        Some(Line {
+            file: name,
+            text: text.get(start..end)?.trim(),
+            number: number as u32,
+            column: (at - start + 1).min(MAX_COLUMN as usize) as u32,
+        })
+    }
 }

@@ -9,7 +9,8 @@ mod ext;
 
 use std::collections::BTreeSet;
 
-use object::write::{Object as Elf, Relocation, Symbol, SymbolId, SymbolSection};
+use indexmap::IndexMap;
+use object::write::{Object as Elf, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
 use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind,
     SymbolScope,
@@ -30,9 +31,10 @@ const R_BPF_64_32: u32 = 10;
 /// Name of the section with map declarations.
 const MAPS_SECTION: &str = ".maps";
 
-/// Where a program ended up.
+/// Where a function ended up.
 struct Placed {
     section: String,
+    id: SectionId,
     /// Bytes from the section's start.
     offset: u32,
 }
@@ -46,8 +48,7 @@ pub fn write(
 ) -> Result<Vec<u8>, String> {
     let mut elf = Elf::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     let used = used_maps(object, module);
-    let btf = btf::write(&object.plan, &object.programs, &used, module, types)
-        .map_err(|error| error.to_string())?;
+    let btf = btf::write(object, &used, module, types).map_err(|error| error.to_string())?;
 
     let license = elf.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
     elf.append_section_data(license, b"GPL\0", 1);
@@ -95,62 +96,10 @@ pub fn write(
     }
     let _ = maps_bytes;
 
-    let mut placed = Vec::new();
-    let mut sections: Vec<(String, object::write::SectionId)> = Vec::new();
-    for program in &object.programs {
-        let known = sections
-            .iter()
-            .find(|(name, _)| *name == program.section)
-            .map(|(_, id)| *id);
-        let section = known.unwrap_or_else(|| {
-            let id = elf.add_section(
-                Vec::new(),
-                program.section.clone().into_bytes(),
-                SectionKind::Text,
-            );
-            sections.push((program.section.clone(), id));
-            id
-        });
-        let at = elf.append_section_data(section, &program.code.bytes, 8);
-        elf.add_symbol(Symbol {
-            name: program.symbol.clone().into_bytes(),
-            value: at,
-            size: program.code.bytes.len() as u64,
-            kind: SymbolKind::Text,
-            scope: SymbolScope::Linkage,
-            weak: false,
-            section: SymbolSection::Section(section),
-            flags: SymbolFlags::None,
-        });
-        for reloc in &program.code.relocs {
-            let (symbol, r_type) = match reloc.target {
-                RelocTarget::Map(map) => {
-                    (symbols.get(map.0 as usize).copied().flatten(), R_BPF_64_64)
-                }
-                RelocTarget::Subprogram(_) => (None, R_BPF_64_32),
-            };
-            let symbol = symbol.ok_or("reference to a map that is not written")?;
-            elf.add_relocation(
-                section,
-                Relocation {
-                    offset: at + u64::from(reloc.offset),
-                    symbol,
-                    addend: 0,
-                    flags: RelocationFlags::Elf {
-                        r_type: object::elf::RelocationType(r_type),
-                    },
-                },
-            )
-            .map_err(|error| error.to_string())?;
-        }
-        placed.push(Placed {
-            section: program.section.clone(),
-            offset: at as u32,
-        });
-    }
+    let placed = write_code(&mut elf, object, &symbols)?;
 
     let mut btf = btf;
-    let ext = ext::write(&mut btf, &object.programs, &placed, module, &meta.files);
+    let ext = ext::write(&mut btf, object, &placed, module, &meta.files);
     let section = elf.add_section(Vec::new(), b".BTF".to_vec(), SectionKind::Metadata);
     elf.append_section_data(section, &btf.builder.finish(), 8);
     let section = elf.add_section(Vec::new(), b".BTF.ext".to_vec(), SectionKind::Metadata);
@@ -166,6 +115,66 @@ pub fn write(
     elf.write().map_err(|error| error.to_string())
 }
 
+/// Writes all functions with their symbols and relocations.
+fn write_code(
+    elf: &mut Elf<'_>,
+    object: &Object,
+    maps: &[Option<SymbolId>],
+) -> Result<Vec<Placed>, String> {
+    let mut sections: IndexMap<&str, SectionId> = IndexMap::new();
+    let mut placed = Vec::new();
+    let mut symbols = Vec::new();
+    for (name, function) in object.functions() {
+        let section = *sections.entry(name).or_insert_with(|| {
+            elf.add_section(Vec::new(), name.as_bytes().to_vec(), SectionKind::Text)
+        });
+        let at = elf.append_section_data(section, &function.code.bytes, 8);
+        symbols.push(elf.add_symbol(Symbol {
+            name: function.symbol.clone().into_bytes(),
+            value: at,
+            size: function.code.bytes.len() as u64,
+            kind: SymbolKind::Text,
+            scope: SymbolScope::Linkage,
+            weak: false,
+            section: SymbolSection::Section(section),
+            flags: SymbolFlags::None,
+        }));
+        placed.push(Placed {
+            section: name.to_owned(),
+            id: section,
+            offset: at as u32,
+        });
+    }
+    // Of each program's functions, the number of the first among all.
+    let mut first = 0;
+    for program in &object.programs {
+        for (function, place) in program.functions.iter().zip(&placed[first..]) {
+            for reloc in &function.code.relocs {
+                let (symbol, r_type) = match reloc.target {
+                    RelocTarget::Map(map) => {
+                        (maps.get(map.0 as usize).copied().flatten(), R_BPF_64_64)
+                    }
+                    RelocTarget::Subprogram(number) => {
+                        (symbols.get(first + number as usize).copied(), R_BPF_64_32)
+                    }
+                };
+                let relocation = Relocation {
+                    offset: u64::from(place.offset + reloc.offset),
+                    symbol: symbol.ok_or("reference to something that is not written")?,
+                    addend: 0,
+                    flags: RelocationFlags::Elf {
+                        r_type: object::elf::RelocationType(r_type),
+                    },
+                };
+                elf.add_relocation(place.id, relocation)
+                    .map_err(|error| error.to_string())?;
+            }
+        }
+        first += program.functions.len();
+    }
+    Ok(placed)
+}
+
 /// The maps that the image declares: the globals, every array and statistic of the
 /// script, and of the others those that code refers to.
 fn used_maps(object: &Object, module: &Module) -> BTreeSet<MapId> {
@@ -179,8 +188,8 @@ fn used_maps(object: &Object, module: &Module) -> BTreeSet<MapId> {
             .map(MapId)
             .filter(|map| !own.contains(map)),
     );
-    for program in &object.programs {
-        for reloc in &program.code.relocs {
+    for (_, function) in object.functions() {
+        for reloc in &function.code.relocs {
             if let RelocTarget::Map(map) = reloc.target {
                 used.insert(map);
             }
