@@ -109,7 +109,7 @@ pub fn check(
     if diags.has_errors() {
         return (None, diags);
     }
-    infer_widths(&mut program);
+    infer_widths(&mut program, session.target);
     (Some(program), diags)
 }
 

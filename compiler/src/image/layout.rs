@@ -19,6 +19,9 @@ pub const EVENTS_MAP: &str = "rtap_events";
 /// possible CPUs.
 pub const FRAMES_MAP: &str = "rtap_frames";
 
+/// Largest key of a hash map before Linux 5.11, bytes.
+pub const SMALL_KEY_BYTES: u32 = 512;
+
 /// Offsets in the globals map's header.
 pub mod header {
     /// [`super::SessionState`] of the session.

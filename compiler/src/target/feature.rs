@@ -102,6 +102,8 @@ features! {
     BatchMapOps "batch map operations" (5, 6);
     /// Batch operations for per-CPU arrays.
     BatchPercpuArray "batch operations on per-CPU arrays" (5, 13);
+    /// Keys of hash maps larger than the eBPF stack.
+    LargeKeys "hash map keys above 512 bytes" (5, 11);
     /// `BPF_MAP_TYPE_TASK_STORAGE` in tracing programs.
     TaskStorage "task storage" (5, 11) helper 156;
     /// Memory is charged to a cgroup, not to RLIMIT_MEMLOCK.

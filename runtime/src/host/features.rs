@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rtap_compiler::btf::Kind;
+use rtap_compiler::image::SMALL_KEY_BYTES;
 use rtap_compiler::target::{Feature, Target};
 
 use super::file::exists;
@@ -94,6 +95,7 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
                 .is_ok_and(|program| program.test_run(&[]).is_ok())
         }
         RingBuffer => makes_ring_buffer(),
+        LargeKeys => takes_large_keys(),
         // In all kernels that rtap supports, or of no use without another feature.
         ProgramStats | BatchMapOps | BatchPercpuArray | RecursionGuard | FuncArg => return None,
         // As libbpf does: bpf_ktime_get_coarse_ns came with the same release.
@@ -242,6 +244,19 @@ fn makes_ring_buffer() -> bool {
         key_size: 0,
         value_size: 0,
         max_entries: page,
+        flags: 0,
+        btf: None,
+    };
+    crate::bpf::Map::create(&spec, 1).is_ok()
+}
+
+fn takes_large_keys() -> bool {
+    let spec = MapSpec {
+        name: "probe",
+        kind: MapType::Hash,
+        key_size: SMALL_KEY_BYTES + 8,
+        value_size: 8,
+        max_entries: 1,
         flags: 0,
         btf: None,
     };

@@ -63,7 +63,7 @@ impl LoadError {
     /// What to do about it, for a diagnostic's `help:`.
     pub fn help(&self) -> Option<String> {
         let errno = match self {
-            Self::Map { error, .. } => error.raw_os_error(),
+            Self::Map { error, .. } => return map_help(error),
             Self::Refused { verdict, .. } => verdict.errno,
             Self::NotAnImage(_) => {
                 return Some("build one with 'rtap build SCRIPT -o FILE'".into());
@@ -74,12 +74,28 @@ impl LoadError {
             }
         };
         match errno {
-            Some(libc::EPERM) => Some("run as root, or with CAP_BPF and CAP_PERFMON".into()),
-            Some(libc::ENOMEM) => Some("make the arrays smaller: '[n]' or -DMAXMAPENTRIES".into()),
+            Some(libc::EPERM) => Some(RIGHTS.into()),
+            Some(libc::ENOMEM) => Some("free some memory, or make the probe smaller".into()),
             Some(libc::E2BIG) => Some("make the probe smaller, or lower -DMAXACTION".into()),
             _ => None,
         }
     }
+}
+
+const RIGHTS: &str = "run as root, or with CAP_BPF and CAP_PERFMON";
+
+/// What to do about a map that could not be made.
+fn map_help(error: &io::Error) -> Option<String> {
+    let help = match error.raw_os_error()? {
+        libc::EPERM => RIGHTS,
+        libc::ENOMEM => "make the arrays smaller: '[n]' or -DMAXMAPENTRIES",
+        libc::E2BIG => {
+            "make its keys or values smaller: shorter strings (-DMAXSTRINGLEN), fewer keys"
+        }
+        libc::EINVAL => "this kernel may not have its kind of map: rtap needs Linux 5.10",
+        _ => return None,
+    };
+    Some(help.into())
 }
 
 impl From<PathError> for LoadError {

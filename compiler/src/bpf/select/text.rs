@@ -299,8 +299,9 @@ impl Cx<'_> {
         match op {
             Op::Comm => {
                 let text = self.fresh_text(15, false, dest);
+                // Linux 5.17 to 6.4 leave alone what follows the NUL.
+                self.zero(text.mem, 16);
                 self.call_void(Helper::GetCurrentComm, &[Arg::Addr(text.mem), Arg::Imm(16)]);
-                // The kernel pads with zeroes.
                 let text = TextMem {
                     padded: true,
                     ..text

@@ -8,6 +8,7 @@
 
 mod caps;
 mod copies;
+mod keys;
 mod late;
 mod wrap;
 
@@ -15,6 +16,7 @@ use cranelift_entity::PrimaryMap;
 
 use crate::hir::{FuncId, Function, Global, Local, Program};
 use crate::image::Point;
+use crate::target::Target;
 use copies::Copies;
 use late::LateSet;
 
@@ -24,8 +26,8 @@ const WALKS: usize = 12;
 /// Late records larger than this are not worth it. Bytes.
 const MAX_LATE_BYTES: u32 = 2048;
 
-/// Infers all string widths of `program`, whose types are known.
-pub fn infer_widths(program: &mut Program) {
+/// Infers all string widths of `program`, whose types are known, for a kernel.
+pub fn infer_widths(program: &mut Program, target: &dyn Target) {
     let max = program.limits.max_string_len.saturating_sub(1).max(1);
     let mut blocked = Vec::new();
     let mut copies = Copies::default();
@@ -36,6 +38,7 @@ pub fn infer_widths(program: &mut Program) {
         let too_large = cx.too_large();
         if too_large.is_empty() {
             cx.finish(program);
+            keys::narrow(program, target);
             return;
         }
         blocked.extend(too_large);
