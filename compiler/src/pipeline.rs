@@ -26,6 +26,8 @@ pub enum Emit {
     Tokens,
     /// The syntax tree, as source.
     Ast,
+    /// Globals, functions and probes with their types, as SystemTap's pass 2 shows them.
+    Summary,
     /// The typed tree.
     Hir,
     /// The low-level IR, as it was lowered.
@@ -34,6 +36,8 @@ pub enum Emit {
     Lir,
     /// eBPF instructions.
     Bpf,
+    /// What SystemTap's pass 3 makes: the LIR that rtap itself runs, then the eBPF instructions.
+    Code,
 }
 
 /// What compiling gives.
@@ -45,19 +49,60 @@ pub struct Output {
     pub meta: Meta,
 }
 
+/// What has been done, for who wants to say how long it took: SystemTap's passes 1 to 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// The scripts are parsed, and so many macro files of the library with them.
+    Parsed {
+        /// Files of the library.
+        library: usize,
+    },
+    /// Names and types are known.
+    Analyzed {
+        /// Probes.
+        probes: usize,
+        /// Functions.
+        functions: usize,
+        /// Globals.
+        globals: usize,
+    },
+    /// There is LIR.
+    Translated,
+    /// There is an image.
+    Compiled,
+}
+
+impl Milestone {
+    fn parsed(files: &Files) -> Milestone {
+        let library = files.ids().filter(|id| files.is_library(*id)).count();
+        Milestone::Parsed { library }
+    }
+}
+
 /// Compiles scripts into an image.
 pub fn compile(
     session: &Session<'_>,
     files: &mut Files,
     scripts: &[FileId],
 ) -> (Option<Output>, Diagnostics) {
-    let (program, mut diags) = check(session, files, scripts);
+    compile_watched(session, files, scripts, &mut |_| ())
+}
+
+/// The same; `reached` hears of every stage that is done.
+pub fn compile_watched(
+    session: &Session<'_>,
+    files: &mut Files,
+    scripts: &[FileId],
+    reached: &mut dyn FnMut(Milestone),
+) -> (Option<Output>, Diagnostics) {
+    let (program, mut diags) = check_watched(session, files, scripts, reached);
     let Some(program) = program else {
         return (None, diags);
     };
     let Some(module) = lower(session, &program, files, false, &mut diags) else {
         return (None, diags);
     };
+    reached(Milestone::Translated);
     let texts: Vec<(String, String)> = files
         .ids()
         .map(|id| (files.name(id).to_owned(), files.text(id).to_owned()))
@@ -70,7 +115,10 @@ pub fn compile(
     let types = portable.then(|| session.target.btf().ok()).flatten();
     let features = features(session, &module);
     match bpf::compile_for(&module, features, kernel, &texts, types.as_ref()) {
-        Ok((elf, meta)) => (Some(Output { elf, meta }), diags),
+        Ok((elf, meta)) => {
+            reached(Milestone::Compiled);
+            (Some(Output { elf, meta }), diags)
+        }
         Err(errors) => {
             extend(&mut diags, errors.into_iter().map(of_bpf), &program, files);
             (None, diags)
@@ -84,11 +132,22 @@ pub fn check(
     files: &mut Files,
     scripts: &[FileId],
 ) -> (Option<hir::Program>, Diagnostics) {
+    check_watched(session, files, scripts, &mut |_| ())
+}
+
+/// The same; `reached` hears of every stage that is done.
+pub fn check_watched(
+    session: &Session<'_>,
+    files: &mut Files,
+    scripts: &[FileId],
+    reached: &mut dyn FnMut(Milestone),
+) -> (Option<hir::Program>, Diagnostics) {
     let mut loader = Loader::new(session);
     let (trees, mut diags) = parse(&mut loader, files, scripts);
     if diags.has_errors() {
         return (None, diags);
     }
+    reached(Milestone::parsed(files));
     let (mut program, found) = resolve(session, loader, files, trees);
     extend(&mut diags, found, &program, files);
     if diags.has_errors() {
@@ -110,6 +169,11 @@ pub fn check(
         return (None, diags);
     }
     infer_widths(&mut program, session.target);
+    reached(Milestone::Analyzed {
+        probes: program.probes.iter().map(|probe| probe.points.len()).sum(),
+        functions: program.functions.len(),
+        globals: program.globals.len(),
+    });
     (Some(program), diags)
 }
 
@@ -186,6 +250,17 @@ pub fn emit(
     scripts: &[FileId],
     stage: Emit,
 ) -> (String, Diagnostics) {
+    emit_watched(session, files, scripts, stage, &mut |_| ())
+}
+
+/// The same; `reached` hears of every stage that is done.
+pub fn emit_watched(
+    session: &Session<'_>,
+    files: &mut Files,
+    scripts: &[FileId],
+    stage: Emit,
+    reached: &mut dyn FnMut(Milestone),
+) -> (String, Diagnostics) {
     if stage == Emit::Tokens {
         let mut loader = Loader::new(session);
         let mut text = String::new();
@@ -199,15 +274,19 @@ pub fn emit(
     }
     if stage == Emit::Ast {
         let (trees, diags) = parse(&mut Loader::new(session), files, scripts);
+        reached(Milestone::parsed(files));
         return (
             trees.iter().map(rtap_grammar::print::print).collect(),
             diags,
         );
     }
-    let (program, mut diags) = check(session, files, scripts);
+    let (program, mut diags) = check_watched(session, files, scripts, reached);
     let Some(program) = program else {
         return (String::new(), diags);
     };
+    if stage == Emit::Summary {
+        return (hir::text::summary(&program), diags);
+    }
     if stage == Emit::Hir {
         return (hir::text::print(&program), diags);
     }
@@ -215,10 +294,15 @@ pub fn emit(
     let Some(module) = lower(session, &program, files, raw, &mut diags) else {
         return (String::new(), diags);
     };
+    reached(Milestone::Translated);
     if matches!(stage, Emit::LirRaw | Emit::Lir) {
         return (lir::text::print(&module), diags);
     }
     match bpf::generate(&module, features(session, &module)) {
+        Ok(object) if stage == Emit::Code => {
+            let code = lir::text::print(&module) + &object.disassemble();
+            (code, diags)
+        }
         Ok(object) => (object.disassemble(), diags),
         Err(errors) => {
             extend(&mut diags, errors.into_iter().map(of_bpf), &program, files);

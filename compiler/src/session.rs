@@ -49,6 +49,8 @@ pub struct Options {
     /// The image is to run on other machines too: accesses to kernel types are relocated when it
     /// is loaded (CO-RE).
     pub portable: bool,
+    /// `--compatible`: the version of SystemTap whose language is spoken, if not the newest.
+    pub compatible: Option<String>,
     /// `--skip-badvars`: context variables that do not exist are 0.
     pub skip_badvars: bool,
 }

@@ -18,5 +18,5 @@ mod scan;
 pub mod source;
 
 pub use parser::{Parsed, emit_tokens, parse};
-pub use preprocess::{MacroLibrary, PreprocessorFacts, StaticFacts, add_macros};
+pub use preprocess::{MacroLibrary, PreprocessorFacts, SYSTEMTAP_VERSION, StaticFacts, add_macros};
 pub use scan::{Definition, DefinitionKind, scan_index};

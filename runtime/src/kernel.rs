@@ -1,15 +1,17 @@
 //! A script's programs in the kernel: loading an image, attaching its points, reporting
 //! what could not be attached, detaching.
 
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point};
 
 use crate::attach::{self, AttachError, AttachOptions, Installed};
-use crate::bpf::{AttachType, Map, Mapping, ProgType, Program, RingReader};
+use crate::bpf::{AttachType, Map, Mapping, ProgType, Program, RingReader, enable_stats};
 use crate::cli::Status;
 use crate::host::{LiveTarget, raise_memlock_limit};
 use crate::load::{LoadOptions, Loaded, ObjectFile, ProgramKind};
+use crate::session::timing::Runs;
 use crate::session::{Attached, Signals};
 
 /// What is to be loaded, and where.
@@ -24,6 +26,8 @@ pub struct Plan<'a> {
     pub buffer_bytes: Option<u32>,
     /// `-v`
     pub verbose: u8,
+    /// `-t`
+    pub timing: bool,
 }
 
 /// An image whose maps exist.
@@ -55,6 +59,16 @@ impl Plan<'_> {
     /// to is an error; everything attached before is detached then.
     pub fn attach(&self, kernel: &InKernel) -> Result<Installation, Status> {
         let begin = Instant::now();
+        let statistics = self
+            .timing
+            .then(enable_stats)
+            .transpose()
+            .map_err(|error| {
+                Status::fail(
+                    &format!("-t: the kernel does not measure programs: {error}"),
+                    Some("run it as root, or without -t"),
+                )
+            })?;
         let options = AttachOptions {
             target: self.target,
             same_kernel: self.same_kernel,
@@ -125,10 +139,10 @@ impl Plan<'_> {
                     ));
                 }
             }
-            installed.push(result);
+            installed.push((name_of(&handler.name, &points, program.entry_half), result));
         }
         if self.verbose > 0 {
-            let links: usize = installed.iter().map(Installed::links).sum();
+            let links: usize = installed.iter().map(|(_, i)| i.links()).sum();
             let programs = installed.len();
             Status::say(&format!(
                 "rtap: {programs} programs, {links} links attached in {:.1} ms",
@@ -139,6 +153,7 @@ impl Plan<'_> {
         Ok(Installation {
             installed,
             begin_programs,
+            statistics,
         })
     }
 
@@ -150,6 +165,21 @@ impl Plan<'_> {
             Status::say(log);
         }
         status
+    }
+}
+
+/// What a program is called in reports.
+fn name_of(handler: &str, points: &[&Point], entry_half: bool) -> String {
+    let name = match points {
+        [point] => point.text.clone(),
+        all => format!("{handler} ({} points)", all.len()),
+    };
+    if points.iter().any(|point| point.selector.is_some()) {
+        format!("{name}, sees all system calls")
+    } else if entry_half {
+        format!("{name}, at the entry")
+    } else {
+        name
     }
 }
 
@@ -184,9 +214,12 @@ impl InKernel {
 
 /// Everything that is attached. Dropped: detached.
 pub struct Installation {
-    installed: Vec<Installed>,
+    /// What each is called, and the program.
+    installed: Vec<(String, Installed)>,
     /// `begin` handlers that are to run in the kernel, in order.
     begin_programs: Vec<(i64, Program)>,
+    /// While this is open the kernel measures programs.
+    statistics: Option<OwnedFd>,
 }
 
 impl Attached for Installation {
@@ -198,12 +231,33 @@ impl Attached for Installation {
     }
 
     fn detach(&mut self) {
-        for installed in &mut self.installed {
+        for (_, installed) in &mut self.installed {
             installed.detach();
         }
     }
 
     fn shortfalls(&self) -> Vec<String> {
-        Vec::new()
+        let missed = |(name, installed): &(String, Installed)| {
+            let missed = installed.program.info().ok()?.recursion_misses;
+            (missed > 0)
+                .then(|| format!("{missed} events missed by {name}, which interrupted itself"))
+        };
+        self.installed.iter().filter_map(missed).collect()
+    }
+
+    fn runs(&self) -> Vec<Runs> {
+        if self.statistics.is_none() {
+            return Vec::new();
+        }
+        let runs = |(name, installed): &(String, Installed)| {
+            let info = installed.program.info().ok()?;
+            Some(Runs {
+                hits: info.run_count,
+                total_ns: Some(info.run_time_ns),
+                missed: info.recursion_misses,
+                ..Runs::of(name)
+            })
+        };
+        self.installed.iter().filter_map(runs).collect()
     }
 }

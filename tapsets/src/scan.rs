@@ -141,6 +141,9 @@ impl<'t> Iterator for Tokens<'t> {
             let two = bytes.get(start..start + 2).unwrap_or_default();
             if byte.is_ascii_whitespace() || !byte.is_ascii() {
                 self.at += 1;
+            } else if two == b"$#" || two == b"@#" {
+                self.at = start + 2;
+                return Some(&self.text[start..self.at]);
             } else if byte == b'#' || two == b"//" {
                 self.at = until(start, "\n");
             } else if two == b"/*" {
@@ -182,7 +185,7 @@ mod tests {
 
     #[test]
     fn finds_definitions_at_the_top_level_only() {
-        let text = "# function no()\n/* global no */ function f:long(a) { global2 = 1; function_x() }\n\
+        let text = "# function no()\n/* global no */ function f:long(a) { x = $#; global2 = 1; function_x() }\n\
                     global a, b[10], c%[5] = -3, d = \"x, y\"\nprivate function p() {}\nprivate q\n\
                     probe x.y = z.w = begin { probe_a = b }\nprobe v += syscall.open.return { }\n\
                     probe begin, end { x = 1 }\n%{ function no %}\n@define M(x) %( global no %)\nglobal e";

@@ -3,6 +3,9 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
 
 /// The workspace that the current directory is in, else the one that this crate was built in.
 pub fn workspace() -> PathBuf {
@@ -64,4 +67,21 @@ pub fn cache() -> PathBuf {
     } else {
         workspace().join(".vm")
     }
+}
+
+/// Builds `rtap`, optimised unless `debug`. `$RTAP_BIN` is taken as it is.
+pub fn build_rtap(debug: bool) -> Result<PathBuf> {
+    if let Some(path) = env::var_os("RTAP_BIN") {
+        return Ok(PathBuf::from(path));
+    }
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--quiet", "-p", "rtap", "--bin", "rtap"])
+        .current_dir(workspace());
+    if !debug {
+        command.arg("--release");
+    }
+    ensure!(command.status()?.success(), "rtap does not build");
+    Ok(target().join(if debug { "debug/rtap" } else { "release/rtap" }))
 }

@@ -5,7 +5,7 @@
 //! `//# executor: user` marks what kernel handlers cannot do: only the interpreter runs it. Runs on
 //! this machine's kernel, as root; elsewhere it says so and compares the interpreter's output alone.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use rtap::host::Rights;
@@ -14,7 +14,7 @@ use rtap_tests::paths;
 
 #[test]
 fn both_executors_agree() {
-    let rtap = build_rtap();
+    let rtap = paths::build_rtap(true).expect("rtap can be built");
     let kernel = Rights::of_self().missing_for_tracing().is_empty();
     if !kernel {
         println!("SKIPPED in the kernel: needs root; the interpreter alone is tested");
@@ -63,14 +63,4 @@ fn run(rtap: &Path, case: &Case, in_kernel: bool) -> String {
         text(&output.stdout),
         text(&output.stderr)
     )
-}
-
-fn build_rtap() -> PathBuf {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "rtap"])
-        .current_dir(paths::workspace())
-        .status()
-        .expect("cargo runs");
-    assert!(built.success(), "rtap does not build");
-    paths::target().join("debug/rtap")
 }

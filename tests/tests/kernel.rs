@@ -3,8 +3,7 @@
 //! `cargo test -p rtap-tests --test kernel -- --kernel host,6.1 NAME` runs those whose name contains NAME.
 //! `docs/kernels.md` tells more.
 
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -80,7 +79,7 @@ fn main() -> Result<ExitCode> {
         println!("\nkernel: 0 passed, 0 failed, 0 skipped");
         return Ok(ExitCode::SUCCESS);
     }
-    let rtap = build_rtap(options.debug)?;
+    let rtap = paths::build_rtap(options.debug)?;
     let report = runner::run(&cases, &places, &rtap)?;
     println!("\n{report}");
     let (_, failed, _) = report.counts();
@@ -123,21 +122,4 @@ fn places(wanted: &str) -> Result<Vec<String>> {
         );
     }
     Ok(places)
-}
-
-/// Builds `rtap`, by default optimised: emulation is slow enough. `$RTAP_BIN` is taken as it is.
-fn build_rtap(debug: bool) -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("RTAP_BIN") {
-        return Ok(PathBuf::from(path));
-    }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["build", "--quiet", "-p", "rtap", "--bin", "rtap"])
-        .current_dir(paths::workspace());
-    if !debug {
-        command.arg("--release");
-    }
-    ensure!(command.status()?.success(), "rtap does not build");
-    Ok(paths::target().join(if debug { "debug/rtap" } else { "release/rtap" }))
 }

@@ -7,7 +7,9 @@
 use rtap_grammar::ast;
 use rtap_grammar::diag::Diagnostics;
 use rtap_grammar::source::{FileId, Files};
-use rtap_grammar::{MacroLibrary, PreprocessorFacts, add_macros, emit_tokens, parse};
+use rtap_grammar::{
+    MacroLibrary, PreprocessorFacts, SYSTEMTAP_VERSION, add_macros, emit_tokens, parse,
+};
 
 use rtap_tapsets::{EMBEDDED, Index};
 
@@ -246,6 +248,11 @@ impl PreprocessorFacts for Facts<'_> {
     fn config(&self, name: &str) -> Option<String> {
         let value = self.session.target.kconfig(name);
         value.is_on().unwrap_or(false).then(|| value.text())
+    }
+
+    fn systemtap_v(&self) -> String {
+        let compatible = self.session.options.compatible.as_deref();
+        compatible.unwrap_or(SYSTEMTAP_VERSION).to_owned()
     }
 
     fn guru(&self) -> bool {

@@ -1,4 +1,5 @@
-//! `rtap list`: the points that a pattern means, with their variables and types.
+//! `rtap list`: the points that a pattern means, with their variables and types; what the
+//! library has to offer.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +7,12 @@ use rtap_grammar::ast;
 use rtap_grammar::diag::Diagnostics;
 use rtap_grammar::source::Files;
 
-use super::points::{Expanded, Layer};
+use super::points::{Expanded, Layer, names_match};
 use super::{Cx, Loader};
+use crate::builtins;
 use crate::hir::Ty;
 use crate::infer::infer_types;
+use crate::probes::{self, Component};
 use crate::session::Session;
 
 /// A probe point.
@@ -35,7 +38,17 @@ pub fn list<'s>(
     }
     let mut listed: Vec<Listed> = Vec::new();
     for probe in cx.symbols.probes.clone() {
-        for point in cx.expand(&probe.points) {
+        let forms: Vec<&str> = probe.points.iter().flat_map(forms).collect();
+        let (points, diags) = cx.capture(|cx| cx.expand(&probe.points));
+        // A pattern that means kinds of points need not mean points too.
+        if forms.is_empty() || !points.is_empty() {
+            cx.diags.extend(diags);
+        }
+        listed.extend(forms.into_iter().map(|form| Listed {
+            point: form.to_owned(),
+            variables: Vec::new(),
+        }));
+        for point in points {
             let variables = if with_variables {
                 cx.variables(&point)
             } else {
@@ -52,6 +65,102 @@ pub fn list<'s>(
     let mut diags = Diagnostics::new();
     diags.extend(std::mem::take(&mut cx.diags));
     (listed, diags)
+}
+
+/// The forms of probe points that a pattern without arguments means: `timer.*`.
+fn forms(point: &ast::ProbePoint) -> Vec<&'static str> {
+    let plain = |component: &ast::Component| match component {
+        ast::Component::Name { name, arg: None } => Some(Component {
+            name: ast::Name::clone(&name.name),
+            arg: None,
+            span: component.span(),
+        }),
+        _ => None,
+    };
+    let components: Option<Vec<Component>> = point.components.iter().map(plain).collect();
+    let Some(components) = components.filter(|all| all.iter().any(|c| c.name.contains('*'))) else {
+        return Vec::new();
+    };
+    let means = |form: &&str| {
+        let bare = form.replace("(string)", "").replace("(number)", "");
+        names_match(&components, &bare.split('.').collect::<Vec<_>>())
+    };
+    probes::forms()
+        .filter(|form| !form.starts_with('_'))
+        .filter(means)
+        .collect()
+}
+
+/// All aliases of the library, sorted.
+pub fn aliases(session: &Session<'_>) -> Vec<String> {
+    let names: BTreeSet<&str> = session.library.aliases().map(|(name, _)| name).collect();
+    names
+        .into_iter()
+        .filter(|name| !name.starts_with('_'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// All public functions of the library and all builtins, sorted: `substr:string (str:string, start:long,
+/// length:long)`. What has no value is `unknown`.
+pub fn functions(session: &Session<'_>, files: &mut Files) -> Vec<String> {
+    let mut loader = Loader::new(session);
+    let numbers: BTreeSet<usize> = session
+        .library
+        .function_names()
+        .flat_map(|name| session.library.function(name))
+        .collect();
+    let mut all = BTreeSet::new();
+    for number in numbers {
+        let (file, _) = loader.library_file(number, files);
+        for item in &file.items {
+            if let ast::Item::Function(function) = item
+                && !function.private
+                && !function.name.as_str().starts_with('_')
+            {
+                all.insert(signature(function));
+            }
+        }
+    }
+    let public = builtins::all().map(|(_, builtin)| builtin);
+    for builtin in public.filter(|builtin| !builtin.name.starts_with('_')) {
+        let params: Vec<&str> = builtin.params.iter().map(|ty| type_name(*ty)).collect();
+        all.insert(format!(
+            "{}:{} ({})",
+            builtin.name,
+            type_name(builtin.ret),
+            params.join(", ")
+        ));
+    }
+    all.into_iter().collect()
+}
+
+fn type_name(ty: Ty) -> &'static str {
+    match ty {
+        Ty::Long => "long",
+        Ty::Str => "string",
+        Ty::Stat => "stats",
+        Ty::Unknown | Ty::Void | Ty::Error => "unknown",
+    }
+}
+
+fn signature(function: &ast::Function) -> String {
+    let ty = |ty: Option<ast::TypeRef>| match ty.map(|ty| ty.name) {
+        Some(ast::TypeName::Long) => type_name(Ty::Long),
+        Some(ast::TypeName::String) => type_name(Ty::Str),
+        None => type_name(Ty::Unknown),
+    };
+    let params: Vec<String> = function
+        .params
+        .iter()
+        .map(|param| format!("{}:{}", param.name.as_str(), ty(param.ty)))
+        .collect();
+    format!(
+        "{}:{} ({})",
+        function.name.as_str(),
+        ty(function.ret),
+        params.join(", ")
+    )
 }
 
 impl Expanded {
@@ -118,12 +227,7 @@ impl Cx<'_> {
             if typed.iter().any(|(name, _)| *name == local.name) {
                 continue;
             }
-            let ty = if local.ty == Ty::Str {
-                "string"
-            } else {
-                "long"
-            };
-            typed.push((local.name.clone(), ty.to_owned()));
+            typed.push((local.name.clone(), type_name(local.ty).to_owned()));
         }
         typed
     }

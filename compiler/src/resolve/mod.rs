@@ -31,7 +31,7 @@ mod symbols;
 mod syscalls;
 
 pub use library::{Facts, Loader, TapsetLibrary};
-pub use list::{Listed, list};
+pub use list::{Listed, aliases, functions, list};
 
 use std::collections::VecDeque;
 

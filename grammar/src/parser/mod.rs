@@ -124,11 +124,7 @@ impl Source {
     fn new(files: &Files, id: FileId, facts: &dyn PreprocessorFacts) -> Source {
         let text = files.text_arc(id);
         let end = Span::new(id, text.len() as u32, text.len() as u32);
-        let spliced = if files.is_library(id) {
-            None
-        } else {
-            lexer::splice(&text, facts.args())
-        };
+        let spliced = lexer::splice(&text, facts.args());
         Source {
             id,
             text,

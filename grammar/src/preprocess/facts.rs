@@ -39,7 +39,7 @@ pub trait PreprocessorFacts {
         false
     }
 
-    /// `$1`, `@1` and so on, in the script but not in tapsets.
+    /// `$1`, `@1` and so on.
     fn args(&self) -> &[String] {
         &[]
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::foreign::Foreign;
+
 /// SystemTap scripts on eBPF: no compiler, no kernel module, no debuginfo where BTF is enough.
 #[derive(Debug, Parser)]
 #[command(
@@ -114,9 +116,12 @@ pub struct ScriptArgs {
     /// Colour in diagnostics.
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Color,
-    /// Compatibility with an older language version (2.5, 3.0, …).
+    /// Speak the language of an older SystemTap (2.5, 3.0, …).
     #[arg(long, value_name = "VERSION")]
     pub compatible: Option<String>,
+    /// Context variables that do not exist are 0, without an error.
+    #[arg(long)]
+    pub skip_badvars: bool,
 }
 
 /// When to colour.
@@ -140,7 +145,7 @@ pub struct RunArgs {
     /// Start CMD once everything is attached; its PID is target(), its end ends the script.
     #[arg(short = 'c', value_name = "CMD", conflicts_with = "target_pid")]
     pub command: Option<String>,
-    /// Set target() to PID; its end ends the script.
+    /// Set target() to PID. The script goes on when that process ends.
     #[arg(short = 'x', value_name = "PID")]
     pub target_pid: Option<u32>,
     /// End after this many seconds.
@@ -158,16 +163,26 @@ pub struct RunArgs {
     /// Run `begin` handlers in the kernel, to compare the two executors. Implies `--trace-self`.
     #[arg(long, hide = true)]
     pub begin_in_kernel: bool,
-    /// Print hits, time, skips and misses of each probe at the end.
+    /// Print how often each probe ran, how long it took and what it missed, at the end.
     #[arg(short = 't')]
     pub timing: bool,
+    /// Do not show the globals that the script writes and never reads.
+    #[arg(long)]
+    pub no_global_var_display: bool,
+    /// What else SystemTap takes.
+    #[command(flatten)]
+    pub foreign: Foreign,
 }
 
 /// What is listed.
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
-    /// A probe point with wildcards, such as `kernel.trace("sched:*")` or `syscall.*`.
-    pub pattern: String,
+    /// A probe point with wildcards, such as `kernel.trace("sched:*")` or `syscall.*`; all kinds of
+    /// probe points if there is none.
+    pub pattern: Option<String>,
+    /// Functions of the tapsets instead, with their types.
+    #[arg(short = 'f', long, conflicts_with = "pattern")]
+    pub functions: bool,
     /// Names only, without variables.
     #[arg(short = 'l', long)]
     pub names_only: bool,
@@ -176,7 +191,9 @@ pub struct ListArgs {
     pub tapset_dirs: Vec<PathBuf>,
 }
 
-/// SystemTap's command line: the options of `rtap run`, and listing.
+/// SystemTap scripts on eBPF, with SystemTap's command line: the options of `rtap run`, and listing.
+///
+/// Options of SystemTap that mean nothing here are taken and ignored, with a note.
 #[derive(Debug, Parser)]
 #[command(
     name = "stap",
@@ -194,10 +211,20 @@ pub struct Stap {
     /// List matching probe points with their variables.
     #[arg(short = 'L', value_name = "PATTERN")]
     pub list_variables: Option<String>,
+    /// List the kinds of probe points.
+    #[arg(long)]
+    pub dump_probe_types: bool,
+    /// List the aliases of the tapsets.
+    #[arg(long)]
+    pub dump_probe_aliases: bool,
+    /// List the functions.
+    #[arg(long)]
+    pub dump_functions: bool,
 }
 
 impl RunArgs {
-    /// These options with others before them, as if the command line had begun with `options`.
+    /// These options with others before them, as if the command line had begun with `options`. Where
+    /// the kernel has started `stap` for the script's first line, they are there already.
     pub fn with_options(self, options: &[String]) -> Result<RunArgs, String> {
         let words = std::iter::once("stap").chain(options.iter().map(String::as_str));
         let first = Stap::try_parse_from(words.chain(["-"]))
@@ -213,6 +240,8 @@ impl RunArgs {
             suppress_handler_errors: self.suppress_handler_errors || first.suppress_handler_errors,
             begin_in_kernel: self.begin_in_kernel || first.begin_in_kernel,
             timing: self.timing || first.timing,
+            no_global_var_display: self.no_global_var_display || first.no_global_var_display,
+            foreign: self.foreign.and(first.foreign),
         })
     }
 }
@@ -220,27 +249,27 @@ impl RunArgs {
 impl ScriptArgs {
     /// These options after others.
     fn after(self, first: ScriptArgs) -> ScriptArgs {
-        let joined = |mut a: Vec<String>, b: Vec<String>| {
-            a.extend(b);
-            a
-        };
+        fn joined<T: PartialEq>(mut a: Vec<T>, b: Vec<T>) -> Vec<T> {
+            if !b.starts_with(&a) {
+                a.extend(b);
+                return a;
+            }
+            b
+        }
         ScriptArgs {
             extra: joined(first.extra, self.extra),
-            tapset_dirs: first
-                .tapset_dirs
-                .into_iter()
-                .chain(self.tapset_dirs)
-                .collect(),
+            tapset_dirs: joined(first.tapset_dirs, self.tapset_dirs),
             defines: joined(first.defines, self.defines),
             globals: joined(first.globals, self.globals),
             guru: self.guru || first.guru,
-            verbose: self.verbose.saturating_add(first.verbose),
+            verbose: self.verbose.max(first.verbose),
             no_warnings: self.no_warnings || first.no_warnings,
             warnings_are_errors: self.warnings_are_errors || first.warnings_are_errors,
             emit: self.emit.or(first.emit),
             pass: self.pass.or(first.pass),
             output: self.output.or(first.output),
             compatible: self.compatible.or(first.compatible),
+            skip_badvars: self.skip_badvars || first.skip_badvars,
             kprobe_style: if self.kprobe_style == KprobeStyle::Auto {
                 first.kprobe_style
             } else {

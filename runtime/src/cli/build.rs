@@ -14,14 +14,24 @@ pub fn check(args: &ScriptArgs) -> Status {
         Ok(job) => job,
         Err(status) => return status,
     };
-    match stage(args) {
-        Some(stage) => job.emit(stage),
-        None => job.check(),
+    emit(&mut job, args).unwrap_or_else(|| job.check())
+}
+
+/// Prints the stage that is asked for, if one is.
+pub fn emit(job: &mut Job, args: &ScriptArgs) -> Option<Status> {
+    if args.emit.is_none() && args.pass == Some(1) {
+        return Some(job.dump_trees());
     }
+    stage(args).map(|stage| job.emit(stage))
+}
+
+/// Whether compiling is all that is asked for.
+pub fn stops_early(args: &ScriptArgs) -> bool {
+    stage(args).is_some() || args.pass.is_some_and(|pass| pass < 5)
 }
 
 /// The stage to be printed: `--emit`, or what SystemTap's pass of that number prints.
-pub fn stage(args: &ScriptArgs) -> Option<Emit> {
+fn stage(args: &ScriptArgs) -> Option<Emit> {
     if let Some(stage) = args.emit {
         return Some(match stage {
             args::Emit::Tokens => Emit::Tokens,
@@ -33,8 +43,8 @@ pub fn stage(args: &ScriptArgs) -> Option<Emit> {
     }
     match args.pass {
         Some(1) => Some(Emit::Ast),
-        Some(2) => Some(Emit::Hir),
-        Some(3) => Some(Emit::Bpf),
+        Some(2) => Some(Emit::Summary),
+        Some(3) => Some(Emit::Code),
         _ => None,
     }
 }
@@ -45,10 +55,7 @@ pub fn build(args: &ScriptArgs) -> Status {
         Ok(job) => job,
         Err(status) => return status,
     };
-    if let Some(stage) = stage(args) {
-        return job.emit(stage);
-    }
-    write_image(&mut job, args)
+    emit(&mut job, args).unwrap_or_else(|| write_image(&mut job, args))
 }
 
 /// Compiles and writes the image; its name is printed, as SystemTap's pass 4 does.

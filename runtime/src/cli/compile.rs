@@ -3,13 +3,15 @@
 use std::io::IsTerminal;
 
 use rtap_compiler::pipeline::{self, Emit, Output};
-use rtap_compiler::resolve::TapsetLibrary;
+use rtap_compiler::resolve::{self, TapsetLibrary};
 use rtap_compiler::session::{self, Session};
+use rtap_grammar::SYSTEMTAP_VERSION;
 use rtap_grammar::diag::{Diagnostics, Style};
 use rtap_grammar::source::{FileId, Files};
 
 use super::Status;
 use super::args::{self, Color, ScriptArgs};
+use super::passes::Passes;
 use super::{limits, source};
 use crate::host::LiveTarget;
 
@@ -18,17 +20,31 @@ const MOST_SHOWN: usize = 10;
 
 /// A script on its way: its texts, the machine, what the command line says.
 pub struct Job {
-    /// The machine.
-    pub target: LiveTarget,
-    library: TapsetLibrary,
-    /// Options that bear on compiling.
-    pub options: session::Options,
-    /// The texts.
-    pub files: Files,
+    setting: Setting,
+    files: Files,
     scripts: Vec<FileId>,
     style: Style,
     no_warnings: bool,
     warnings_are_errors: bool,
+    /// `-v`
+    pub passes: Passes,
+}
+
+/// What stays the same for all stages.
+struct Setting {
+    target: LiveTarget,
+    library: TapsetLibrary,
+    options: session::Options,
+}
+
+impl Setting {
+    fn session(&self) -> Session<'_> {
+        Session {
+            target: &self.target,
+            library: &self.library,
+            options: self.options.clone(),
+        }
+    }
 }
 
 impl Job {
@@ -75,49 +91,60 @@ impl Job {
             Color::Auto => std::io::stderr().is_terminal(),
         };
         Ok(Job {
-            target: LiveTarget::new(),
-            library: TapsetLibrary::with_user_files(texts),
-            options: session::Options {
-                guru: args.guru,
-                globals,
-                limits,
-                args: arguments,
-                kprobe_style: match args.kprobe_style {
-                    args::KprobeStyle::Auto => session::KprobeStyle::Auto,
-                    args::KprobeStyle::Fentry => session::KprobeStyle::Fentry,
-                    args::KprobeStyle::Kprobe => session::KprobeStyle::Kprobe,
+            setting: Setting {
+                target: LiveTarget::new(),
+                library: TapsetLibrary::with_user_files(texts),
+                options: session::Options {
+                    guru: args.guru,
+                    globals,
+                    limits,
+                    args: arguments,
+                    kprobe_style: match args.kprobe_style {
+                        args::KprobeStyle::Auto => session::KprobeStyle::Auto,
+                        args::KprobeStyle::Fentry => session::KprobeStyle::Fentry,
+                        args::KprobeStyle::Kprobe => session::KprobeStyle::Kprobe,
+                    },
+                    command: command.map(str::to_owned),
+                    has_target,
+                    compatible: args.compatible.as_deref().map(version).transpose()?,
+                    skip_badvars: args.skip_badvars,
+                    ..session::Options::default()
                 },
-                command: command.map(str::to_owned),
-                has_target,
-                ..session::Options::default()
             },
             files,
             scripts,
             style: if color { Style::Color } else { Style::Plain },
             no_warnings: args.no_warnings,
             warnings_are_errors: args.warnings_are_errors,
+            passes: Passes::new(args.verbose > 0),
         })
+    }
+
+    /// Prints what SystemTap's pass 1 prints: the syntax trees under their files' names.
+    pub fn dump_trees(&mut self) -> Status {
+        let names: Vec<&str> = self.scripts.iter().map(|id| self.files.name(*id)).collect();
+        let heading = format!("# parse tree dump\n# file {}\n", names.join(", "));
+        Status::print(&heading);
+        self.emit(Emit::Ast)
     }
 
     /// Prints the text of a stage.
     pub fn emit(&mut self, stage: Emit) -> Status {
-        let session = Session {
-            target: &self.target,
-            library: &self.library,
-            options: self.options.clone(),
-        };
-        let (text, diagnostics) = pipeline::emit(&session, &mut self.files, &self.scripts, stage);
+        let session = self.setting.session();
+        let (text, diagnostics) = pipeline::emit_watched(
+            &session,
+            &mut self.files,
+            &self.scripts,
+            stage,
+            &mut |milestone| self.passes.reached(milestone),
+        );
         Status::print(&text);
         self.report(diagnostics)
     }
 
     /// Prints the probe points that the script's probes mean, one a line, with their variables.
     pub fn list(&mut self, names_only: bool) -> Status {
-        let session = Session {
-            target: &self.target,
-            library: &self.library,
-            options: self.options.clone(),
-        };
+        let session = self.setting.session();
         let (listed, diagnostics) =
             pipeline::list(&session, &mut self.files, &self.scripts, !names_only);
         let mut text = String::new();
@@ -132,30 +159,49 @@ impl Job {
         self.report(diagnostics)
     }
 
+    /// All aliases of the tapsets.
+    pub fn aliases(&self) -> Vec<String> {
+        resolve::aliases(&self.setting.session())
+    }
+
+    /// All functions of the tapsets.
+    pub fn functions(&mut self) -> Vec<String> {
+        let session = self.setting.session();
+        resolve::functions(&session, &mut self.files)
+    }
+
     /// Parses, resolves and infers: errors only.
     pub fn check(&mut self) -> Status {
-        let session = Session {
-            target: &self.target,
-            library: &self.library,
-            options: self.options.clone(),
-        };
-        let (_, diagnostics) = pipeline::check(&session, &mut self.files, &self.scripts);
+        let session = self.setting.session();
+        let (_, diagnostics) =
+            pipeline::check_watched(&session, &mut self.files, &self.scripts, &mut |milestone| {
+                self.passes.reached(milestone)
+            });
         self.report(diagnostics)
     }
 
     /// The image is for other machines too.
     pub fn portable(&mut self) {
-        self.options.portable = true;
+        self.setting.options.portable = true;
+    }
+
+    /// `begin` handlers are run in the kernel.
+    pub fn begin_in_kernel(&mut self) {
+        self.setting.options.begin_in_kernel = true;
+    }
+
+    /// The machine.
+    pub fn target(&self) -> &LiveTarget {
+        &self.setting.target
     }
 
     /// Compiles.
     pub fn compile(&mut self) -> Result<Output, Status> {
-        let session = Session {
-            target: &self.target,
-            library: &self.library,
-            options: self.options.clone(),
-        };
-        let (output, diagnostics) = pipeline::compile(&session, &mut self.files, &self.scripts);
+        let session = self.setting.session();
+        let (output, diagnostics) =
+            pipeline::compile_watched(&session, &mut self.files, &self.scripts, &mut |milestone| {
+                self.passes.reached(milestone)
+            });
         match (self.report(diagnostics), output) {
             (Status::Success, Some(output)) => Ok(output),
             (Status::Success, None) => Err(Status::Failure),
@@ -183,5 +229,17 @@ impl Job {
         } else {
             Status::Success
         }
+    }
+}
+
+/// A version for `--compatible`: `4.8`, at most what rtap speaks.
+fn version(text: &str) -> Result<String, Status> {
+    let number = |part: &str| part.parse::<u32>().ok();
+    let parts = |text: &str| text.split('.').map(number).collect::<Option<Vec<u32>>>();
+    match (parts(text), parts(SYSTEMTAP_VERSION)) {
+        (Some(wanted), newest) if Some(&wanted) <= newest.as_ref() => Ok(text.to_owned()),
+        _ => Err(Status::usage(&format!(
+            "--compatible {text}: a version of SystemTap up to {SYSTEMTAP_VERSION} is needed"
+        ))),
     }
 }

@@ -4,8 +4,10 @@
 mod args;
 mod build;
 mod compile;
+mod foreign;
 mod limits;
 mod list;
+mod passes;
 mod run;
 mod shebang;
 mod source;
@@ -49,17 +51,27 @@ fn rtap(args: Vec<OsString>) -> Status {
 }
 
 fn stap(args: Vec<OsString>) -> Status {
-    match Stap::try_parse_from(args) {
-        Ok(Stap {
-            run,
-            list,
-            list_variables,
-        }) => match (list, list_variables) {
-            (Some(pattern), _) => list::list_pattern(&run.script, &pattern, true),
-            (None, Some(pattern)) => list::list_pattern(&run.script, &pattern, false),
-            (None, None) => run::run(run),
-        },
-        Err(error) => refused(&error),
+    let stap = match Stap::try_parse_from(args) {
+        Ok(stap) => stap,
+        Err(error) => return refused(&error),
+    };
+    if stap.dump_probe_types {
+        return list::kinds();
+    }
+    if stap.dump_probe_aliases {
+        return list::aliases(&stap.run.script);
+    }
+    if stap.dump_functions {
+        return list::functions(&stap.run.script);
+    }
+    let list = match (&stap.list, &stap.list_variables) {
+        (Some(pattern), _) => Some((pattern.clone(), true)),
+        (None, Some(pattern)) => Some((pattern.clone(), false)),
+        (None, None) => None,
+    };
+    match list {
+        Some((pattern, names_only)) => list::list_pattern(&stap.run.script, &pattern, names_only),
+        None => run::run(stap.run),
     }
 }
 

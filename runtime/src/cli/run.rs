@@ -1,7 +1,9 @@
 //! `rtap run`: compile (or read an image), load, attach, run the session.
 
+use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +44,10 @@ enum Work {
 /// Reads the script or image; options of the script's `#!` line come before the others.
 fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
     let (text, arguments) = source::script(&args.script).map_err(source::SourceError::report)?;
+    if args.script.script.is_none() {
+        args = with_shebang(args, &text.bytes)?;
+    }
+    check_foreign(&args)?;
     if text.bytes.starts_with(b"\x7fELF") {
         let meta = read_meta(&text.bytes).map_err(|error| {
             Status::fail(
@@ -51,9 +57,6 @@ fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
         })?;
         return Ok((args, Work::Image(text.bytes, Box::new(meta))));
     }
-    if args.script.script.is_none() {
-        args = with_shebang(args, &text.bytes)?;
-    }
     let has_target = args.command.is_some() || args.target_pid.is_some();
     let mut job = Job::of_script(
         &args.script,
@@ -62,17 +65,30 @@ fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
         args.command.as_deref(),
         has_target,
     )?;
-    job.options.begin_in_kernel = args.begin_in_kernel;
-    let stops =
-        build::stage(&args.script).is_some() || args.script.pass.is_some_and(|pass| pass < 5);
-    Ok((
-        args,
-        if stops {
-            Work::Compile(Box::new(job))
-        } else {
-            Work::Script(Box::new(job))
-        },
-    ))
+    if args.begin_in_kernel {
+        job.begin_in_kernel();
+    }
+    let work = if build::stops_early(&args.script) {
+        Work::Compile(Box::new(job))
+    } else {
+        Work::Script(Box::new(job))
+    };
+    Ok((args, work))
+}
+
+/// Options of SystemTap that mean nothing here: one note, or an error for what cannot be ignored.
+fn check_foreign(args: &RunArgs) -> Result<(), Status> {
+    if let Some((name, instead)) = args.foreign.refused() {
+        return Err(Status::usage(&format!(
+            "rtap has no {name}\n  help: {instead}"
+        )));
+    }
+    if !args.script.no_warnings
+        && let Some(note) = args.foreign.note()
+    {
+        Status::say(&format!("note: {note}"));
+    }
+    Ok(())
 }
 
 /// The metadata of an image. Its LIR is verified before anything is done with it: the file may
@@ -101,18 +117,21 @@ fn with_shebang(args: RunArgs, text: &[u8]) -> Result<RunArgs, Status> {
 impl Work {
     fn run(self, args: &RunArgs) -> Status {
         match self {
-            Work::Compile(mut job) => match build::stage(&args.script) {
-                Some(stage) => job.emit(stage),
-                None => build::write_image(&mut job, &args.script),
-            },
+            Work::Compile(mut job) => build::emit(&mut job, &args.script)
+                .unwrap_or_else(|| build::write_image(&mut job, &args.script)),
             Work::Script(mut job) => match job.compile() {
-                Ok(output) => Start {
-                    args,
-                    target: &job.target,
-                    meta: &output.meta,
-                    same_kernel: true,
+                Ok(output) => {
+                    job.passes.starting();
+                    let start = Start {
+                        args,
+                        target: job.target(),
+                        meta: &output.meta,
+                        same_kernel: true,
+                    };
+                    let status = start.run(&output.elf);
+                    job.passes.completed();
+                    status
                 }
-                .run(&output.elf),
                 Err(status) => status,
             },
             Work::Image(image, meta) => {
@@ -158,6 +177,8 @@ impl Start<'_> {
         let options = session::Options {
             timeout: self.timeout()?,
             suppress_errors: self.args.suppress_handler_errors,
+            show_globals: !self.args.no_global_var_display,
+            timing: self.args.timing,
         };
         let program = Program::new(&self.meta.module, &self.meta.layout).map_err(|error| {
             Status::fail(
@@ -192,6 +213,7 @@ impl Start<'_> {
                 .buffer_mib
                 .map(|mib| mib.clamp(1, 1024).next_power_of_two() << 20),
             verbose: self.args.script.verbose,
+            timing: self.args.timing,
         };
         let mut loaded = plan.load(image)?;
         let globals = Arc::new(loaded.globals()?);
@@ -237,16 +259,10 @@ impl Start<'_> {
         ring: Option<RingReader>,
         signals: &Signals,
     ) -> u8 {
-        let session = Session {
-            meta: self.meta,
-            control,
-            executor,
-            attached: installation.map(|i| Box::new(i) as Box<dyn session::Attached>),
-            ring,
-            target,
-            sink,
-            options,
-        };
+        let mut session = Session::new(self.meta, control, executor, sink, options);
+        session.attached = installation.map(|i| Box::new(i) as Box<dyn session::Attached>);
+        session.ring = ring;
+        session.target = target;
         session.run(signals).status
     }
 
@@ -271,6 +287,7 @@ impl Start<'_> {
 
     fn output_file(&self) -> Result<Option<File>, Status> {
         let create = |path: &Path| {
+            let path = &dated(path);
             File::create(path).map_err(|error| {
                 Status::fail(
                     &format!("cannot write {}: {error}", path.display()),
@@ -316,5 +333,53 @@ impl Start<'_> {
             &message,
             Some("run it as root, or give rtap these capabilities"),
         ))
+    }
+}
+
+/// A file's name with the date and time that it asks for: `trace-%Y%m%d.txt` (strftime(3)).
+fn dated(path: &Path) -> PathBuf {
+    let name = path.as_os_str().as_bytes();
+    let Ok(format) = CString::new(name) else {
+        return path.to_owned();
+    };
+    if !name.contains(&b'%') {
+        return path.to_owned();
+    }
+    let mut text = vec![0_u8; name.len() * 4 + 256];
+    // SAFETY: the time is valid and there is room for its parts; strftime is given the length of
+    // its buffer and a string that ends with a zero.
+    let written = unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        let mut parts: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&raw const now, &raw mut parts);
+        libc::strftime(
+            text.as_mut_ptr().cast(),
+            text.len(),
+            format.as_ptr(),
+            &raw const parts,
+        )
+    };
+    text.truncate(written);
+    if text.is_empty() {
+        path.to_owned()
+    } else {
+        PathBuf::from(OsString::from_vec(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_may_hold_the_date() {
+        assert_eq!(dated(Path::new("a b")), Path::new("a b"));
+        assert_eq!(dated(Path::new("a%%b")), Path::new("a%b"));
+        let year = dated(Path::new("%Y"));
+        assert!(
+            year.to_string_lossy()
+                .parse::<u32>()
+                .is_ok_and(|y| y > 2000)
+        );
     }
 }

@@ -46,7 +46,8 @@ impl SourceError {
         match self {
             SourceError::NoScript => "name a file, or give the text: rtap run -e 'probe begin { println(\"hi\"); exit() }'".into(),
             SourceError::Read { path, error } => match error.kind() {
-                std::io::ErrorKind::NotFound => format!("is the name right? If `{path}` was meant as a script's text, put -e before it"),
+                std::io::ErrorKind::NotFound if path.contains([' ', '{']) => "a script's text needs -e before it".into(),
+                std::io::ErrorKind::NotFound => "is the name right?".into(),
                 std::io::ErrorKind::PermissionDenied => "run as a user who may read it".into(),
                 _ => "give a regular file, or - for standard input".into(),
             },
@@ -167,11 +168,11 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let args = ScriptArgs {
-            words: vec!["/nonexistent.rtp".into()],
+            words: vec!["/nonexistent {}".into()],
             ..ScriptArgs::default()
         };
         let error = script(&args).expect_err("no such file");
-        assert!(error.to_string().contains("/nonexistent.rtp"));
+        assert!(error.to_string().contains("/nonexistent {}"));
         assert!(error.help().contains("-e"));
     }
 }

@@ -14,10 +14,13 @@ pub mod commands;
 mod control;
 pub mod errors;
 mod queue;
+mod report;
 pub mod signals;
 mod target;
 mod timers;
+pub mod timing;
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -26,7 +29,7 @@ pub use signals::Signals;
 pub use target::{Ended, TargetError, TargetProcess};
 pub use timers::{clock_ns, now_ns};
 
-use rtap_compiler::image::{Attach, Meta, ProgramCounter, SessionState, header};
+use rtap_compiler::image::{Attach, Meta, SessionState, header};
 use rtap_compiler::lir::{Exec, HandlerId, SiteId};
 
 use crate::bpf::RingReader;
@@ -75,15 +78,24 @@ pub trait Attached {
     fn shortfalls(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// How often each program ran and how long it took, as far as the kernel has measured it.
+    fn runs(&self) -> Vec<timing::Runs> {
+        Vec::new()
+    }
 }
 
 /// How a session is to run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Options {
     /// `-T`
     pub timeout: Option<Duration>,
     /// `--suppress-handler-errors`
     pub suppress_errors: bool,
+    /// Whether globals that nobody reads are shown at the end.
+    pub show_globals: bool,
+    /// `-t`
+    pub timing: bool,
 }
 
 /// A session that is ready to run.
@@ -104,6 +116,8 @@ pub struct Session<'a> {
     pub sink: Sink,
     /// See [`Options`].
     pub options: Options,
+    /// Runs of user-side probes, with `-t`.
+    measured: Option<HashMap<(HandlerId, u32), timing::Runs>>,
 }
 
 /// Why the session ended.
@@ -120,7 +134,29 @@ const LONGEST_WAIT: Duration = Duration::from_millis(200);
 /// What remains in the ring buffer at the end is printed for at most this long.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    /// A session of user-side handlers alone.
+    pub fn new(
+        meta: &'a Meta,
+        control: &'a Control,
+        executor: &'a mut dyn Executor,
+        sink: Sink,
+        options: Options,
+    ) -> Session<'a> {
+        let measured = options.timing.then(HashMap::new);
+        Session {
+            meta,
+            control,
+            executor,
+            attached: None,
+            ring: None,
+            target: None,
+            sink,
+            options,
+            measured,
+        }
+    }
+
     /// Runs it to its end.
     pub fn run(mut self, signals: &Signals) -> Outcome {
         if self.options.suppress_errors {
@@ -156,6 +192,7 @@ impl Session<'_> {
         }
         let mut timers = self.timers();
         while !self.must_end() {
+            self.check_skipped();
             self.sink.flush();
             let wait = self.wait_time(deadline);
             poll(&self.descriptors(signals, &timers), wait);
@@ -180,9 +217,11 @@ impl Session<'_> {
     fn end(mut self, queue: &mut Queue, began_well: bool) -> Outcome {
         self.control.advance(SessionState::Stopping);
         let mut shortfalls = Vec::new();
+        let mut in_kernel = Vec::new();
         if let Some(mut attached) = self.attached.take() {
             attached.detach();
             shortfalls = attached.shortfalls();
+            in_kernel = attached.runs();
         }
         let drain_until = Instant::now() + LAST_DRAIN;
         while self.drain(queue, BATCH) > 0
@@ -201,13 +240,14 @@ impl Session<'_> {
                 Attach::Error { priority } => Some(*priority),
                 _ => None,
             });
-        } else {
+        } else if self.options.show_globals {
             self.executor.show_globals(&mut self.sink);
         }
         self.sink.flush();
         let mut status = u8::from(failed || !began_well);
         status = status.max(self.report_target());
-        self.report(&shortfalls, queue);
+        self.report_timing(in_kernel);
+        self.report_shortfalls(&shortfalls, queue);
         match self.sink.error() {
             Some(SinkError::Failed(error)) => {
                 let message = format!("ERROR: cannot write the output: {error}");
@@ -275,13 +315,34 @@ impl Session<'_> {
     }
 
     fn run_handler(&mut self, handler: HandlerId, point: u32) {
-        if let Err(failure) = self.executor.run(handler, point, &mut self.sink) {
+        let begin = self.measured.is_some().then(Instant::now);
+        let result = self.executor.run(handler, point, &mut self.sink);
+        if let (Some(begin), Some(measured)) = (begin, self.measured.as_mut()) {
+            let points = self.meta.module.handlers.get(handler).map(|h| &h.points);
+            let name = points.and_then(|points| points.get(point as usize));
+            measured
+                .entry((handler, point))
+                .or_insert_with(|| timing::Runs::of(name.map_or("?", |point| &point.text)))
+                .add(begin.elapsed());
+        }
+        if let Err(failure) = result {
             let site = self.meta.module.sites.get(failure.site);
             let line = errors::report(site, failure.arg, &failure.text);
             if !self.options.suppress_errors {
                 self.sink.message(&line);
             }
             self.control.count_error();
+        }
+    }
+
+    /// Too many skipped handlers are an error: what the script shows would be wrong.
+    fn check_skipped(&mut self) {
+        let most = u64::from(self.meta.module.limits.max_skipped);
+        if self.control.load(header::SKIPPED) > most && !self.options.suppress_errors {
+            self.sink.message(
+                "ERROR: Skipped too many probes, check MAXSKIPPED or try again with -t for more details.",
+            );
+            self.control.advance(SessionState::Error);
         }
     }
 
@@ -316,85 +377,20 @@ impl Session<'_> {
 
     fn descriptors(&self, signals: &Signals, timers: &[Timer]) -> Vec<RawFd> {
         let mut fds = vec![signals.as_raw_fd()];
-        fds.extend(self.target.as_ref().map(|t| t.as_fd().as_raw_fd()));
+        fds.extend(self.command().map(|t| t.as_fd().as_raw_fd()));
         fds.extend(self.ring.as_ref().map(|r| r.as_fd().as_raw_fd()));
         fds.extend(timers.iter().map(|t| t.as_fd().as_raw_fd()));
         fds
     }
 
+    /// `-c`'s command. The process of `-x` may end without the script's ending.
+    fn command(&self) -> Option<&TargetProcess> {
+        self.target.as_ref().filter(|target| target.is_child())
+    }
+
     fn target_has_ended(&self) -> bool {
-        self.target
-            .as_ref()
-            .is_some_and(|target| is_readable(target.as_fd().as_raw_fd()))
-    }
-
-    /// How `-c`'s command ended, as SystemTap says it; its failure is ours.
-    fn report_target(&mut self) -> u8 {
-        let Some(target) = self.target.as_mut() else {
-            return 0;
-        };
-        match target.ended() {
-            Some(Ended::Exited(0)) | None => {
-                target.dismiss();
-                0
-            }
-            Some(Ended::Exited(status)) => {
-                self.sink
-                    .warn(&format!("Child process exited with status {status}"));
-                1
-            }
-            Some(Ended::Signalled(signal)) => {
-                self.sink
-                    .warn(&format!("Child process exited with signal {signal}"));
-                1
-            }
-        }
-    }
-
-    /// What was lost, skipped or missed.
-    fn report(&mut self, shortfalls: &[String], queue: &Queue) {
-        let errors = self.control.load(header::ERRORS);
-        let skipped = self.control.load(header::SKIPPED);
-        if errors + skipped > 0 {
-            self.sink.warn(&format!(
-                "Number of errors: {errors}, skipped probes: {skipped}"
-            ));
-        }
-        for program in &self.meta.programs {
-            let lost = self.counter(ProgramCounter::Lost, program.counters);
-            let missed = self.counter(ProgramCounter::Missed, program.counters);
-            let name = self
-                .meta
-                .module
-                .handlers
-                .get(program.handler)
-                .map_or("?", |h| h.name.as_str());
-            if lost > 0 {
-                let remedy = "the output buffer was full; enlarge it with -s MIB";
-                self.sink
-                    .warn(&format!("{lost} printed events lost by {name}: {remedy}"));
-            }
-            if missed > 0 {
-                self.sink
-                    .warn(&format!("{missed} returns without their entry in {name}"));
-            }
-        }
-        for line in shortfalls {
-            self.sink.warn(line);
-        }
-        if queue.corrupt > 0 {
-            self.sink.warn(&format!(
-                "{} corrupt records were left out; this is an error of rtap",
-                queue.corrupt
-            ));
-        }
-    }
-
-    fn counter(&self, counter: ProgramCounter, program: u32) -> u64 {
-        match self.control {
-            Control::Mapped(mapping) => mapping.load(counter.offset(program)),
-            Control::Local(_) => 0,
-        }
+        self.command()
+            .is_some_and(|command| is_readable(command.as_fd().as_raw_fd()))
     }
 }
 

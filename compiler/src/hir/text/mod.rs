@@ -5,6 +5,7 @@
 
 mod format;
 mod point;
+mod summary;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -16,6 +17,8 @@ use super::{
 use crate::builtins;
 use crate::lir::{BinOp, CmpOp, Histogram, SortBy, Space, StatField};
 use format::format_text;
+
+pub use summary::summary;
 
 /// Prints a program.
 pub fn print(program: &Program) -> String {
