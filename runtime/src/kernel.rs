@@ -237,12 +237,17 @@ impl Attached for Installation {
     }
 
     fn shortfalls(&self) -> Vec<String> {
-        let missed = |(name, installed): &(String, Installed)| {
-            let missed = installed.program.info().ok()?.recursion_misses;
-            (missed > 0)
-                .then(|| format!("{missed} events missed by {name}, which interrupted itself"))
-        };
-        self.installed.iter().filter_map(missed).collect()
+        let all = self.installed.iter();
+        let missed = all.map(|(name, installed)| (name, installed.missed()));
+        missed
+            .filter(|(_, missed)| *missed > 0)
+            .map(|(name, missed)| {
+                format!(
+                    "{missed} events missed by {name}: the probe was busy on that processor, \
+                     with an event before or in a task that was interrupted"
+                )
+            })
+            .collect()
     }
 
     fn runs(&self) -> Vec<Runs> {
@@ -254,7 +259,7 @@ impl Attached for Installation {
             Some(Runs {
                 hits: info.run_count,
                 total_ns: Some(info.run_time_ns),
-                missed: info.recursion_misses,
+                missed: installed.missed(),
                 ..Runs::of(name)
             })
         };

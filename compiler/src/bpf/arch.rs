@@ -24,6 +24,12 @@ mod offset {
     pub const SP: i32 = 152;
 }
 
+/// Where the record of `raw_syscalls:sys_enter` and `sys_exit` has the number, and the latter
+/// the result (include/trace/events/syscalls.h).
+pub const RAW_SYSCALL_NUMBER: i32 = 8;
+/// See [`RAW_SYSCALL_NUMBER`].
+pub const RAW_SYSCALL_RESULT: i32 = 16;
+
 /// Offset of a register in the context, if it is kept there.
 pub fn register(reg: CtxReg) -> Option<i32> {
     use offset::*;

@@ -47,6 +47,10 @@ pub enum Helper {
     RingbufSubmit = 132,
     /// `u64 bpf_get_attach_cookie(ctx)`, 5.15.
     GetAttachCookie = 174,
+    /// `struct task_struct *bpf_get_current_task_btf()`, 5.11.
+    GetCurrentTaskBtf = 158,
+    /// `struct pt_regs *bpf_task_pt_regs(task)`, 5.15.
+    TaskPtRegs = 175,
     /// `void *bpf_map_lookup_percpu_elem(map, key, cpu)`, 5.19.
     MapLookupPercpuElem = 195,
 }
@@ -76,6 +80,8 @@ impl Helper {
             Helper::RingbufReserve => "ringbuf_reserve",
             Helper::RingbufSubmit => "ringbuf_submit",
             Helper::GetAttachCookie => "get_attach_cookie",
+            Helper::GetCurrentTaskBtf => "get_current_task_btf",
+            Helper::TaskPtRegs => "task_pt_regs",
             Helper::MapLookupPercpuElem => "map_lookup_percpu_elem",
         }
     }

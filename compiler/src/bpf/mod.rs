@@ -268,6 +268,7 @@ fn reentrant(handler: &Handler, features: Features) -> bool {
         | Context::BtfTracepoint
         | Context::Fentry
         | Context::Fexit { .. } => !features.has(Feature::RecursionGuard),
+        Context::RawSyscall { .. } => false,
         // The kernel runs no kprobe or perf event program inside another, on any version;
         // uprobe programs can be preempted.
         Context::Regs | Context::PerfEvent => handler.points.iter().any(|point| {
@@ -289,6 +290,12 @@ fn section(handler: &Handler, points: &[u32], half: Half) -> String {
     match attach {
         Some(Attach::RawTracepoint { name }) => format!("raw_tp/{name}"),
         Some(Attach::BtfTracepoint { name, .. }) => format!("tp_btf/{name}"),
+        Some(Attach::RawSyscall { is_return }) => {
+            format!(
+                "tracepoint/raw_syscalls/{}",
+                Attach::raw_syscall(*is_return)
+            )
+        }
         Some(Attach::Fentry(function)) => format!("fentry/{}", function.name),
         Some(Attach::Fexit(function)) => format!("fexit/{}", function.name),
         Some(Attach::Kprobe { function, .. }) => format!("kprobe/{}", function.name),
@@ -310,6 +317,7 @@ fn section(handler: &Handler, points: &[u32], half: Half) -> String {
         | None => match handler.context {
             Context::RawTracepoint => "raw_tp".to_owned(),
             Context::BtfTracepoint => "tp_btf".to_owned(),
+            Context::RawSyscall { .. } => "tracepoint".to_owned(),
             Context::Fentry => "fentry".to_owned(),
             Context::Fexit { .. } => "fexit".to_owned(),
             Context::Regs => "kprobe".to_owned(),

@@ -91,6 +91,7 @@ pub(super) const ROWS: &[Builtin] = &[
 fn argument(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let (count, by_register) = match l.context() {
         Some(Context::Regs | Context::PerfEvent) => (l.arch().argument_offsets().len() as u8, true),
+        Some(Context::RawSyscall { .. }) => (2, false),
         Some(Context::Fexit { args }) => (args, false),
         Some(Context::RawTracepoint | Context::BtfTracepoint | Context::Fentry) => {
             (MOST_ARGS, false)
@@ -138,8 +139,13 @@ fn returned(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
         Some(Context::Regs) => Op::CtxReg(CtxReg::Ret),
         Some(Context::Fexit { .. }) => Op::CtxRet,
         // sys_exit's arguments are the registers and the result.
-        Some(Context::RawTracepoint | Context::BtfTracepoint) => Op::CtxArg(1),
-        Some(Context::Fentry | Context::PerfEvent | Context::None) | None => {
+        Some(
+            Context::RawTracepoint
+            | Context::BtfTracepoint
+            | Context::RawSyscall { is_return: true },
+        ) => Op::CtxArg(1),
+        Some(Context::RawSyscall { .. } | Context::Fentry | Context::PerfEvent | Context::None)
+        | None => {
             return l.fault(
                 call.span,
                 "nothing has returned here: this is no `.return` probe",

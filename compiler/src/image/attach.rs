@@ -65,6 +65,11 @@ pub enum Attach {
         /// Id of `btf_trace_NAME` in the BTF of the kernel compiled against (0: look it up).
         btf_id: u32,
     },
+    /// `raw_syscalls:sys_enter` or `sys_exit` through a perf event, which keeps preemption off.
+    RawSyscall {
+        /// Whether it is `sys_exit`.
+        is_return: bool,
+    },
     /// Function entry through a trampoline.
     Fentry(KernelFunction),
     /// Function return through a trampoline.
@@ -152,6 +157,11 @@ pub enum PerfPeriod {
 }
 
 impl Attach {
+    /// Name of the tracepoint of a [`Attach::RawSyscall`].
+    pub fn raw_syscall(is_return: bool) -> &'static str {
+        if is_return { "sys_exit" } else { "sys_enter" }
+    }
+
     /// Where the entry half of a return probe is attached: the function's entry.
     pub fn entry(&self) -> Option<Attach> {
         match self {

@@ -461,6 +461,12 @@ pub enum Context {
     RawTracepoint,
     /// The same with BTF types known to the verifier.
     BtfTracepoint,
+    /// A system call's tracepoint as perf events have it: a header, the call's number, then
+    /// six arguments or the result. `ctx.arg` 0 and 1 are those of the raw tracepoint.
+    RawSyscall {
+        /// Whether it is the return.
+        is_return: bool,
+    },
     /// Function entry by trampoline: an array of u64 arguments.
     Fentry,
     /// Function return by trampoline: arguments, then the return value.

@@ -76,6 +76,17 @@ pub(super) fn attachment(
     name: &str,
 ) -> Result<(Attach, Context), Box<Diagnostic>> {
     let target = session.target;
+    let is_return = name == Attach::raw_syscall(true);
+    if (is_return || name == Attach::raw_syscall(false))
+        && target.has(Feature::PreemptibleTracepoint)
+        && target.has(Feature::TaskPtRegs)
+    {
+        // Typed or not, a tracepoint program misses what other tasks do while it is interrupted.
+        return Ok((
+            Attach::RawSyscall { is_return },
+            Context::RawSyscall { is_return },
+        ));
+    }
     if target.has(Feature::BtfTracepoint)
         && let Ok(btf) = target.btf()
         && let Ok(Some(signature)) = btf.tracepoint(name)

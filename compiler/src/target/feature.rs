@@ -94,6 +94,9 @@ features! {
     ProgramStats "program statistics" (5, 8);
     /// A program that interrupts itself is skipped and counted.
     RecursionGuard "recursion guard of raw tracepoints" (6, 1);
+    /// Programs on tracepoints run with preemption on: what happens on a processor while one
+    /// is interrupted, the kernel does not give to it.
+    PreemptibleTracepoint "preemptible tracepoint programs" (7, 0);
 
     // Maps.
     /// `BPF_MAP_TYPE_RINGBUF`

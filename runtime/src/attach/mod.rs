@@ -7,6 +7,7 @@
 mod error;
 mod kprobe;
 mod perf_event;
+mod raw_syscall;
 mod raw_tracepoint;
 mod tracing;
 mod uprobe;
@@ -44,6 +45,8 @@ pub struct Installed {
     pub program: Program,
     /// Points that could not be attached to, with the reason: (position in the list, why).
     pub failed: Vec<(usize, AttachError)>,
+    /// What the links missed, once they are gone.
+    missed: u64,
 }
 
 impl Installed {
@@ -54,16 +57,33 @@ impl Installed {
 
     /// Detaches; the program stays loaded, its statistics readable.
     pub fn detach(&mut self) {
+        self.missed += self.links.iter().map(Attachment::missed).sum::<u64>();
         self.links.clear();
+    }
+
+    /// How many events did not run the program although it was attached: it was running on
+    /// that processor already, or a kretprobe had no room to remember the call.
+    pub fn missed(&self) -> u64 {
+        let links: u64 = self.links.iter().map(Attachment::missed).sum();
+        let program = self.program.info().unwrap_or_default();
+        self.missed + links + program.recursion_misses
     }
 }
 
 /// What holds a program to its points; detaches when dropped.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held to be dropped")]
 enum Attachment {
     Link(Link),
     Perf(PerfLink),
+}
+
+impl Attachment {
+    fn missed(&self) -> u64 {
+        match self {
+            Attachment::Link(link) => link.missed(),
+            Attachment::Perf(link) => link.missed(),
+        }
+    }
 }
 
 /// What attaching to some points came to.
@@ -101,6 +121,9 @@ pub fn install(
     let first = points.first().ok_or(AttachError::NoPoints)?;
     let (program, outcome) = match &first.attach {
         Attach::RawTracepoint { .. } => raw_tracepoint::install(loaded, symbol, points, options)?,
+        Attach::RawSyscall { is_return } => {
+            raw_syscall::install(loaded, symbol, *is_return, options)?
+        }
         Attach::BtfTracepoint { .. } | Attach::Fentry(_) | Attach::Fexit(_) => {
             tracing::install(loaded, symbol, points, options)?
         }
@@ -123,6 +146,7 @@ pub fn install(
         links: outcome.links,
         program,
         failed: outcome.failed,
+        missed: 0,
     })
 }
 

@@ -109,7 +109,39 @@ impl Link {
     }
 }
 
+/// The first part of `struct bpf_link_info`, in words of eight bytes.
+#[repr(C)]
+struct RawLinkInfo([u64; 8]);
+
+/// `BPF_LINK_TYPE_PERF_EVENT`
+const PERF_EVENT: u32 = 7;
+/// `BPF_LINK_TYPE_KPROBE_MULTI`
+const KPROBE_MULTI: u32 = 8;
+/// `BPF_PERF_EVENT_KPROBE` and `BPF_PERF_EVENT_KRETPROBE`
+const KPROBES: std::ops::RangeInclusive<u32> = 3..=4;
+
 impl Link {
+    /// How often a kprobe could not fire, or a kretprobe had no room to remember a call
+    /// (Linux 6.7; 0 before, and for other kinds of links).
+    pub fn missed(&self) -> u64 {
+        let mut raw = RawLinkInfo([0; 8]);
+        let mut attr = sys::InfoByFd {
+            bpf_fd: self.fd.as_raw_fd() as u32,
+            info_len: size_of::<RawLinkInfo>() as u32,
+            info: std::ptr::from_mut(&mut raw) as u64,
+        };
+        // SAFETY: `raw` has room for `info_len` bytes, zeroed, so that no array is asked for.
+        if unsafe { sys::bpf(Command::InfoByFd, &mut attr) }.is_err() {
+            return 0;
+        }
+        let [type_and_id, _, kind, _, multi_missed, _, event_missed, _] = raw.0;
+        match type_and_id as u32 {
+            PERF_EVENT if KPROBES.contains(&(kind as u32)) => event_missed,
+            KPROBE_MULTI => multi_missed,
+            _ => 0,
+        }
+    }
+
     /// The error number that a request of one function at a bad address meets; tells
     /// whether the kernel knows such requests.
     pub(crate) fn probe_kprobe_multi(

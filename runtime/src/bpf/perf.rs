@@ -11,6 +11,8 @@ use super::prog::Program;
 
 /// `PERF_TYPE_SOFTWARE`
 pub const TYPE_SOFTWARE: u32 = 1;
+/// `PERF_TYPE_TRACEPOINT`
+const TYPE_TRACEPOINT: u32 = 2;
 /// `PERF_COUNT_SW_CPU_CLOCK`
 pub const SOFTWARE_CPU_CLOCK: u64 = 0;
 
@@ -57,8 +59,15 @@ pub struct PerfEvent {
 #[derive(Debug)]
 pub struct PerfLink {
     // Dropped in this order: the link, then the event.
-    _link: Option<Link>,
+    link: Option<Link>,
     _event: PerfEvent,
+}
+
+impl PerfLink {
+    /// See [`Link::missed`].
+    pub fn missed(&self) -> u64 {
+        self.link.as_ref().map_or(0, Link::missed)
+    }
 }
 
 /// The number of a dynamic PMU, which sysfs tells.
@@ -109,6 +118,11 @@ impl PerfEventSpec {
         let mut spec = Self::new(kind, config);
         spec.attr.sample = count;
         spec
+    }
+
+    /// A tracepoint, by its number in tracefs.
+    pub fn tracepoint(number: u32) -> Self {
+        Self::new(TYPE_TRACEPOINT, u64::from(number))
     }
 
     /// A kprobe at a function or symbol plus offset, or at an address when `symbol` is
@@ -195,10 +209,7 @@ impl PerfEvent {
             None
         };
         self.ioctl(IOC_ENABLE, 0)?;
-        Ok(PerfLink {
-            _link: link,
-            _event: self,
-        })
+        Ok(PerfLink { link, _event: self })
     }
 
     fn ioctl(&self, request: libc::c_ulong, value: libc::c_ulong) -> io::Result<()> {

@@ -97,7 +97,12 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
         RingBuffer => makes_ring_buffer(),
         LargeKeys => takes_large_keys(),
         // In all kernels that rtap supports, or of no use without another feature.
-        ProgramStats | BatchMapOps | BatchPercpuArray | RecursionGuard | FuncArg => return None,
+        ProgramStats
+        | BatchMapOps
+        | BatchPercpuArray
+        | RecursionGuard
+        | FuncArg
+        | PreemptibleTracepoint => return None,
         // As libbpf does: bpf_ktime_get_coarse_ns came with the same release.
         CgroupAccounting => {
             knows_helper(&ProgSpec::new("probe", ProgType::SocketFilter, &call(160)))

@@ -1,5 +1,6 @@
 //! The surroundings: helpers that give numbers, and the program's context.
 
+use super::build::Arg;
 use super::{Cx, Lowered, Val};
 use crate::bpf::arch;
 use crate::bpf::frame::Mem;
@@ -44,7 +45,11 @@ impl Cx<'_> {
         let word = self.load(Size::D, Mem::Ptr(ctx, offset));
         Ok(Val::Reg(match self.program.context {
             Context::BtfTracepoint | Context::Fentry | Context::Fexit { .. } => self.launder(word),
-            Context::None | Context::RawTracepoint | Context::Regs | Context::PerfEvent => word,
+            Context::None
+            | Context::RawTracepoint
+            | Context::RawSyscall { .. }
+            | Context::Regs
+            | Context::PerfEvent => word,
         }))
     }
 
@@ -59,6 +64,17 @@ impl Cx<'_> {
                 | Context::Fexit { .. },
             )
             | (Op::EntryArg(n, _), Context::Fexit { .. }) => self.context_word(i32::from(*n) * 8),
+            (Op::CtxArg(0), Context::RawSyscall { .. }) => {
+                let task = self.call(Helper::GetCurrentTaskBtf, &[]);
+                let regs = self.call(Helper::TaskPtRegs, &[Arg::Reg(task)]);
+                Ok(Val::Reg(self.launder(regs)))
+            }
+            (Op::CtxArg(_), Context::RawSyscall { is_return: false }) => {
+                self.context_word(arch::RAW_SYSCALL_NUMBER)
+            }
+            (Op::CtxArg(_), Context::RawSyscall { is_return: true }) => {
+                self.context_word(arch::RAW_SYSCALL_RESULT)
+            }
             (Op::CtxRet, Context::Fexit { args }) => self.context_word(i32::from(args) * 8),
             (Op::CtxReg(reg), Context::Regs | Context::PerfEvent) => match arch::register(*reg) {
                 Some(offset) => self.context_word(offset),

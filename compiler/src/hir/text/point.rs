@@ -31,6 +31,7 @@ pub(super) fn attach(attach: &Attach) -> String {
         Attach::Profile { hz } => format!("profile {hz}Hz"),
         Attach::RawTracepoint { name } => format!("raw_tp {name}"),
         Attach::BtfTracepoint { name, .. } => format!("tp_btf {name}"),
+        Attach::RawSyscall { is_return } => format!("perf {}", Attach::raw_syscall(*is_return)),
         Attach::Fentry(f) => format!("fentry {}", function(f)),
         Attach::Fexit(f) => format!("fexit {}", function(f)),
         Attach::Kprobe {

@@ -259,6 +259,8 @@ fn handler(cursor: &mut Cursor<'_>) -> Read<Handler> {
         "none" => Context::None,
         "raw_tracepoint" => Context::RawTracepoint,
         "btf_tracepoint" => Context::BtfTracepoint,
+        "raw_syscall.enter" => Context::RawSyscall { is_return: false },
+        "raw_syscall.exit" => Context::RawSyscall { is_return: true },
         "fentry" => Context::Fentry,
         "regs" => Context::Regs,
         "perf_event" => Context::PerfEvent,

@@ -48,6 +48,9 @@ fn attach(out: &mut String, attach: &Attach) {
                 &[("name", &name), ("btf_id", btf_id)],
             );
         }
+        Attach::RawSyscall { is_return } => {
+            kind(out, "raw_syscall", &[("return", &u8::from(*is_return))]);
+        }
         Attach::Fentry(f) => {
             kind(out, "fentry", &[]);
             kernel_function(out, f);
@@ -265,6 +268,9 @@ fn make_attach(kind: &str, fields: &Fields) -> Option<Attach> {
         "btf_tracepoint" => Attach::BtfTracepoint {
             name: fields.name(),
             btf_id: fields.number("btf_id"),
+        },
+        "raw_syscall" => Attach::RawSyscall {
+            is_return: fields.number::<u8>("return") != 0,
         },
         "fentry" => Attach::Fentry(fields.kernel_function()),
         "fexit" => Attach::Fexit(fields.kernel_function()),

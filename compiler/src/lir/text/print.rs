@@ -187,6 +187,8 @@ fn handler(out: &mut String, id: HandlerId, data: &Handler) {
         Context::None => "none".to_owned(),
         Context::RawTracepoint => "raw_tracepoint".to_owned(),
         Context::BtfTracepoint => "btf_tracepoint".to_owned(),
+        Context::RawSyscall { is_return: false } => "raw_syscall.enter".to_owned(),
+        Context::RawSyscall { is_return: true } => "raw_syscall.exit".to_owned(),
         Context::Fentry => "fentry".to_owned(),
         Context::Fexit { args } => format!("fexit.{args}"),
         Context::Regs => "regs".to_owned(),

@@ -142,6 +142,7 @@ fn check_place(op: &Op, handler: &Handler, is_own: bool) -> Result<(), &'static 
         Op::Env(Env::Point) => is_own,
         Op::CtxArg(n) => match handler.context {
             Context::RawTracepoint | Context::BtfTracepoint | Context::Fentry => true,
+            Context::RawSyscall { .. } => *n < 2,
             Context::Fexit { args } => *n < args,
             Context::None | Context::Regs | Context::PerfEvent => false,
         },
