@@ -233,7 +233,12 @@ fn lower(
     diags: &mut Diagnostics,
 ) -> Option<Module> {
     let (mut module, faults) = lower::lower(program, files, session.target.arch());
-    extend(diags, faults.into_iter().map(of_fault), program, files);
+    extend(
+        diags,
+        faults.into_iter().map(|fault| of_fault(fault, program)),
+        program,
+        files,
+    );
     if diags.has_errors() {
         return None;
     }
@@ -356,8 +361,19 @@ fn blame(mut diag: Diagnostic, program: &hir::Program, files: &Files) -> (Diagno
     (diag.label(user, "because of this"), true)
 }
 
-fn of_fault(fault: Fault) -> Diagnostic {
-    Diagnostic::error(codes::NOT_HERE, fault.message).label(fault.span, "not possible here")
+fn of_fault(fault: Fault, program: &hir::Program) -> Diagnostic {
+    let diag = Diagnostic::error(codes::NOT_HERE, fault.message);
+    let needs = program.characters.iter();
+    let mut needs = needs.filter(|(made, _)| *made == fault.span);
+    let Some((_, first)) = needs.next() else {
+        return diag.label(fault.span, "not possible here");
+    };
+    let diag = diag
+        .label(*first, "its characters are needed here")
+        .secondary(fault.span, "made here")
+        .help("a kernel probe can print it, store it, count by it and compare it with \"\"")
+        .help("look into it in `end` or a timer, or use the number that it is made of");
+    needs.fold(diag, |diag, (_, more)| diag.secondary(*more, "and here"))
 }
 
 fn of_bpf(error: BpfError) -> Diagnostic {

@@ -33,6 +33,24 @@ fn both_executors_agree() {
     });
 }
 
+/// Were `begin` handlers not to run in the kernel, the test above would compare the interpreter with
+/// itself: what only user space can do is refused there.
+#[test]
+fn begin_handlers_run_in_the_kernel() {
+    let script = r#"probe begin { if (symname(1) == "x") exit() } probe timer.ms(1) { exit() }"#;
+    let run = |options: &[&str]| {
+        Command::new(build_rtap())
+            .args(["run", "-w", "-p4", "-e", script])
+            .args(options)
+            .current_dir(std::env::temp_dir())
+            .output()
+            .expect("rtap runs")
+    };
+    assert!(run(&[]).status.success());
+    let refused = run(&["--begin-in-kernel"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("E0701"));
+}
+
 /// Output, errors and status of a run.
 fn run(rtap: &Path, case: &Case, in_kernel: bool) -> String {
     let mut command = Command::new(rtap);

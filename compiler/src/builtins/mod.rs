@@ -8,6 +8,7 @@
     reason = "the functions of all rows have one type"
 )]
 
+mod characters;
 mod context;
 pub mod errno;
 mod memory;
@@ -84,8 +85,10 @@ pub struct Late {
     /// numbers) and the widest string of all: 8 for each integer, the slot's width for each
     /// string.
     pub bytes: fn(args: &[u32], max: u32) -> u32,
-    /// Whether equal strings always have equal records, so that it may be an array key.
+    /// Whether equal strings always have equal records, so that it is an array key like any.
     pub key: bool,
+    /// Whether it can be the empty string.
+    pub empty: bool,
 }
 
 /// A call to be lowered.

@@ -40,6 +40,7 @@ const fn of_list(name: &'static str) -> Builtin {
         late: Some(Late {
             bytes: |_, _| 8,
             key: false,
+            empty: true,
         }),
         // No text is longer than the list, or than a number behind all names.
         cap: |args, max| args[1].saturating_add(24).min(max),

@@ -74,6 +74,7 @@ pub(super) const ROWS: &[Builtin] = &[
         late: Some(Late {
             bytes: |args, _| width_bytes(Ty::str(args[0])),
             key: true,
+            empty: false,
         }),
         lower: quote,
         doc: "the string in double quotes, with what is not printable escaped; ... after it when cut",

@@ -1,30 +1,31 @@
 //! Functions of user space (`runtime/src/userfn` has them under the names here, without the
 //! `__`). Where only printed or stored, a kernel handler carries the arguments and user
 //! space makes the string later; the characters themselves exist in user-side handlers, and for
-//! a few in kernel handlers too (`in_kernel`).
+//! a few in kernel handlers too (`characters`).
 
-use bstr::BString;
-
-use super::{Builtin, Call, Late, errno};
+use super::{Builtin, Call, Late, characters};
 use crate::hir::Ty::{Long, Str};
 use crate::image::width_bytes;
-use crate::lir::{
-    BinOp, Channel, CmpOp, Conv, ConvKind, ErrorKind, Exec, Format, Op, Piece, Place, Ty, UserFn,
-    Value,
-};
+use crate::lir::{Channel, ErrorKind, Exec, Format, Op, Piece, Place, Ty, UserFn, Value};
 use crate::lower::{Lower, Lowered};
 
+/// A record of a function's arguments. Different ones can have the same text.
+const ARGS: Late = Late {
+    bytes: |args, _| args.iter().map(|cap| argument_bytes(*cap)).sum(),
+    key: false,
+    empty: false,
+};
+/// The same where different arguments have different texts.
+const EXACT: Late = Late { key: true, ..ARGS };
+
 /// A function of numbers that makes a string.
-const fn text(name: &'static str, key: bool, doc: &'static str) -> Builtin {
+const fn text(name: &'static str, late: Late, doc: &'static str) -> Builtin {
     Builtin {
         name,
         params: &[Long],
         ret: Str,
         place: Place::Both,
-        late: Some(Late {
-            bytes: |args, _| args.iter().map(|cap| argument_bytes(*cap)).sum(),
-            key,
-        }),
+        late: Some(late),
         lower: user,
         doc,
         ..Builtin::BASE
@@ -47,7 +48,7 @@ pub(super) const ROWS: &[Builtin] = &[
         cap: |_, _| 24,
         ..text(
             "__ctime",
-            true,
+            EXACT,
             "UTC date and time of seconds since the epoch: `Wed Jun 30 21:49:08 1993`",
         )
     },
@@ -55,14 +56,14 @@ pub(super) const ROWS: &[Builtin] = &[
         cap: |_, _| 40,
         ..text(
             "__tz_ctime",
-            true,
+            EXACT,
             "the same in the local time zone, with its name",
         )
     },
     Builtin {
         cap: |_, _| 15,
         params: &[],
-        ..text("__tz_name", true, "name of the local time zone")
+        ..text("__tz_name", EXACT, "name of the local time zone")
     },
     number("__tz_gmtoff", "seconds west of UTC, as localtime says now"),
     number("__own_uid", "user id that rtap runs under"),
@@ -71,13 +72,13 @@ pub(super) const ROWS: &[Builtin] = &[
         params: &[],
         late: None,
         place: Place::User,
-        ..text("__module_name", false, "name of this run of the script")
+        ..text("__module_name", ARGS, "name of this run of the script")
     },
     Builtin {
         cap: |_, max| max.min(127),
         ..text(
             "__symname",
-            false,
+            ARGS,
             "name of the kernel function that holds an address",
         )
     },
@@ -85,7 +86,7 @@ pub(super) const ROWS: &[Builtin] = &[
         cap: |_, max| max.min(191),
         ..text(
             "__symdata",
-            false,
+            ARGS,
             "`name+0xoffset/0xsize [module]` of a kernel address",
         )
     },
@@ -93,7 +94,7 @@ pub(super) const ROWS: &[Builtin] = &[
         cap: |_, max| max.min(63),
         ..text(
             "__modname",
-            false,
+            ARGS,
             "kernel module that holds an address, `kernel`, or `<unknown>`",
         )
     },
@@ -102,7 +103,7 @@ pub(super) const ROWS: &[Builtin] = &[
         cap: |_, max| max.min(255),
         ..text(
             "__usymname",
-            false,
+            ARGS,
             "(address, process id): name of the function in that process",
         )
     },
@@ -111,7 +112,7 @@ pub(super) const ROWS: &[Builtin] = &[
         cap: |_, max| max.min(255),
         ..text(
             "__usymdata",
-            false,
+            ARGS,
             "(address, process id): `name+0xoffset/0xsize [file]`",
         )
     },
@@ -120,23 +121,37 @@ pub(super) const ROWS: &[Builtin] = &[
         cap: |_, max| max.min(255),
         ..text(
             "__umodname",
-            false,
+            ARGS,
             "(address, process id): file that is mapped there",
         )
     },
     Builtin {
         cap: |_, _| 31,
-        ..text("__errno_str", true, "name of an errno (positive): `ENOENT`")
+        ..text(
+            "__errno_str",
+            Late {
+                empty: true,
+                ..EXACT
+            },
+            "name of an errno (positive): `ENOENT`",
+        )
     },
     Builtin {
         cap: |_, _| 31,
-        ..text("__syscall_name", true, "name of a system call's number")
+        ..text(
+            "__syscall_name",
+            Late {
+                empty: true,
+                ..EXACT
+            },
+            "name of a system call's number",
+        )
     },
     Builtin {
         cap: |_, _| 15,
         ..text(
             "__ip_ntop",
-            true,
+            EXACT,
             "dotted form of an IPv4 address in network byte order",
         )
     },
@@ -145,7 +160,7 @@ pub(super) const ROWS: &[Builtin] = &[
         cap: |_, _| 45,
         ..text(
             "__ip6_ntop",
-            true,
+            EXACT,
             "(first, second eight bytes in memory order): form of an IPv6 address",
         )
     },
@@ -153,7 +168,10 @@ pub(super) const ROWS: &[Builtin] = &[
         cap: |_, _| 15,
         ..text(
             "__pid2execname",
-            false,
+            Late {
+                empty: true,
+                ..ARGS
+            },
             "name of the process with that id; \"\" if there is none",
         )
     },
@@ -162,7 +180,7 @@ pub(super) const ROWS: &[Builtin] = &[
         late: None,
         place: Place::User,
         pure: false,
-        ..text("__env_var", false, "a variable of rtap's own environment")
+        ..text("__env_var", ARGS, "a variable of rtap's own environment")
     },
 ];
 
@@ -190,14 +208,12 @@ fn user(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
         return Ok(l.emit(Op::StrLate(format, args), Some(ty), call.span));
     }
     if l.exec() == Some(Exec::Kernel) {
-        if let Some(characters) = in_kernel(l, name, call) {
+        if let Some(characters) = characters::in_kernel(l, name, call) {
             return characters.map(Some);
         }
         return l.fault(
             call.span,
-            format!(
-                "`{name}` is made in user space: a kernel probe can print its result, not compare it or take it apart"
-            ),
+            format!("the text of `{name}` is made in user space, and is needed in the kernel"),
         );
     }
     let ty = match call.builtin.ret {
@@ -206,96 +222,4 @@ fn user(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     };
     let site = l.site(ErrorKind::UserFn, call.span);
     Ok(l.emit(Op::User(function, args, site), Some(ty), call.span))
-}
-
-/// The characters in a kernel handler, for those functions whose results are few or simple.
-fn in_kernel(l: &mut Lower<'_>, name: &str, call: &Call<'_>) -> Option<Lowered<Value>> {
-    let (n, span) = (*call.args.first()?, call.span);
-    let cap = call.cap.0;
-    Some(match name {
-        "errno_str" => errno_str(l, n, call),
-        "syscall_name" => {
-            let mut texts = Vec::new();
-            for call in l.arch().syscall_table().iter() {
-                let at = call.number as usize;
-                // A few numbers far away belong to other ABIs.
-                if at < 1024 {
-                    texts.resize(texts.len().max(at + 1), BString::default());
-                    texts[at] = BString::from(call.name.as_str());
-                }
-            }
-            Ok(l.look_up(texts, n, cap, span))
-        }
-        "ip_ntop" => {
-            let mut bytes = Vec::new();
-            for shift in [0, 8, 16, 24] {
-                let shift = l.const_int(shift, span);
-                let value = l.int(Op::Bin(BinOp::Shr, n, shift), span);
-                let byte = Op::Extend {
-                    value,
-                    bits: 8,
-                    signed: false,
-                };
-                bytes.push(l.int(byte, span));
-            }
-            Ok(formatted(l, &[b"", b".", b".", b"."], bytes, call))
-        }
-        _ => return None,
-    })
-}
-
-/// The name of an error number: out of one table for the public ones and those that the kernel
-/// keeps to itself, or the number.
-fn errno_str(l: &mut Lower<'_>, n: Value, call: &Call<'_>) -> Lowered<Value> {
-    let (ty, span) = (Ty::str(call.cap.0), call.span);
-    let names = errno::ERRNO.iter().chain(&errno::INTERNAL);
-    let texts: Vec<BString> = names.map(|name| BString::from(*name)).collect();
-    let public = errno::ERRNO.len() as i64;
-    // Where the kernel's own begin, after the number is brought down to the end of the public ones.
-    let shift = l.const_int(public - errno::FIRST_INTERNAL, span);
-    let end = l.const_int(public, span);
-    let is_public = l.compare(CmpOp::Ult, n, end, span);
-    let at = l.select(is_public, &[0], Ty::I64, span, |l, i| {
-        if i != 0 {
-            return Ok(n);
-        }
-        let at = l.int(Op::Bin(BinOp::Add, n, shift), span);
-        // Numbers in between would come out as public ones again.
-        let is_internal = l.compare(CmpOp::Ge, at, end, span);
-        l.select(is_internal, &[0], Ty::I64, span, |l, i| {
-            Ok(if i == 0 { l.const_int(-1, span) } else { at })
-        })
-    })?;
-    let name = l.look_up(texts, at, call.cap.0, span);
-    let first = l.const_int(0, span);
-    let first = l.int(Op::StrByte(name, first), span);
-    // No name: "" for 0, else the number.
-    l.select(first, &[0], ty, span, |l, i| {
-        if i != 0 {
-            return Ok(name);
-        }
-        l.select(n, &[0], ty, span, |l, i| {
-            Ok(if i == 0 {
-                name
-            } else {
-                formatted(l, &[b"E#"], vec![n], call)
-            })
-        })
-    })
-}
-
-/// Numbers, each with a text before it.
-fn formatted(l: &mut Lower<'_>, texts: &[&[u8]], numbers: Vec<Value>, call: &Call<'_>) -> Value {
-    let mut pieces = Vec::new();
-    for text in texts {
-        if !text.is_empty() {
-            pieces.push(Piece::Text(BString::from(*text)));
-        }
-        pieces.push(Piece::Conv(Conv::plain(ConvKind::Decimal)));
-    }
-    let format = l.format(Format {
-        pieces,
-        channel: Channel::Out,
-    });
-    l.text(Op::StrFormat(format, numbers), call.cap.0, call.span)
 }

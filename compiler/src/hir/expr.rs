@@ -32,6 +32,16 @@ impl Expr {
     }
 }
 
+/// The other one of two compared expressions of which one is `""`.
+pub fn compared_with_empty<'e>(a: &'e Expr, b: &'e Expr) -> Option<&'e Expr> {
+    let is_empty = |e: &Expr| matches!(&e.kind, ExprKind::Str(text) if text.is_empty());
+    if is_empty(b) {
+        Some(a)
+    } else {
+        is_empty(a).then_some(b)
+    }
+}
+
 /// Kinds of expression.
 #[derive(Clone, Debug)]
 pub enum ExprKind {

@@ -71,6 +71,8 @@ pub struct Program {
     /// Code of tapsets, and the place in the script that brought it in: mistakes that show in
     /// the first are the second's.
     pub blame: Vec<(Span, Span)>,
+    /// Strings of kernel handlers, and the place that needs their characters.
+    pub characters: Vec<(Span, Span)>,
 }
 
 impl Program {
@@ -101,6 +103,9 @@ pub struct GlobalData {
     pub value_cap: (u32, bool),
     /// `[n]`, or MAXMAPENTRIES.
     pub max_entries: u32,
+    /// Room for so many elements of the map for one of the script: several records that become
+    /// keys can have one text. Set by `infer_widths`.
+    pub forms: u32,
     /// `%`
     pub wrap: bool,
     /// `= literal`, or `-G name=value`.

@@ -218,6 +218,13 @@ pub struct Format {
     pub channel: Channel,
 }
 
+impl Format {
+    /// Whether it is one string as it is.
+    pub fn is_one_string(&self) -> bool {
+        matches!(&self.pieces[..], [Piece::Conv(conv)] if *conv == Conv::plain(ConvKind::Str))
+    }
+}
+
 /// A part of a format.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Piece {

@@ -205,6 +205,8 @@ pub enum Op {
     StrCmp(Value, Value),
     /// 1 if equal.
     StrEq(Value, Value),
+    /// 0 if the string is empty, else some other number: all that can be asked of a late string.
+    StrSome(Value),
     /// Length in bytes.
     StrLen(Value),
     /// Byte `.1` of the string, 0-255; 0 outside of it.
@@ -219,7 +221,8 @@ pub enum Op {
     StrToInt(Value, Value),
     /// `sprintf`.
     StrFormat(FormatId, Vec<Value>),
-    /// `sprintf` left to user space: makes a late string.
+    /// `sprintf` left to user space: makes a late string. One of nothing, or of one plain string
+    /// as it is ([`super::Format::is_one_string`]) that is empty, is empty for `StrSome`.
     StrLate(FormatId, Vec<Value>),
     /// 1 if the regular expression matches anywhere; remembers the sub-matches.
     StrMatch(RegexId, Value),

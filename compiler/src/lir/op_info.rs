@@ -36,6 +36,7 @@ macro_rules! visit_operands {
             Op::Extend { value: a, .. }
             | Op::StrCut(a)
             | Op::StrLen(a)
+            | Op::StrSome(a)
             | Op::StrFromByte(a)
             | Op::StrMatch(_, a)
             | Op::Matched(a, _)
@@ -146,6 +147,7 @@ impl Op {
                 | Op::StrCmp(..)
                 | Op::StrEq(..)
                 | Op::StrLen(_)
+                | Op::StrSome(_)
                 | Op::StrByte(..)
                 | Op::StrSub(..)
                 | Op::StrFind(..)
@@ -333,6 +335,7 @@ impl Op {
             | Op::StrCmp(..)
             | Op::StrEq(..)
             | Op::StrLen(_)
+            | Op::StrSome(_)
             | Op::StrByte(..)
             | Op::StrFind(..)
             | Op::StrToInt(..)

@@ -299,6 +299,16 @@ impl Lower<'_> {
             let b = self.value(b)?;
             return Ok(self.compare(op, a, b, span));
         }
+        if let CmpOp::Eq | CmpOp::Ne = op
+            && let Some(late) = hir::compared_with_empty(a, b)
+            && late.cap.1
+            && self.exec() != Some(Exec::User)
+        {
+            let text = self.value(late)?;
+            let some = self.int(Op::StrSome(text), span);
+            let zero = self.const_int(0, span);
+            return Ok(self.compare(op, some, zero, span));
+        }
         let a = self.chars(a)?;
         let b = self.chars(b)?;
         let zero = self.const_int(0, span);

@@ -58,7 +58,7 @@ fn kind(global: &hir::GlobalData, print_at_end: bool) -> GlobalKind {
             None => ElementKind::Stat(stat()),
             Some(ty) => ElementKind::Plain(ty),
         },
-        max_entries: global.max_entries,
+        max_entries: global.max_entries.saturating_mul(global.forms),
         wrap: global.wrap,
     }
 }

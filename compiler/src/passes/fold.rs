@@ -126,7 +126,7 @@ impl Known {
                 (bits, Some(n)) if bits < 64 && n > 0 => bits.min(64 - n.leading_zeros() as u8),
                 _ => 64,
             },
-            Op::StrLen(_) => 32,
+            Op::StrLen(_) | Op::StrSome(_) => 32,
             Op::StrByte(..) => 8,
             Op::StatGet(_, _, StatField::Count, _) => 63,
             _ => 64,

@@ -11,6 +11,10 @@ use crate::lir::{Function, Module, Op, PointText, Ty, Value};
 pub(super) fn fold(op: &Op, ty: Ty, known: &Known, function: &Function, module: &Module) -> Folded {
     let text = |value: &Value| known.text(*value).map(|id| module.strings[id].as_slice());
     match op {
+        Op::StrSome(a) => match text(a) {
+            Some(text) => Folded::Int(i64::from(!text.is_empty())),
+            None => Folded::No,
+        },
         Op::StrLen(a) => match text(a) {
             Some(a) => Folded::Int(a.len() as i64),
             None => Folded::No,

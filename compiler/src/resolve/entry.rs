@@ -192,6 +192,7 @@ impl Cx<'_> {
             value: if keys == 1 { Ty::Long } else { Ty::Unknown },
             value_cap: (0, false),
             max_entries: self.session.options.limits.max_map_entries,
+            forms: 1,
             wrap: true,
             init: None,
             read: true,

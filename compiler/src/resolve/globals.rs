@@ -35,6 +35,7 @@ impl Cx<'_> {
             key_caps: Vec::new(),
             value,
             value_cap: (0, false),
+            forms: 1,
             max_entries: size.unwrap_or(self.session.options.limits.max_map_entries),
             wrap: sym.var.wrap,
             init,

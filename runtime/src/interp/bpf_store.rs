@@ -22,7 +22,7 @@ use std::sync::Arc;
 use rtap_compiler::image::{
     ArrayLayout, GlobalLayout, Layout, MapKind, Slot, StatRecord, ValueLayout,
 };
-use rtap_compiler::lir::{Exec, Func, Global, Module, Op, Terminator, Ty};
+use rtap_compiler::lir::{Global, Module, Op, Ty};
 use thiserror::Error;
 
 pub use snapshot::BpfSnapshot;
@@ -30,6 +30,7 @@ pub use snapshot::BpfSnapshot;
 use adder::Adder;
 use snapshot::Wanted;
 
+use super::kernel_ops::for_each_kernel_op;
 use super::store::{Store, StoreError};
 use crate::bpf::map::NO_EXIST;
 use crate::bpf::{Map, Mapping};
@@ -574,38 +575,17 @@ impl Parts<'_, '_> {
 /// The globals whose statistics kernel handlers read.
 fn statistics_read_in_kernel(module: &Module) -> HashSet<Global> {
     let mut read = HashSet::new();
-    let mut known: HashSet<Func> = HashSet::new();
-    let mut functions: Vec<Func> = module
-        .handlers
-        .values()
-        .filter(|handler| handler.exec == Exec::Kernel)
-        .map(|handler| handler.func)
-        .collect();
-    while let Some(id) = functions.pop() {
-        let Some(function) = module.functions.get(id).filter(|_| known.insert(id)) else {
-            continue;
-        };
-        for block in function.blocks.values() {
-            let last = match &block.term {
-                Terminator::Try { op, .. } => Some(op),
-                _ => None,
-            };
-            for op in block.insts.iter().map(|inst| &inst.op).chain(last) {
-                match op {
-                    Op::StatGet(global, ..)
-                    | Op::StatBucket(global, ..)
-                    | Op::EmitHist(global, ..)
-                    | Op::ArrayHas(global, ..)
-                    | Op::ArrayHasSlice(global, ..)
-                    | Op::IterBegin { array: global, .. } => {
-                        read.insert(*global);
-                    }
-                    Op::Call(callee, _) => functions.push(*callee),
-                    _ => {}
-                }
-            }
+    for_each_kernel_op(module, |op| match op {
+        Op::StatGet(global, ..)
+        | Op::StatBucket(global, ..)
+        | Op::EmitHist(global, ..)
+        | Op::ArrayHas(global, ..)
+        | Op::ArrayHasSlice(global, ..)
+        | Op::IterBegin { array: global, .. } => {
+            read.insert(*global);
         }
-    }
+        _ => {}
+    });
     read
 }
 

@@ -3,8 +3,8 @@
 use cranelift_entity::EntityRef;
 use rtap_compiler::image::{Field, width_bytes};
 use rtap_compiler::lir::{
-    BinOp, Channel, CmpOp, Env, FormatId, Function, Global, GlobalKind, Op, PointText, SiteId,
-    SortBy, Space, StatField, Ty, Value as Reg,
+    BinOp, Channel, CmpOp, Env, Format, FormatId, Function, Global, GlobalKind, Op, PointText,
+    SiteId, SortBy, Space, StatField, Ty, Value as Reg,
 };
 
 use super::context::{Context, read_string};
@@ -13,6 +13,7 @@ use super::program::late_fields;
 use super::sort;
 use super::store::{Store, StoreError};
 use super::strings;
+use super::text_keys::TextKeys;
 use crate::values::{Stat, Text, Value, ValueArgs, histogram, quote};
 
 type Evaluated = Result<Value, Raised>;
@@ -20,7 +21,7 @@ type Evaluated = Result<Value, Raised>;
 /// What operations without a result give.
 const NOTHING: Evaluated = Ok(Value::Int(0));
 
-impl<S: Store> Machine<'_, S> {
+impl<'p, S: Store> Machine<'p, S> {
     /// Does one operation of `function`, whose values begin at `base`. `ty` is the result's
     /// type, if it has one.
     pub(super) fn eval(
@@ -79,6 +80,7 @@ impl<S: Store> Machine<'_, S> {
             }
             Op::StrCmp(a, b) => Value::Int(self.text(base, *a).cmp(self.text(base, *b)) as i64),
             Op::StrEq(a, b) => Value::Int(i64::from(self.text(base, *a) == self.text(base, *b))),
+            Op::StrSome(text) => Value::Int(i64::from(!self.text(base, *text).is_empty())),
             Op::StrLen(text) => Value::Int(self.text(base, *text).len() as i64),
             Op::StrByte(text, at) => {
                 let at = usize::try_from(int(self, at)).ok();
@@ -302,7 +304,7 @@ impl<S: Store> Machine<'_, S> {
                     .map_err(|error| full(*site, &error))?;
                 let late = self.late_parts(*array);
                 let program = self.program;
-                let host = &mut self.host;
+                let host = &mut self.store.host;
                 let order = sort::order(&snapshot, *sort, limit, |by, value| {
                     let is_late = match by {
                         SortBy::Key(part) => late.0.get(usize::from(part)) == Some(&true),
@@ -372,7 +374,7 @@ impl<S: Store> Machine<'_, S> {
                     .iter()
                     .map(|arg| self.values[base + arg.index()].clone())
                     .collect();
-                match row.call(&mut self.host, &args) {
+                match row.call(&mut self.store.host, &args) {
                     Ok(Value::Str(text)) => Value::Str(text.into_cut(cap(ty))),
                     Ok(value) => value,
                     Err(message) => {
@@ -389,7 +391,7 @@ impl<S: Store> Machine<'_, S> {
         &mut self,
         base: usize,
         keys: &[Reg],
-        f: impl FnOnce(&mut S, &[Value]) -> T,
+        f: impl FnOnce(&mut TextKeys<'p, S>, &[Value]) -> T,
     ) -> T {
         if let [key] = keys {
             // The commonest case copies nothing.
@@ -452,7 +454,7 @@ impl<S: Store> Machine<'_, S> {
         // out, as there is no error edge here.
         let _ = program
             .renderer()
-            .render(out, cooked, &mut ValueArgs(args), &mut self.host);
+            .render(out, cooked, &mut ValueArgs(args), &mut self.store.host);
     }
 
     /// Prints.
@@ -485,7 +487,7 @@ impl<S: Store> Machine<'_, S> {
         let _ = self
             .program
             .renderer()
-            .late(&mut out, record, &mut self.host);
+            .late(&mut out, record, &mut self.store.host);
         out
     }
 
@@ -499,6 +501,12 @@ impl<S: Store> Machine<'_, S> {
     ) -> Value {
         let fields = late_fields(function, args);
         let mut record = Vec::new();
+        let shape = self.program.module.formats.get(format);
+        if let (true, [arg]) = (shape.is_some_and(Format::is_one_string), args)
+            && self.text(base, *arg).is_empty()
+        {
+            return Value::Str(Text::EMPTY);
+        }
         let number = self.program.late_number(format, fields.clone());
         record.extend_from_slice(&u64::from(number).to_le_bytes());
         for (arg, field) in args.iter().zip(fields) {

@@ -14,7 +14,7 @@ use super::eval::{arithmetic, compare};
 use super::program::Program;
 use super::regex::{Groups, RegexCache};
 use super::store::{Snapshot, Store};
-use crate::userfn::Host;
+use super::text_keys::{Merged, TextKeys};
 use crate::values::{Text, Value};
 
 /// Rounds of loops, and calls, between two questions whether to go on.
@@ -75,16 +75,14 @@ pub(super) struct Iteration<S> {
 /// Runs handlers of a program on a store.
 pub struct Machine<'p, S: Store> {
     pub(super) program: &'p Program<'p>,
-    /// The globals.
-    pub store: S,
-    /// What functions of user space remember.
-    pub host: Host,
+    /// The globals, and what functions of user space remember.
+    pub store: TextKeys<'p, S>,
     /// MAXACTION: the most rounds of the loops of one call of a function; none for user-side
     /// handlers, whose loops may be endless.
     pub loop_limit: Option<u32>,
     pub(super) values: Vec<Value>,
     frames: Vec<Frame>,
-    pub(super) iterations: Vec<Option<Iteration<S::Snapshot>>>,
+    pub(super) iterations: Vec<Option<Iteration<Merged<S::Snapshot>>>>,
     pub(super) caches: Vec<Option<RegexCache>>,
     pub(super) groups: Groups,
     /// The message buffer of the run.
@@ -101,8 +99,7 @@ impl<'p, S: Store> Machine<'p, S> {
     pub fn new(program: &'p Program<'p>, store: S) -> Self {
         Machine {
             program,
-            store,
-            host: Host::default(),
+            store: TextKeys::new(program, store),
             loop_limit: None,
             values: Vec::new(),
             frames: Vec::new(),
@@ -140,6 +137,7 @@ impl<'p, S: Store> Machine<'p, S> {
         self.values.clear();
         self.frames.clear();
         self.iterations.clear();
+        self.store.begin_run();
         self.message = Text::default();
         self.groups = Groups::default();
         self.operands.clear();

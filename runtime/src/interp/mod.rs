@@ -11,6 +11,7 @@ mod bpf_store;
 mod context;
 mod display;
 mod eval;
+mod kernel_ops;
 mod machine;
 mod machine_env;
 mod mem;
@@ -19,6 +20,7 @@ mod regex;
 mod sort;
 mod store;
 mod strings;
+mod text_keys;
 mod user_side;
 
 #[cfg(test)]
@@ -30,6 +32,7 @@ pub use machine::{Machine, Stop};
 pub use mem::MemStore;
 pub use program::{Program, ProgramError};
 pub use store::{Snapshot, Store, StoreError};
+pub use text_keys::TextKeys;
 pub use user_side::UserSide;
 
 use rtap_compiler::lir::{ElementKind, GlobalKind, StatLayout};

@@ -112,6 +112,13 @@ impl<'m> Program<'m> {
     /// Looks up what an operation needs.
     fn prepare(&mut self, function: &Function, op: &Op) -> Result<(), ProgramError> {
         match op {
+            // One of nothing is the record of zeros.
+            Op::StrLate(format, _)
+                if self
+                    .module
+                    .formats
+                    .get(*format)
+                    .is_some_and(|f| f.pieces.is_empty()) => {}
             Op::StrLate(format, args) => {
                 let fields = late_fields(function, args);
                 let next = self.records.len() as u32;

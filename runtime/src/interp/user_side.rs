@@ -40,7 +40,7 @@ impl<'a, S: Store> UserSide<'a, S> {
 
     /// Tells functions of user space what they need to know of the image.
     pub fn describe(&mut self, meta: &Meta) {
-        self.machine.host.points = meta
+        self.machine.store.host.points = meta
             .module
             .handlers
             .values()
@@ -82,7 +82,7 @@ impl<S: Store> Executor for UserSide<'_, S> {
             renderer: program.renderer(),
             channels: &self.channels,
         };
-        events.decode(record, out, &mut self.machine.host)
+        events.decode(record, out, &mut self.machine.store.host)
     }
 
     fn show_globals(&mut self, sink: &mut Sink) {

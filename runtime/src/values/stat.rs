@@ -85,6 +85,22 @@ impl Stat {
         Ok(())
     }
 
+    /// What both hold.
+    #[must_use]
+    pub fn joined(mut self, other: Stat) -> Stat {
+        self.count = self.count.wrapping_add(other.count);
+        self.sum = self.sum.wrapping_add(other.sum);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.squares = self.squares.wrapping_add(other.squares);
+        for (counts, more) in self.histograms.iter_mut().zip(other.histograms) {
+            for (count, n) in counts.iter_mut().zip(more) {
+                *count = count.wrapping_add(n);
+            }
+        }
+        self
+    }
+
     /// Adds a value to one CPU's record in memory.
     pub fn push_record(record: &StatRecord, bytes: &mut [u8], value: i64) -> Result<(), BadRecord> {
         let mut update = |at: u32, f: &dyn Fn(u64) -> u64| -> Result<(), BadRecord> {

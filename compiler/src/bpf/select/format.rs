@@ -436,8 +436,16 @@ impl Cx<'_> {
                 },
             })
             .collect();
-        let id = self.plan.record(format, fields.clone());
         let text = self.fresh_text(cap, true, dest);
+        let shape = &self.module.formats[format];
+        // The record of zeros is the empty string.
+        let id = if shape.pieces.is_empty() {
+            0
+        } else {
+            self.plan.record(format, fields.clone())
+        };
+        let one_string =
+            shape.is_one_string() && matches!(fields[..], [Field::Fixed { late: false, .. }]);
         self.store_imm(text.mem, i64::from(id));
         let mut at = LATE_HEAD_BYTES;
         for (arg, field) in args.iter().zip(&fields) {
@@ -457,6 +465,14 @@ impl Cx<'_> {
             if at > width {
                 return Err(self.internal("late string longer than its record"));
             }
+        }
+        if one_string {
+            let first = self.load(Size::B, text.mem.at(LATE_HEAD_BYTES));
+            // 0 for an empty string, else 1.
+            let some = self.alu(AluOp::Add, first, Src::Imm(255));
+            let some = self.alu(AluOp::Rsh, some, Src::Imm(8));
+            let number = self.alu(AluOp::Mul, some, Src::Imm(id as i32));
+            self.store(Size::D, text.mem, Src::Reg(number));
         }
         if at < width {
             self.zero(text.mem.at(at), width - at);

@@ -432,6 +432,7 @@ impl Cx<'_> {
             | Op::StrCmp(..)
             | Op::StrEq(..)
             | Op::StrLen(_)
+            | Op::StrSome(_)
             | Op::StrByte(..)
             | Op::StrSub(..)
             | Op::StrFind(..)

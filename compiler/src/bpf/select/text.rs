@@ -342,6 +342,20 @@ impl Cx<'_> {
                 Ok(Some(Val::Text(Text::Mem(to))))
             }
             Op::StrEq(a, b) => Ok(Some(self.text_eq(*a, *b))),
+            Op::StrSome(value) => {
+                let text = self.text(*value);
+                Ok(Some(match text {
+                    // The number of the record's layout.
+                    Text::Mem(text) if text.late => Val::Reg(self.load(Size::W, text.mem)),
+                    Text::Mem(text) => Val::Reg(self.load(Size::B, text.mem)),
+                    Text::Empty | Text::Const(_) => {
+                        let some = self
+                            .const_bytes(text)
+                            .is_some_and(|bytes| !bytes.is_empty());
+                        Val::Const(i64::from(some))
+                    }
+                }))
+            }
             Op::StrLen(value) => {
                 let text = self.text(*value);
                 Ok(Some(self.text_len(text)))

@@ -187,7 +187,14 @@ impl Cx {
                     return 0;
                 };
                 let cap = match op {
-                    Some(AssignOp::Concat) => (self.cap(slot) + given).min(max),
+                    // User-side code renders what was there (kernel handlers have no such place).
+                    Some(AssignOp::Concat) if self.late.place(slot) => {
+                        LATE_HEAD_BYTES + field_bytes(Ty::Str, (max, false)) - 1
+                    }
+                    Some(AssignOp::Concat) => {
+                        let given = if value.cap.1 { max } else { given };
+                        (self.cap(slot) + given).min(max)
+                    }
                     _ => self.stored(value, given, slot),
                 };
                 self.raise(slot, cap);

@@ -26,13 +26,17 @@ const WALKS: usize = 12;
 /// Late records larger than this are not worth it. Bytes.
 const MAX_LATE_BYTES: u32 = 2048;
 
+/// Elements of a map for one of the script, where user space merges them.
+const FORMS: u32 = 16;
+
 /// Infers all string widths of `program`, whose types are known, for a kernel.
 pub fn infer_widths(program: &mut Program, target: &dyn Target) {
     let max = program.limits.max_string_len.saturating_sub(1).max(1);
     let mut blocked = Vec::new();
     let mut copies = Copies::default();
     loop {
-        let late = decide(program, &blocked, &mut copies);
+        let mut late = decide(program, &blocked, &mut copies);
+        program.characters = late.take_needs();
         let mut cx = Cx::new(program, max, late);
         cx.run(program);
         let too_large = cx.too_large();
@@ -248,6 +252,7 @@ impl Cx {
                 global.key_caps[index] = self.result(Slot::Key(id, index));
             }
             global.value_cap = self.result(Slot::Value(id));
+            global.forms = if self.late.merged(id) { FORMS } else { 1 };
         }
         let mut number = 0;
         for (id, function) in &mut program.functions {

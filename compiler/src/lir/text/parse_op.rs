@@ -136,6 +136,7 @@ fn string_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
             Op::StrEq(a, b)
         }
         "len" => Op::StrLen(value(cursor)?),
+        "some" => Op::StrSome(value(cursor)?),
         "byte" => {
             let (a, b) = two(cursor)?;
             Op::StrByte(a, b)

@@ -112,6 +112,7 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
         Op::StrCmp(a, b) => write!(out, "str.cmp {a}, {b}"),
         Op::StrEq(a, b) => write!(out, "str.eq {a}, {b}"),
         Op::StrLen(a) => write!(out, "str.len {a}"),
+        Op::StrSome(a) => write!(out, "str.some {a}"),
         Op::StrByte(a, b) => write!(out, "str.byte {a}, {b}"),
         Op::StrSub(a, b, c) => write!(out, "str.sub {a}, {b}, {c}"),
         Op::StrFind(a, b) => write!(out, "str.find {a}, {b}"),

@@ -42,6 +42,11 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
         Op::StrConcat(args) => strings(cx, args),
         Op::StrCut(a) => cut(cx, *a, result),
         Op::StrCmp(a, b) | Op::StrEq(a, b) | Op::StrFind(a, b) => strings(cx, &[*a, *b]),
+        Op::StrSome(a) => {
+            if !cx.func.ty(*a).is_str() {
+                cx.error(format!("{a} is i64 where a string is wanted"));
+            }
+        }
         Op::StrLen(a) | Op::StrQuote(a) | Op::ErrSet(a) => strings(cx, &[*a]),
         Op::StrByte(a, n) | Op::StrToInt(a, n) => {
             strings(cx, &[*a]);

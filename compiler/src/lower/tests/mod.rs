@@ -37,6 +37,7 @@ impl Script {
             value,
             value_cap: (15, false),
             max_entries: 8,
+            forms: 1,
             wrap: false,
             init: None,
             read: true,

@@ -1,0 +1,33 @@
+//! What kernel handlers do, for those who share globals with them.
+
+use std::collections::HashSet;
+
+use rtap_compiler::lir::{Exec, Func, Module, Op, Terminator};
+
+/// Calls `f` on each operation of the kernel handlers and the functions they call.
+pub(super) fn for_each_kernel_op(module: &Module, mut f: impl FnMut(&Op)) {
+    let mut known: HashSet<Func> = HashSet::new();
+    let mut functions: Vec<Func> = module
+        .handlers
+        .values()
+        .filter(|handler| handler.exec == Exec::Kernel)
+        .map(|handler| handler.func)
+        .collect();
+    while let Some(id) = functions.pop() {
+        let Some(function) = module.functions.get(id).filter(|_| known.insert(id)) else {
+            continue;
+        };
+        for block in function.blocks.values() {
+            let last = match &block.term {
+                Terminator::Try { op, .. } => Some(op),
+                _ => None,
+            };
+            for op in block.insts.iter().map(|inst| &inst.op).chain(last) {
+                if let Op::Call(callee, _) = op {
+                    functions.push(*callee);
+                }
+                f(op);
+            }
+        }
+    }
+}
