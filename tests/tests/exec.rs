@@ -37,9 +37,10 @@ fn both_executors_agree() {
 /// itself: what only user space can do is refused there.
 #[test]
 fn begin_handlers_run_in_the_kernel() {
+    let rtap = paths::build_rtap(true).expect("rtap can be built");
     let script = r#"probe begin { if (symname(1) == "x") exit() } probe timer.ms(1) { exit() }"#;
     let run = |options: &[&str]| {
-        Command::new(build_rtap())
+        Command::new(&rtap)
             .args(["run", "-w", "-p4", "-e", script])
             .args(options)
             .current_dir(std::env::temp_dir())
