@@ -96,7 +96,6 @@ fn line(insn: &Insn<Reg>, names: &dyn Names, target: impl Fn(i32) -> i32) -> Str
             }
         }
         Insn::Jump { target: t } => format!("goto {}", target(t)),
-        Insn::MayGoto { target: t } => format!("may_goto {}", target(t)),
         Insn::JumpIf {
             cond,
             wide,

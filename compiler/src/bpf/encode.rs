@@ -132,7 +132,6 @@ pub fn encode(insns: &[Insn<Reg>]) -> Result<Code, TooFar> {
                 op as i32,
             ),
             Insn::Jump { target } => put(JMP, 0, 0, jump(target)?, 0),
-            Insn::MayGoto { target } => put(0xe0 | JMP, 0, 0, jump(target)?, 0),
             Insn::JumpIf {
                 cond,
                 wide,

@@ -47,6 +47,8 @@ pub enum Access {
     Fixed,
     /// At computed offsets too: never on the stack, where old verifiers refuse that.
     Variable,
+    /// On the stack: needed while there is no frame.
+    Stack,
 }
 
 /// A request for a buffer.
@@ -70,6 +72,7 @@ pub struct Buffers {
     stack_bytes: u32,
     frame_bytes: u32,
     slack_bytes: u32,
+    all_in_frame: bool,
     mismatch: bool,
 }
 
@@ -91,6 +94,21 @@ impl Buffers {
         } else {
             self.frame_bytes + self.slack_bytes
         }
+    }
+
+    /// Keeps the stack free: functions of one program share nothing but the frame.
+    pub fn use_frame_only(&mut self) {
+        self.all_in_frame = true;
+    }
+
+    /// End of the buffers in the frame.
+    pub fn frame_end(&self) -> u32 {
+        self.frame_bytes
+    }
+
+    /// Makes the frame longer, to end at `bytes`.
+    pub fn extend_frame(&mut self, bytes: u32) {
+        self.frame_bytes = self.frame_bytes.max(bytes);
     }
 
     /// Asks for so many bytes behind the last buffer of the scratch frame, which code never
@@ -142,11 +160,16 @@ impl Buffers {
     /// Decides where all recorded buffers go, with at most so much stack.
     pub fn place(&mut self, stack_budget: u32) {
         let all: Vec<usize> = (0..self.requests.len()).collect();
-        let fixed = |i: &usize| self.requests[*i].access == Access::Fixed;
+        let must = |i: &usize| self.requests[*i].access == Access::Stack;
+        let may = |i: &usize| match self.requests[*i].access {
+            Access::Fixed => !self.all_in_frame,
+            Access::Stack => true,
+            Access::Variable => false,
+        };
         // Small ones stay on the stack as long as they fit.
-        let mut stack: Vec<usize> = all.iter().copied().filter(fixed).collect();
-        stack.sort_by_key(|&i| (self.requests[i].bytes, i));
-        let (mut fit, mut too_many) = (0, stack.len() + 1);
+        let mut stack: Vec<usize> = all.iter().copied().filter(may).collect();
+        stack.sort_by_key(|i| (!must(i), self.requests[*i].bytes, *i));
+        let (mut fit, mut too_many) = (all.iter().filter(|i| must(i)).count(), stack.len() + 1);
         while fit + 1 < too_many {
             let some = usize::midpoint(fit, too_many);
             if self.colour(&stack[..some]).1 <= stack_budget {
@@ -171,7 +194,7 @@ impl Buffers {
             self.places[i] = Mem::Frame(FRAME_HEAD_BYTES + at);
         }
         self.stack_bytes = stack_bytes;
-        self.frame_bytes = if rest.is_empty() {
+        self.frame_bytes = if rest.is_empty() && !self.all_in_frame {
             0
         } else {
             FRAME_HEAD_BYTES + frame_bytes

@@ -296,12 +296,6 @@ pub enum Insn<R> {
         /// How many instructions on, 0 being the next.
         target: i32,
     },
-    /// Jump if a loop went round too often (8 million times) or too long; the verifier takes loops that
-    /// pass it without following every round. Kernel 6.9.
-    MayGoto {
-        /// How many instructions on, 0 being the next.
-        target: i32,
-    },
     /// Call a kernel helper.
     Call(super::helpers::Helper),
     /// Call a subprogram of the image, by its number.
@@ -370,7 +364,6 @@ impl<R> Insn<R> {
                 src: f(src),
             },
             Insn::Jump { target } => Insn::Jump { target },
-            Insn::MayGoto { target } => Insn::MayGoto { target },
             Insn::JumpIf {
                 cond,
                 wide,

@@ -14,8 +14,10 @@ pub mod helpers;
 pub mod inline;
 pub mod insn;
 mod object;
+mod outline;
 pub mod plan;
 mod regalloc;
+mod region;
 mod select;
 mod vcode;
 
@@ -38,8 +40,8 @@ use crate::target::{Feature, Features};
 const STACK_BUDGET_BYTES: u32 = 400;
 /// The eBPF stack, of a program and the subprograms under way together.
 const STACK_BYTES: u32 = 512;
-/// What the kernel adds to a function with `may_goto`.
-const MAY_GOTO_BYTES: u32 = 16;
+/// Functions that can be under way at one time.
+const MAX_CALLS: usize = 8;
 /// The kernel counts each function's stack in steps of so many bytes.
 const STACK_STEP_BYTES: u32 = 32;
 /// Slots a program can have on any kernel we load on.
@@ -173,7 +175,11 @@ fn generate_program(
             portable,
         };
         let mut run = |buffers: &mut Buffers| select::program(&task, plan, buffers);
-        run(&mut buffers)?;
+        let draft = run(&mut buffers)?;
+        let has_loops = outline::is_needed(&draft);
+        if has_loops {
+            buffers.use_frame_only();
+        }
         buffers.place(budget);
         let code = run(&mut buffers)?;
         let internal = |what: String| {
@@ -185,11 +191,17 @@ fn generate_program(
         if buffers.mismatch() {
             return Err(internal("buffers differ between runs".to_owned()));
         }
-        let parts = vec![Part { code, caller: None }];
+        let parts = if has_loops {
+            let outlined = outline::outline(code, buffers.frame_end()).map_err(internal)?;
+            buffers.extend_frame(outlined.frame_bytes);
+            outlined.parts
+        } else {
+            vec![Part { code, caller: None }]
+        };
         let symbol = &plan.programs[cx.program as usize].symbol;
         let (functions, stack_bytes) =
             finish(parts, symbol).map_err(|error| error.at(body.span))?;
-        if stack_bytes > STACK_BYTES && budget != 0 {
+        if stack_bytes > STACK_BYTES && budget != 0 && !has_loops {
             budget = budget.saturating_sub(stack_bytes - STACK_BYTES + STACK_STEP_BYTES);
             continue;
         }
@@ -212,6 +224,7 @@ struct Part {
 enum Unfinished {
     Internal(String),
     TooLarge(&'static str),
+    TooDeep,
 }
 
 impl Unfinished {
@@ -223,6 +236,11 @@ impl Unfinished {
                 what: what.to_owned(),
                 remedy: "split the handler, or lower MAXSTRINGLEN with -D".to_owned(),
             },
+            Unfinished::TooDeep => BpfError::TooLarge {
+                span,
+                what: "the nest of loops".to_owned(),
+                remedy: "loops can be inside each other six deep".to_owned(),
+            },
         }]
     }
 }
@@ -231,16 +249,21 @@ impl Unfinished {
 /// the most stack that is in use at a time, too.
 fn finish(parts: Vec<Part>, symbol: &str) -> Result<(Vec<FunctionCode>, u32), Unfinished> {
     let mut functions = Vec::with_capacity(parts.len());
-    let mut stacks: Vec<u32> = Vec::with_capacity(parts.len());
+    // The functions under way when each runs, and the stack that they take.
+    let mut chains: Vec<(usize, u32)> = Vec::with_capacity(parts.len());
     let mut slots = 0;
     for (number, Part { mut code, caller }) in parts.into_iter().enumerate() {
         code.split_critical_edges();
         code.order_blocks();
         let done =
             regalloc::finish(&code).map_err(|error| Unfinished::Internal(error.to_string()))?;
-        let above = caller.and_then(|caller| stacks.get(caller)).copied();
-        let own = (done.stack_bytes + MAY_GOTO_BYTES).next_multiple_of(STACK_STEP_BYTES);
-        stacks.push(above.unwrap_or(0) + own);
+        let above = caller.and_then(|caller| chains.get(caller)).copied();
+        let (calls, above) = above.unwrap_or((0, 0));
+        let own = done.stack_bytes.max(1).next_multiple_of(STACK_STEP_BYTES);
+        chains.push((calls + 1, above + own));
+        if calls + 1 > MAX_CALLS {
+            return Err(Unfinished::TooDeep);
+        }
         slots += done.insns.len();
         if slots > PROGRAM_SLOTS {
             return Err(Unfinished::TooLarge("the handler's code"));
@@ -258,7 +281,8 @@ fn finish(parts: Vec<Part>, symbol: &str) -> Result<(Vec<FunctionCode>, u32), Un
             cores: done.cores,
         });
     }
-    Ok((functions, stacks.into_iter().max().unwrap_or(0)))
+    let deepest = chains.into_iter().map(|(_, bytes)| bytes).max();
+    Ok((functions, deepest.unwrap_or(0)))
 }
 
 /// Whether a program can begin again on a CPU where it already runs.

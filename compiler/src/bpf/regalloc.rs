@@ -100,7 +100,7 @@ impl<'a> Input<'a> {
                     operands.push(Operand::reg_fixed_use(*value, preg(Reg::R0)));
                     ret = true;
                 }
-                Some(Term::Jump(_) | Term::MayGoto { .. }) => {}
+                Some(Term::Jump(_)) => {}
                 None => ret = true,
             }
             input.operands.push(operands);
@@ -255,7 +255,7 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
     for Fixup { insn, block } in fixups {
         let distance = at[block] as i32 - insn as i32 - 1;
         match &mut finished.insns[insn] {
-            Insn::Jump { target } | Insn::JumpIf { target, .. } | Insn::MayGoto { target } => {
+            Insn::Jump { target } | Insn::JumpIf { target, .. } => {
                 *target = distance;
             }
             _ => {}
@@ -319,17 +319,6 @@ fn emit_term(
                 if next != Some(els) {
                     jump(insns, Insn::Jump { target: 0 }, els);
                 }
-            }
-        }
-        Some(Term::MayGoto { exit, next: on }) => {
-            let on = redirect(on.block.0 as usize);
-            jump(
-                insns,
-                Insn::MayGoto { target: 0 },
-                redirect(exit.block.0 as usize),
-            );
-            if next != Some(on) {
-                jump(insns, Insn::Jump { target: 0 }, on);
             }
         }
         Some(Term::Exit(_)) | None => insns.push(Insn::Exit),

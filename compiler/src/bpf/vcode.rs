@@ -5,7 +5,7 @@
 //! numbers. The allocator sees it as one instruction, so nothing is ever inserted inside: a mask
 //! and the addition it guards stay together, which the verifier's bounds depend on.
 
-use regalloc2::{Operand, PReg, PRegSet, RegClass, VReg};
+use regalloc2::{Operand, OperandKind, PReg, PRegSet, RegClass, VReg};
 use rtap_grammar::source::Span;
 
 use super::insn::{Cond, Insn, Reg, Src};
@@ -68,13 +68,6 @@ pub enum Term {
         /// Where else.
         els: Edge,
     },
-    /// Go on to `next`, or to `exit` when a loop went round too often.
-    MayGoto {
-        /// Where a loop that is given up goes.
-        exit: Edge,
-        /// Where to go otherwise.
-        next: Edge,
-    },
     /// Leave with this value in r0.
     Exit(VReg),
 }
@@ -94,6 +87,32 @@ pub struct VBlock {
     pub cold: bool,
 }
 
+/// How a loop is kept within what verifiers take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoopKind {
+    /// A loop of the script: any number of rounds, of any size. Each is verified by itself.
+    Rounds {
+        /// Most rounds.
+        most: u32,
+        /// Where to go after them.
+        give_up: BlockId,
+    },
+    /// A loop inside an operation: it counts its rounds where verifiers see it.
+    Whole {
+        /// Most rounds.
+        most: u32,
+    },
+}
+
+/// A loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loop {
+    /// Where its rounds begin.
+    pub head: BlockId,
+    /// How it is kept in bounds.
+    pub kind: LoopKind,
+}
+
 /// A function.
 #[derive(Clone, Debug, Default)]
 pub struct VCode {
@@ -103,6 +122,14 @@ pub struct VCode {
     pub vregs: usize,
     /// Bytes of stack below the frame pointer that buffers take; spill slots follow.
     pub stack_bytes: u32,
+    /// Its loops.
+    pub loops: Vec<Loop>,
+    /// The program's context.
+    pub ctx: Option<VReg>,
+    /// The scratch frame.
+    pub frame: Option<VReg>,
+    /// The scratch frame's index in the map of frames.
+    pub frame_index: Option<VReg>,
 }
 
 impl VCode {
@@ -131,21 +158,11 @@ impl VCode {
             }
         }
         for index in 0..self.blocks.len() {
-            let Some(Term::If { .. } | Term::MayGoto { .. }) = self.blocks[index].term else {
-                continue;
-            };
             for which in 0..2 {
                 let fresh = BlockId(self.blocks.len() as u32);
                 let block = &mut self.blocks[index];
-                let Some(
-                    Term::If { then, els, .. }
-                    | Term::MayGoto {
-                        exit: then,
-                        next: els,
-                    },
-                ) = &mut block.term
-                else {
-                    continue;
+                let Some(Term::If { then, els, .. }) = &mut block.term else {
+                    break;
                 };
                 let edge = if which == 0 { then } else { els };
                 if preds[edge.block.0 as usize] < 2 {
@@ -184,13 +201,7 @@ impl VCode {
             order.push(id.0 as usize);
             match &self.blocks[id.0 as usize].term {
                 Some(Term::Jump(to)) => todo.push(to.block),
-                Some(
-                    Term::If { then, els, .. }
-                    | Term::MayGoto {
-                        exit: then,
-                        next: els,
-                    },
-                ) => {
+                Some(Term::If { then, els, .. }) => {
                     todo.push(then.block);
                     todo.push(els.block);
                 }
@@ -206,37 +217,53 @@ impl VCode {
             .iter()
             .map(|&old| std::mem::take(&mut self.blocks[old]))
             .collect();
-        for block in &mut self.blocks {
-            match &mut block.term {
-                Some(Term::Jump(to)) => to.block = renamed[to.block.0 as usize],
-                Some(
-                    Term::If { then, els, .. }
-                    | Term::MayGoto {
-                        exit: then,
-                        next: els,
-                    },
-                ) => {
-                    then.block = renamed[then.block.0 as usize];
-                    els.block = renamed[els.block.0 as usize];
-                }
-                Some(Term::Exit(_)) | None => {}
+        for term in self.blocks.iter_mut().flat_map(|block| &mut block.term) {
+            for edge in term.edges_mut() {
+                edge.block = renamed[edge.block.0 as usize];
             }
         }
     }
 }
 
+impl Term {
+    /// The edges out of a block, to change them.
+    pub fn edges_mut(&mut self) -> impl Iterator<Item = &mut Edge> {
+        let (a, b) = match self {
+            Term::Jump(to) => (Some(to), None),
+            Term::If { then, els, .. } => (Some(then), Some(els)),
+            Term::Exit(_) => (None, None),
+        };
+        a.into_iter().chain(b)
+    }
+}
+
 impl VBlock {
+    /// Calls `f` on every register that the block reads.
+    pub fn for_each_use(&self, mut f: impl FnMut(VReg)) {
+        let operands = self.insts.iter().flat_map(|inst| &inst.operands);
+        operands
+            .filter(|operand| operand.kind() == OperandKind::Use)
+            .for_each(|operand| f(operand.vreg()));
+        match &self.term {
+            Some(Term::If { left, right, .. }) => {
+                f(*left);
+                if let Src::Reg(right) = right {
+                    f(*right);
+                }
+            }
+            Some(Term::Exit(value)) => f(*value),
+            Some(Term::Jump(_)) | None => {}
+        }
+        for edge in self.edges() {
+            edge.args.iter().for_each(|arg| f(*arg));
+        }
+    }
+
     /// The edges out of the block.
     pub fn edges(&self) -> impl Iterator<Item = &Edge> {
         let (a, b) = match &self.term {
             Some(Term::Jump(to)) => (Some(to), None),
-            Some(
-                Term::If { then, els, .. }
-                | Term::MayGoto {
-                    exit: then,
-                    next: els,
-                },
-            ) => (Some(then), Some(els)),
+            Some(Term::If { then, els, .. }) => (Some(then), Some(els)),
             Some(Term::Exit(_)) | None => (None, None),
         };
         a.into_iter().chain(b)

@@ -11,7 +11,6 @@ use crate::bpf::plan::Plan;
 use crate::bpf::vcode::{BlockId, Edge, TReg, Term, VInst, call_clobbers, preg};
 use crate::image::header;
 use crate::lir::CoreId;
-use crate::target::Feature;
 
 /// A template under construction.
 #[derive(Default)]
@@ -584,25 +583,6 @@ impl Cx<'_> {
             },
         });
         self.cur = next;
-    }
-
-    /// In a loop: lets the verifier stop following its rounds, where the kernel can do that.
-    /// Leaves for `exit` should the loop never end.
-    pub(super) fn guard_loop(&mut self, exit: BlockId) -> bool {
-        if !self.features.has(Feature::MayGoto) {
-            return false;
-        }
-        let next = self.code.block(self.is_cold());
-        let edge = |block| Edge {
-            block,
-            args: Vec::new(),
-        };
-        self.finish_block(Term::MayGoto {
-            exit: edge(exit),
-            next: edge(next),
-        });
-        self.cur = next;
-        true
     }
 
     /// Whether the current block is off the usual path.

@@ -1,10 +1,12 @@
 //! Control flow: edges with their arguments, branches, switches, errors, loops.
 
+use regalloc2::VReg;
+
 use super::text::Text;
 use super::{Cx, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::insn::{AluOp, Cond, Size, Src};
-use crate::bpf::vcode::{BlockId, Edge, Term};
+use crate::bpf::vcode::{BlockId, Edge, Loop, LoopKind, Term};
 use crate::lir::{Block, BlockCall, Op, SiteId, Ty, Value};
 
 /// Up to so many cases are tried one after another.
@@ -233,28 +235,40 @@ impl Cx<'_> {
         self.edge(ok, &supplied)
     }
 
-    /// At the head of a loop: counts this round, and raises when there were too many. The count is
-    /// in a stack slot, where every verifier follows it, so that all loops of a run are
-    /// bounded together.
+    /// At the head of a loop: counts this round, and raises when there were too many in all
+    /// loops of the run together.
     pub(super) fn count_round(&mut self, site: SiteId) {
         let slot = self.rounds_slot();
         // MAXACTION's error leaves the function, even inside a `try`.
         let catch = self.catch.take();
         let fail = self.fail(site, Val::Const(0));
         self.catch = catch;
-        let guarded = self.guard_loop(fail);
+        let most = self.module.limits.max_action.min(i32::MAX as u32 - 1);
+        self.code.loops.push(Loop {
+            head: self.cur,
+            kind: LoopKind::Rounds {
+                most: most + 1,
+                give_up: fail,
+            },
+        });
         let old = self.load(Size::D, slot);
-        let mut new = self.alu(AluOp::Add, old, Src::Imm(1));
-        if guarded {
-            // A count that the verifier knows would make it follow every round after all.
-            new = self.forget(new);
-        }
+        let new = self.alu(AluOp::Add, old, Src::Imm(1));
         self.store(Size::D, slot, Src::Reg(new));
-        let most = self.module.limits.max_action.min(i32::MAX as u32) as i32;
-        self.jump_if(Cond::Gt, new, Src::Imm(most), fail);
+        self.jump_if(Cond::Gt, new, Src::Imm(most as i32), fail);
     }
 
-    /// The stack slot that counts rounds.
+    /// The head of a loop inside an operation, which goes round at most so many times; and the
+    /// register that counts them.
+    pub(super) fn counted_loop(&mut self, most: u32) -> (BlockId, VReg) {
+        let (head, round) = self.join();
+        self.code.loops.push(Loop {
+            head,
+            kind: LoopKind::Whole { most },
+        });
+        (head, round)
+    }
+
+    /// Where rounds are counted.
     fn rounds_slot(&mut self) -> Mem {
         match self.rounds {
             Some(slot) => slot,
@@ -262,7 +276,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Makes the stack slot that counts rounds, if the function has loops.
+    /// Makes the count of rounds, if the function has loops.
     pub(super) fn declare_rounds(&mut self) {
         if self
             .func
@@ -271,8 +285,7 @@ impl Cx<'_> {
             .any(|block| block.loop_head.is_some())
         {
             let slot = self.buffers.alloc(8, Access::Fixed, (0, u32::MAX));
-            let zero = self.imm(0);
-            self.store(Size::D, slot, Src::Reg(zero));
+            self.store_imm(slot, 0);
             self.rounds = Some(slot);
         }
     }

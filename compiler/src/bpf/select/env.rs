@@ -1,5 +1,7 @@
 //! The surroundings: helpers that give numbers, and the program's context.
 
+use regalloc2::VReg;
+
 use super::build::Arg;
 use super::{Cx, Lowered, Val};
 use crate::bpf::arch;
@@ -39,18 +41,37 @@ impl Cx<'_> {
 
     /// Eight bytes of the context.
     fn context_word(&mut self, offset: i32) -> Lowered<Val> {
+        self.context_load(Size::D, offset).map(Val::Reg)
+    }
+
+    /// A number out of the context. Where there are loops it is read before them: they
+    /// have no context.
+    fn context_load(&mut self, size: Size, offset: i32) -> Lowered<VReg> {
         let Some(ctx) = self.ctx else {
             return Err(self.internal("no context"));
         };
-        let word = self.load(Size::D, Mem::Ptr(ctx, offset));
-        Ok(Val::Reg(match self.program.context {
-            Context::BtfTracepoint | Context::Fentry | Context::Fexit { .. } => self.launder(word),
-            Context::None
-            | Context::RawTracepoint
-            | Context::RawSyscall { .. }
-            | Context::Regs
-            | Context::PerfEvent => word,
-        }))
+        if self.rounds.is_none() {
+            return Ok(self.context_load_at(ctx, size, offset));
+        }
+        let known = self.context_words.iter();
+        let mut known = known.filter(|word| (word.0, word.1) == (size, offset));
+        if let Some((_, _, word)) = known.next() {
+            return Ok(*word);
+        }
+        let begin = self.begin;
+        let word = self.in_block(begin, |cx| cx.context_load_at(ctx, size, offset));
+        self.context_words.push((size, offset, word));
+        Ok(word)
+    }
+
+    fn context_load_at(&mut self, ctx: VReg, size: Size, offset: i32) -> VReg {
+        let word = self.load(size, Mem::Ptr(ctx, offset));
+        match (self.program.context, size) {
+            (Context::BtfTracepoint | Context::Fentry | Context::Fexit { .. }, Size::D) => {
+                self.launder(word)
+            }
+            _ => word,
+        }
     }
 
     pub(super) fn context(&mut self, op: &Op) -> Lowered<Val> {
@@ -91,10 +112,7 @@ impl Cx<'_> {
                 },
                 _,
             ) => {
-                let Some(ctx) = self.ctx else {
-                    return Err(self.internal("no context"));
-                };
-                let reg = self.load(Size::of_bytes(*size), Mem::Ptr(ctx, *offset as i32));
+                let reg = self.context_load(Size::of_bytes(*size), *offset as i32)?;
                 Ok(Val::Reg(if *signed && *size < 8 {
                     self.extend_reg(reg, size * 8, true)
                 } else {

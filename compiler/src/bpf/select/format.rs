@@ -324,7 +324,7 @@ impl Cx<'_> {
     /// Writes the digits of a number to the end of a field; gives how many there are.
     fn digits(&mut self, field: Mem, bytes: u32, number: VReg, kind: ConvKind) -> VReg {
         let (done, count) = self.join();
-        let (head, round) = self.join();
+        let (head, round) = self.counted_loop(MAX_DIGITS);
         let rest = self.code.vreg();
         self.code.blocks[head.0 as usize].params.push(rest);
         let zero = self.imm(0);

@@ -32,7 +32,7 @@ use self::text::Text;
 use super::analysis::{Positions, Uses};
 use super::error::BpfError;
 use super::frame::{Access, Buffers, Mem};
-use super::insn::{Cond, Src};
+use super::insn::{Cond, Size, Src};
 use super::plan::Plan;
 use super::vcode::{BlockId, VCode};
 use crate::lir::{
@@ -117,8 +117,12 @@ struct Cx<'a> {
     exit: Option<BlockId>,
     /// The handler's message buffer, for `error()`.
     message: Option<Mem>,
-    /// The stack slot that counts rounds of loops.
+    /// Counts rounds of loops, if there are any.
     rounds: Option<Mem>,
+    /// The end of the prologue.
+    begin: BlockId,
+    /// What was read out of the context there: size, offset, register.
+    context_words: Vec<(Size, i32, VReg)>,
     /// Entry-time arguments, taken out of their map.
     entry: Option<Mem>,
     /// Constant strings.
@@ -235,6 +239,8 @@ pub fn program(
         exit: None,
         message: None,
         rounds: None,
+        begin: BlockId(0),
+        context_words: Vec::new(),
         entry: None,
         literals: Vec::new(),
         errors: Vec::new(),
@@ -248,6 +254,7 @@ pub fn program(
         return cx.entry_half();
     }
     cx.load_entry();
+    cx.begin = cx.cur;
     let entry = cx.lir_block(func.entry());
     cx.jump(entry, Vec::new());
     for block in order {

@@ -28,6 +28,7 @@ impl Cx<'_> {
         t.write_fixed(ctx, Reg::R1);
         self.push(t);
         self.ctx = Some(ctx);
+        self.code.ctx = Some(ctx);
 
         let out = self.code.block(true);
         let pid_tgid = self.call(Helper::GetCurrentPidTgid, &[]);
@@ -43,9 +44,8 @@ impl Cx<'_> {
         self.tgid = Some(tgid);
         let own = self.load(Size::D, Mem::Globals(header::SELF_TGID));
         self.jump_if(Cond::Eq, tgid, Src::Reg(own), out);
-        self.declare_rounds();
         // Asked for in any case: both runs of selection must ask for the same.
-        let key = self.buffers.alloc(8, Access::Fixed, (0, 0));
+        let key = self.buffers.alloc(8, Access::Stack, (0, 0));
         if self.buffers.needs_frame() {
             self.claim_frame(key, out);
             self.in_block(out, |cx| {
@@ -56,6 +56,9 @@ impl Cx<'_> {
             // Nothing to release: one way out for all.
             self.code.blocks[out.0 as usize].cold = false;
             self.exit = Some(out);
+        }
+        if half == Half::Body {
+            self.declare_rounds();
         }
         if let Some(message) = self.message {
             self.store_imm(message.at(ERROR_HEAD_BYTES), 0);
@@ -71,7 +74,10 @@ impl Cx<'_> {
         let cpu = self.call(Helper::GetSmpProcessorId, &[]);
         let first = self.alu(AluOp::Mul, cpu, Src::Imm(FRAME_LEVELS as i32));
         let (claimed, frame) = self.join();
-        self.code.blocks[claimed.0 as usize].cold = false;
+        let own_index = self.code.vreg();
+        let taken = &mut self.code.blocks[claimed.0 as usize];
+        taken.cold = false;
+        taken.params.push(own_index);
         let skipped = self.cold(|cx| {
             let one = cx.imm(1);
             cx.atomic_add(Mem::Globals(header::SKIPPED), one);
@@ -95,18 +101,20 @@ impl Cx<'_> {
                 let next = self.code.block(true);
                 self.jump_if(Cond::Ne, busy, Src::Imm(0), next);
                 self.store(Size::D, Mem::Ptr(found, 0), Src::Reg(one));
-                self.jump(claimed, vec![found]);
+                self.jump(claimed, vec![found, index]);
                 self.enter(next);
                 continue;
             };
             let next = self.code.block(true);
             self.jump_if(Cond::Ne, busy, Src::Imm(0), next);
-            self.jump(claimed, vec![found]);
+            self.jump(claimed, vec![found, index]);
             self.enter(next);
         }
         self.jump(skipped, Vec::new());
         self.enter(claimed);
         self.frame = Some(frame);
+        self.code.frame = Some(frame);
+        self.code.frame_index = Some(own_index);
     }
 
     /// The block that leaves the program.

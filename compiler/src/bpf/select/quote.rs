@@ -85,7 +85,7 @@ impl Cx<'_> {
         self.store_imm(to, i64::from(b'"'));
         let done = self.code.block(self.is_cold());
 
-        let (head, index) = self.join();
+        let (head, index) = self.counted_loop(text.cap + 1);
         let (at, fit) = (self.code.vreg(), self.code.vreg());
         self.code.blocks[head.0 as usize].params.extend([at, fit]);
         let start = vec![self.imm(0), self.imm(1), self.imm(1)];

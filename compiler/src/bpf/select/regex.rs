@@ -164,7 +164,7 @@ impl Cx<'_> {
         let zero = self.imm(0);
         let start = self.imm(i64::from(tables.start));
         let start = self.forget(start);
-        let (head, index) = self.join();
+        let (head, index) = self.counted_loop(text.cap + 1);
         let state = self.code.vreg();
         self.code.blocks[head.0 as usize].params.push(state);
         self.jump(head, vec![zero, start]);

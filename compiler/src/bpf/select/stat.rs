@@ -13,9 +13,8 @@ use crate::image::{StatRecord, ValueLayout};
 use crate::lir::{Global, Histogram, SiteId, StatField, Value};
 use crate::target::Feature;
 
-/// CPUs that are merged where the verifier follows every round (kernels 5.19 to 6.8): it keeps
-/// at most 8192 branches in mind for a whole program.
-const MAX_CPUS: i32 = 512;
+/// CPUs that are merged at most: verifiers follow every round.
+const MAX_CPUS: i32 = 1024;
 /// The bucket of `@hist_log` that counts zeroes.
 const LOG_ZERO: i32 = 64;
 
@@ -334,7 +333,7 @@ impl Cx<'_> {
         raises: bool,
     ) -> (VReg, VReg) {
         let start = [self.imm(0), self.imm(0), self.imm(0)];
-        let (head, cpu) = self.join();
+        let (head, cpu) = self.counted_loop(MAX_CPUS as u32);
         let (have, word) = (self.code.vreg(), self.code.vreg());
         self.code.blocks[head.0 as usize]
             .params
@@ -342,9 +341,7 @@ impl Cx<'_> {
         let done = self.code.block(self.is_cold());
         self.jump(head, start.to_vec());
         self.enter(head);
-        if !self.guard_loop(done) {
-            self.jump_if(Cond::Ge, cpu, Src::Imm(MAX_CPUS), done);
-        }
+        self.jump_if(Cond::Ge, cpu, Src::Imm(MAX_CPUS), done);
         let found = self.call(
             Helper::MapLookupPercpuElem,
             &[Arg::Map(map), Arg::Addr(key), Arg::Reg(cpu)],

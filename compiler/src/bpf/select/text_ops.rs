@@ -429,7 +429,7 @@ impl Cx<'_> {
         }
         let after = self.code.block(self.is_cold());
         let zero = self.imm(0);
-        let (head, index) = self.join();
+        let (head, index) = self.counted_loop(words);
         self.jump(head, vec![zero]);
         self.enter(head);
         self.jump_if(Cond::Ge, index, Src::Imm(words as i32), after);
@@ -477,7 +477,7 @@ impl Cx<'_> {
         self.copy_text(text, hay, width_bytes(Ty::str(text_cap)), true);
         self.zero(hay.at(width_bytes(Ty::str(text_cap))), slack);
         let (done, result) = self.join();
-        let (head, index) = self.join();
+        let (head, index) = self.counted_loop(text_cap + 1);
         let missing = self.code.block(self.is_cold());
         self.in_block(missing, |cx| {
             let none = cx.imm(-1);
@@ -589,7 +589,7 @@ impl Cx<'_> {
 
         // White space: a space, or one of the five control characters from \t to \r.
         let zero = self.imm(0);
-        let (head, index) = self.join();
+        let (head, index) = self.counted_loop(rounds as u32);
         self.jump(head, vec![zero]);
         self.enter(head);
         self.jump_if(Cond::Ge, index, Src::Imm(rounds), refuse);
@@ -657,7 +657,7 @@ impl Cx<'_> {
         let limit = self.alu(AluOp::Sub, most, Src::Reg(negative));
         let zero = self.imm(0);
         let first_round = self.imm(0);
-        let (head, round) = self.join();
+        let (head, round) = self.counted_loop(rounds as u32);
         let sum = self.code.vreg();
         self.code.blocks[head.0 as usize].params.push(sum);
         let (end, total) = self.join();
