@@ -14,6 +14,9 @@ use crate::load::{LoadOptions, Loaded, ObjectFile, ProgramKind};
 use crate::session::timing::Runs;
 use crate::session::{Attached, Signals};
 
+/// Points left out that are named, unless all are asked for by -v.
+const MAX_WARNED: usize = 3;
+
 /// What is to be loaded, and where.
 pub struct Plan<'a> {
     /// The running machine.
@@ -73,6 +76,7 @@ impl Plan<'_> {
             target: self.target,
             same_kernel: self.same_kernel,
             multi: true,
+            cookies: &[],
         };
         let mut installed = Vec::with_capacity(self.meta.programs.len());
         let mut begin_programs = Vec::new();
@@ -108,8 +112,18 @@ impl Plan<'_> {
             let halved = halves
                 .filter(|other| other.handler == program.handler)
                 .any(|other| other.entry_half);
+            let cookies: Vec<u64> = if program.by_cookie {
+                program
+                    .points
+                    .iter()
+                    .map(|&point| u64::from(point))
+                    .collect()
+            } else {
+                Vec::new()
+            };
             let options = AttachOptions {
                 multi: !halved,
+                cookies: &cookies,
                 ..options
             };
             if let Some(Point {
@@ -125,20 +139,7 @@ impl Plan<'_> {
             }
             let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
             let result = result.map_err(|error| self.refused(&handler.name, &error))?;
-            for (at, error) in &result.failed {
-                let Some(point) = points.get(*at) else {
-                    continue;
-                };
-                if !point.optional {
-                    return Err(self.refused(&point.text, error));
-                }
-                if self.verbose > 0 {
-                    Status::warn(&format!(
-                        "{}: {error}; left out, for it is optional",
-                        point.text
-                    ));
-                }
-            }
+            self.report_failed(&result, &points)?;
             installed.push((name_of(&handler.name, &points, program.entry_half), result));
         }
         if self.verbose > 0 {
@@ -155,6 +156,31 @@ impl Plan<'_> {
             begin_programs,
             statistics,
         })
+    }
+
+    /// Points that could not be attached to. Of a pattern's many some may be places that no
+    /// kernel can probe: these are warned about; a probe left with no point at all is an error.
+    fn report_failed(&self, result: &Installed, points: &[&Point]) -> Result<(), Status> {
+        let some = result.failed.len() < points.len();
+        let mut warned = 0;
+        for (at, error) in &result.failed {
+            let Some(point) = points.get(*at) else {
+                continue;
+            };
+            if !point.optional && !some {
+                return Err(self.refused(&point.text, error));
+            }
+            if self.verbose > 0 || !point.optional && warned < MAX_WARNED {
+                warned += 1;
+                Status::warn(&format!("{}: {error}; left out", point.text));
+            }
+        }
+        let failed = result.failed.iter().filter_map(|(at, _)| points.get(*at));
+        let silent = failed.filter(|point| !point.optional).count();
+        if silent > warned {
+            Status::warn(&format!("{} more points left out", silent - warned));
+        }
+        Ok(())
     }
 
     fn refused(&self, what: &str, error: &AttachError) -> Status {

@@ -51,6 +51,7 @@ const PROGRAM_SLOTS: usize = 1_000_000;
 /// takes time to try. What is not listed here counts as missing.
 pub const FEATURES: &[Feature] = &[
     Feature::AtomicFetch,
+    Feature::AttachCookie,
     Feature::LookupPercpuElem,
     Feature::RecursionGuard,
 ];
@@ -105,7 +106,7 @@ fn generate_for(
     features: Features,
     portable: bool,
 ) -> Result<Object, Vec<BpfError>> {
-    let mut plan = Plan::new(module);
+    let mut plan = Plan::new(module, features);
     let mut programs = Vec::new();
     let mut errors = Vec::new();
     for number in 0..plan.programs.len() {
@@ -117,6 +118,7 @@ fn generate_for(
             program: number as u32,
             context: handler.context,
             point: program.points.first().copied().unwrap_or(0),
+            by_cookie: program.by_cookie,
             reentrant: reentrant(handler, features),
         };
         let half = if program.entry_half {

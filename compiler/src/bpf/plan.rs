@@ -15,6 +15,7 @@ use crate::image::{
 use crate::lir::{
     Context, ElementKind, Exec, FormatId, Global, GlobalKind, HandlerId, Init, Module, Ty,
 };
+use crate::target::{Feature, Features};
 
 /// Frames of scratch memory for each CPU: as deep as handlers can interrupt each other.
 pub const FRAME_LEVELS: u32 = 4;
@@ -165,8 +166,8 @@ impl Plan {
     pub const FRAMES: MapId = MapId(3);
 
     /// Plans a module.
-    pub fn new(module: &Module) -> Plan {
-        let programs = programs(module);
+    pub fn new(module: &Module, features: Features) -> Plan {
+        let programs = programs(module, features);
         let map = |name: &str, sort, key, value, max_entries| MapDef {
             name: name.to_owned(),
             sort,
@@ -473,18 +474,21 @@ fn stat_shape(record: &StatRecord) -> Shape {
 }
 
 /// One program for each kernel handler; a handler on points whose type is fixed at load
-/// (trampolines, BTF tracepoints) gets one for each different attachment.
-fn programs(module: &Module) -> Vec<Program> {
+/// (trampolines, BTF tracepoints) gets one for each different attachment. So does one that asks
+/// which point fired, unless attachments have cookies to tell it.
+fn programs(module: &Module, features: Features) -> Vec<Program> {
     let mut programs = Vec::new();
     for (id, handler) in &module.handlers {
         if handler.exec != Exec::Kernel {
             continue;
         }
         let mut groups: IndexMap<&Attach, Vec<u32>> = IndexMap::new();
+        let reads_point = super::analysis::reads_point(module, handler.func);
+        let has_cookies = handler.context == Context::Regs && features.has(Feature::AttachCookie);
         let per_attachment = matches!(
             handler.context,
             Context::BtfTracepoint | Context::Fentry | Context::Fexit { .. }
-        ) || super::analysis::reads_point(module, handler.func);
+        ) || reads_point && !has_cookies;
         for (index, point) in handler.points.iter().enumerate() {
             groups.entry(&point.attach).or_default().push(index as u32);
         }
@@ -503,7 +507,11 @@ fn programs(module: &Module) -> Vec<Program> {
                 entry.entry_half = true;
                 programs.push(entry);
             }
-            programs.push(program(id, n, points, programs.len() as u32));
+            let by_cookie = reads_point && !per_attachment && points.len() > 1;
+            programs.push(Program {
+                by_cookie,
+                ..program(id, n, points, programs.len() as u32)
+            });
         }
     }
     programs
@@ -521,5 +529,6 @@ fn program(handler: HandlerId, n: usize, points: Vec<u32>, counters: u32) -> Pro
         points,
         counters,
         entry_half: false,
+        by_cookie: false,
     }
 }

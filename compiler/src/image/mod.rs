@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::lir::{HandlerId, Module};
 
 /// Version of [`Meta`]'s encoding; an image of another version is refused.
-pub const META_VERSION: u32 = 1;
+pub const META_VERSION: u32 = 2;
 
 /// Name of the ELF section that holds [`Meta`].
 pub const META_SECTION: &str = ".rtap";
@@ -90,4 +90,6 @@ pub struct Program {
     pub counters: u32,
     /// Whether it is only the entry half of a return probe, saving arguments.
     pub entry_half: bool,
+    /// Whether it asks for the attachment's cookie: the point's index in `Handler::points`.
+    pub by_cookie: bool,
 }

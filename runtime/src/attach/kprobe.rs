@@ -55,7 +55,7 @@ pub(super) fn install(
         let kind = ProgramKind::new(ProgType::Kprobe, AttachType::TraceKprobeMulti);
         let program = load(loaded, symbol, kind)?;
         // One function that cannot be traced fails them all: then each on its own.
-        if let Ok(link) = attach_all(&program, &places) {
+        if let Ok(link) = attach_all(&program, &places, options.cookies) {
             let links = vec![Attachment::Link(link)];
             return Ok((
                 program,
@@ -83,7 +83,7 @@ pub(super) fn install(
             .and_then(|spec| spec.open(0, None))
             .map_err(|error| explain(place, error))
             .and_then(|event| {
-                let attached = event.attach(&program, use_link, 0);
+                let attached = event.attach(&program, use_link, options.cookie(at));
                 attached.map_err(|error| AttachError::io("attaching to a kprobe", error))
             });
         outcome.add(at, link, Attachment::Perf);
@@ -105,7 +105,7 @@ fn fit_one_link(places: &[Place<'_>]) -> bool {
     })
 }
 
-fn attach_all(program: &Program, places: &[Place<'_>]) -> io::Result<Link> {
+fn attach_all(program: &Program, places: &[Place<'_>], cookies: &[u64]) -> io::Result<Link> {
     let is_return = places.first().is_some_and(|place| place.is_return);
     let addresses: Vec<u64> = places
         .iter()
@@ -124,7 +124,7 @@ fn attach_all(program: &Program, places: &[Place<'_>]) -> io::Result<Link> {
     Link::kprobe_multi(
         program,
         targets,
-        &[],
+        cookies,
         is_return,
         AttachType::TraceKprobeMulti,
     )

@@ -34,6 +34,15 @@ pub struct AttachOptions<'a> {
     /// Whether to use one link for many kprobes or uprobes where the kernel can; otherwise each
     /// has a perf event of its own.
     pub multi: bool,
+    /// What `bpf_get_attach_cookie` gives at each of the points; empty if nobody asks.
+    pub cookies: &'a [u64],
+}
+
+impl AttachOptions<'_> {
+    /// The cookie of a point.
+    fn cookie(&self, at: usize) -> u64 {
+        self.cookies.get(at).copied().unwrap_or(0)
+    }
 }
 
 /// A program in the kernel with its attachments. Dropped: detached and unloaded.

@@ -45,6 +45,7 @@ fn options(target: &LiveTarget, multi: bool) -> AttachOptions<'_> {
         target,
         same_kernel: false,
         multi,
+        cookies: &[],
     }
 }
 

@@ -66,15 +66,8 @@ pub(super) fn install(
     if places.len() > 1 && options.multi && options.target.has(Feature::UprobeMulti) {
         let kind = ProgramKind::new(ProgType::Kprobe, AttachType::TraceUprobeMulti);
         let program = load(loaded, symbol, kind)?;
-        // One place that cannot be probed fails its group: then each on its own.
-        if let Ok(links) = attach_groups(&program, &places) {
-            return Ok((
-                program,
-                Outcome {
-                    links,
-                    ..Outcome::default()
-                },
-            ));
+        if let Ok(outcome) = attach_groups(&program, &places, options) {
+            return Ok((program, outcome));
         }
     }
     if !options.target.has(Feature::Uprobe) {
@@ -100,7 +93,7 @@ pub(super) fn install(
             .and_then(|spec| spec.open(0, None))
             .map_err(|error| explain(place, error))
             .and_then(|event| {
-                let attached = event.attach(&program, use_link, 0);
+                let attached = event.attach(&program, use_link, options.cookie(place.at));
                 attached.map_err(|error| AttachError::io("attaching to a uprobe", error))
             });
         outcome.add(place.at, link, Attachment::Perf);
@@ -108,8 +101,13 @@ pub(super) fn install(
     Ok((program, outcome))
 }
 
-/// One link for each file and direction.
-fn attach_groups(program: &Program, places: &[Place<'_>]) -> io::Result<Vec<Attachment>> {
+/// One link for each file and direction. A place that cannot be probed fails its link: which one it
+/// is, is found by halves.
+fn attach_groups(
+    program: &Program,
+    places: &[Place<'_>],
+    options: &AttachOptions<'_>,
+) -> io::Result<Outcome> {
     let mut groups: IndexMap<(&str, bool), Vec<&Place<'_>>> = IndexMap::new();
     for place in places {
         groups
@@ -117,33 +115,66 @@ fn attach_groups(program: &Program, places: &[Place<'_>]) -> io::Result<Vec<Atta
             .or_default()
             .push(place);
     }
-    let attach_group = |((path, is_return), group): ((&str, bool), Vec<&Place<'_>>)| {
-        let offsets: Vec<u64> = group.iter().map(|place| place.offset).collect();
-        let semaphores: Vec<u64> = group.iter().map(|place| place.ref_ctr_offset).collect();
-        let has_semaphores = semaphores.iter().any(|&offset| offset != 0);
-        let targets = UprobeTargets {
-            path,
-            offsets: &offsets,
-            ref_ctr_offsets: if has_semaphores { &semaphores } else { &[] },
-            cookies: &[],
-            is_return,
-            pid: 0,
-            attach: AttachType::TraceUprobeMulti,
-        };
-        Link::uprobe_multi(program, &targets).map(Attachment::Link)
+    let mut outcome = Outcome::default();
+    let mut todo: Vec<Vec<&Place<'_>>> = groups.into_values().collect();
+    while let Some(mut group) = todo.pop() {
+        match attach_group(program, &group, options) {
+            Ok(link) => outcome.links.push(Attachment::Link(link)),
+            Err(error) if !is_of_place(&error) => return Err(error),
+            Err(error) => match group[..] {
+                [only] => outcome.failed.push((only.at, explain(only, error))),
+                _ => {
+                    todo.push(group.split_off(group.len() / 2));
+                    todo.push(group);
+                }
+            },
+        }
+    }
+    Ok(outcome)
+}
+
+/// Links places of one file and direction.
+fn attach_group(
+    program: &Program,
+    group: &[&Place<'_>],
+    options: &AttachOptions<'_>,
+) -> io::Result<Link> {
+    let first = group.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let offsets: Vec<u64> = group.iter().map(|place| place.offset).collect();
+    let cookies: Vec<u64> = group.iter().map(|place| options.cookie(place.at)).collect();
+    let semaphores: Vec<u64> = group.iter().map(|place| place.ref_ctr_offset).collect();
+    let some = |words: Vec<u64>, used: bool| if used { words } else { Vec::new() };
+    let has_semaphores = semaphores.iter().any(|&offset| offset != 0);
+    let targets = UprobeTargets {
+        path: first.path,
+        offsets: &offsets,
+        ref_ctr_offsets: &some(semaphores, has_semaphores),
+        cookies: &some(cookies, !options.cookies.is_empty()),
+        is_return: first.is_return,
+        pid: 0,
+        attach: AttachType::TraceUprobeMulti,
     };
-    groups.into_iter().map(attach_group).collect()
+    Link::uprobe_multi(program, &targets)
+}
+
+/// `ENOTSUPP` of the kernel, which has no name outside of it.
+const ENOTSUPP: i32 = 524;
+
+/// Whether the error says that there is something with a place, not with links.
+fn is_of_place(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::EILSEQ | libc::EIO | libc::EOPNOTSUPP | ENOTSUPP)
+    )
 }
 
 fn explain(place: &Place<'_>, error: io::Error) -> AttachError {
     match error.raw_os_error() {
         Some(libc::ENOENT) => AttachError::NoFile(place.path.to_owned()),
-        Some(libc::EINVAL | libc::EILSEQ | libc::EIO | libc::EOPNOTSUPP) => {
-            AttachError::NotAnInstruction {
-                path: place.path.to_owned(),
-                offset: place.offset,
-            }
-        }
+        _ if is_of_place(&error) => AttachError::NotAnInstruction {
+            path: place.path.to_owned(),
+            offset: place.offset,
+        },
         _ => AttachError::io("opening a uprobe", error),
     }
 }

@@ -31,12 +31,22 @@ impl Cx<'_> {
             Env::CurrentTask => Helper::GetCurrentTask,
             Env::CgroupId => Helper::GetCurrentCgroupId,
             Env::Random => Helper::GetPrandomU32,
-            Env::Point => return Val::Const(i64::from(self.program.point)),
+            Env::Point => {
+                let known = Val::Const(i64::from(self.program.point));
+                return self.point.map_or(known, Val::Reg);
+            }
             Env::TargetPid => {
                 return Val::Reg(self.load(Size::D, Mem::Globals(header::TARGET_PID)));
             }
         };
         Val::Reg(self.call(helper, &[]))
+    }
+
+    /// Asks which point fired, where a program is for several that are not alike.
+    pub(super) fn load_point(&mut self) {
+        if let (true, Some(ctx)) = (self.program.by_cookie, self.ctx) {
+            self.point = Some(self.call(Helper::GetAttachCookie, &[Arg::Reg(ctx)]));
+        }
     }
 
     /// Eight bytes of the context.

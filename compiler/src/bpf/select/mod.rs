@@ -67,6 +67,8 @@ pub struct ProgramCx {
     pub context: Context,
     /// The first point it is for.
     pub point: u32,
+    /// Whether it is for several, told apart by the attachments' cookies.
+    pub by_cookie: bool,
     /// Whether another run of the same program can begin on the same CPU before this one ends.
     pub reentrant: bool,
 }
@@ -125,6 +127,8 @@ struct Cx<'a> {
     context_words: Vec<(Size, i32, VReg)>,
     /// Entry-time arguments, taken out of their map.
     entry: Option<Mem>,
+    /// Which point fired, where the program is for several.
+    point: Option<VReg>,
     /// Constant strings.
     literals: Vec<Vec<u8>>,
     errors: Vec<BpfError>,
@@ -242,6 +246,7 @@ pub fn program(
         begin: BlockId(0),
         context_words: Vec::new(),
         entry: None,
+        point: None,
         literals: Vec::new(),
         errors: Vec::new(),
     };
@@ -254,6 +259,7 @@ pub fn program(
         return cx.entry_half();
     }
     cx.load_entry();
+    cx.load_point();
     cx.begin = cx.cur;
     let entry = cx.lir_block(func.entry());
     cx.jump(entry, Vec::new());
