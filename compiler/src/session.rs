@@ -39,10 +39,10 @@ pub struct Options {
     pub args: Vec<String>,
     /// `--kprobe-style=…`
     pub kprobe_style: KprobeStyle,
-    /// The program of `-c CMD`, for `process.function(…)` without a path.
+    /// The program of `-c CMD` or `-x PID`, for `process.function(…)` without a path.
     pub command: Option<String>,
-    /// Whether there is a target process (`-c` or `-x`), to which `process(…)` probes are
-    /// confined then.
+    /// Whether there is a target process (`-c` or `-x`), to which `process.…` probes without a
+    /// path are confined then.
     pub has_target: bool,
     /// Run `begin` handlers in the kernel: how the two executors are compared.
     pub begin_in_kernel: bool,

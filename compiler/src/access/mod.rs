@@ -12,7 +12,7 @@ mod pretty;
 mod types;
 
 pub(crate) use path::add;
-pub(crate) use types::btf_of;
+pub(crate) use types::{btf_of, extend};
 
 use std::rc::Rc;
 

@@ -66,6 +66,20 @@ pub(super) const ROWS: &[Builtin] = &[
         ..text("__tz_name", EXACT, "name of the local time zone")
     },
     number("__tz_gmtoff", "seconds west of UTC, as localtime says now"),
+    Builtin {
+        params: &[Long],
+        ..number(
+            "__next_process",
+            "the process with the next higher id; 0 if there is none",
+        )
+    },
+    Builtin {
+        params: &[Long],
+        ..number(
+            "__process_inode",
+            "number of the inode of the program that a process runs; 0 if there is none",
+        )
+    },
     number("__own_uid", "user id that rtap runs under"),
     Builtin {
         cap: |_, _| 63,

@@ -339,6 +339,7 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
         vars: Rc::new(vars),
         share: share.map(str::to_owned),
         entry: is_return.then_some(entry),
+        condition: None,
     }
 }
 

@@ -113,6 +113,8 @@ pub(crate) struct Candidate {
     pub share: Option<String>,
     /// For return probes: makes the entry's point.
     pub entry: Option<Rc<dyn Fn() -> Candidate>>,
+    /// When the handler is to run, as an expression of the script's language; `None` for always.
+    pub condition: Option<String>,
 }
 
 impl Candidate {
@@ -129,6 +131,7 @@ impl Candidate {
             vars: Rc::new(context::NoVars),
             share: None,
             entry: None,
+            condition: None,
         }
     }
 }

@@ -74,6 +74,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         vars: Rc::new(SampleVars),
         share: None,
         entry: None,
+        condition: None,
     }])
 }
 

@@ -67,6 +67,7 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
         }),
         share: Some(event.to_owned()),
         entry,
+        condition: None,
     })
 }
 
@@ -114,9 +115,12 @@ pub(super) fn attachment(
     )))
 }
 
-struct SyscallVars {
-    params: Vec<String>,
-    is_return: bool,
+/// What `$x` means at a system call.
+pub(super) struct SyscallVars {
+    /// Names of its arguments.
+    pub(super) params: Vec<String>,
+    /// Whether it is the return.
+    pub(super) is_return: bool,
 }
 
 impl SyscallVars {

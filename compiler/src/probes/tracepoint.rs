@@ -94,6 +94,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             vars: Rc::new(vars),
             share: None,
             entry: None,
+            condition: None,
         });
     }
     Ok(found)

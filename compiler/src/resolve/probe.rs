@@ -96,6 +96,11 @@ impl Cx<'_> {
                 points: vec![index as u32],
                 ..Variant::default()
             };
+            if let Some(text) = &point.candidate.condition {
+                variant
+                    .conditions
+                    .extend(self.point_condition(text, probe.span));
+            }
             for condition in &point.conditions {
                 self.scope.file = condition.span.file;
                 let condition = self.expr(condition);
@@ -172,6 +177,10 @@ impl Cx<'_> {
                 }
             }
         }
+        if let Some(condition) = &point.candidate.condition {
+            key.push_str(condition);
+            key.push(';');
+        }
         for condition in &point.conditions {
             _ = write!(key, "{:?};", condition.span);
             context = true;
@@ -180,6 +189,21 @@ impl Cx<'_> {
             key.push_str(&point.candidate.vars.identity());
         }
         key
+    }
+
+    /// The condition that a probe kind puts on a point.
+    fn point_condition(&mut self, text: &str, user: Span) -> Option<Expr> {
+        let text = format!("probe never if ({text}) {{}}\n");
+        let id = self.files.add("the probe point's condition", text, true);
+        let (file, diags) = self.loader.parse(self.files, id);
+        self.diags.extend(diags);
+        let condition = file.items.into_iter().find_map(|item| match item {
+            ast::Item::Probe(probe) => probe.points.into_iter().next()?.condition,
+            _ => None,
+        })?;
+        self.blame(condition.span, user);
+        self.scope.file = id;
+        Some(self.expr(&condition))
     }
 
     fn prologue(

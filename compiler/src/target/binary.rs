@@ -3,15 +3,17 @@
 //! In: the bytes of the file. Out: [`Binary`]. Offsets for uprobes are those in the
 //! file, computed from the segment that an address lies in.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use bstr::ByteSlice;
 use object::elf;
-use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::{Endianness, ReadRef};
 use thiserror::Error;
 
 use super::Arch;
+use super::sdt::{self, Mark, Note, Operand};
 
 type Header = elf::FileHeader64<Endianness>;
 
@@ -99,11 +101,23 @@ pub struct BinaryFunction {
     pub is_ifunc: bool,
 }
 
+/// What tells a file from others while it is there: its inode, and its size, as inodes of
+/// different file systems may have the same number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileId {
+    /// The inode's number.
+    pub inode: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
 /// A program or library.
 #[derive(Clone, Debug, Default)]
 pub struct Binary {
     /// Its path after look-up in `$PATH`.
     pub path: String,
+    /// The file.
+    pub file: FileId,
     /// Whether it is loaded at any address: a library or position-independent program.
     pub position_independent: bool,
     /// Whether it can be run: it names an interpreter or has a fixed address.
@@ -122,6 +136,10 @@ pub struct Binary {
     segments: Vec<(u64, u64, u64)>,
     /// Sorted by name, then address.
     functions: Vec<BinaryFunction>,
+    /// Sorted by provider, then name, then address.
+    marks: Vec<Mark>,
+    /// Data symbols that operands of marks name: their addresses before relocation.
+    objects: BTreeMap<String, u64>,
     /// Indexes of `functions` by address.
     by_address: OnceLock<Vec<u32>>,
 }
@@ -131,7 +149,7 @@ impl Binary {
     /// (`object::read::ReadCache`); `path` is for messages.
     pub fn parse<'d>(path: &str, data: impl ReadRef<'d>, arch: Arch) -> Result<Self, BinaryError> {
         let header = check_header(path, data, arch)?;
-        parse_tables(header, data)
+        parse_tables(header, data, arch)
             .map(|binary| Self {
                 path: path.to_owned(),
                 ..binary
@@ -167,6 +185,14 @@ impl Binary {
         }
     }
 
+    /// The same with SDT marks.
+    #[must_use]
+    pub fn with_marks(mut self, mut marks: Vec<Mark>) -> Self {
+        marks.sort_unstable();
+        self.marks = marks;
+        self
+    }
+
     /// All functions, sorted by name.
     pub fn functions(&self) -> &[BinaryFunction] {
         &self.functions
@@ -180,6 +206,17 @@ impl Binary {
             .take_while(|f| *f.name == *name)
             .count();
         &self.functions[start..start + count]
+    }
+
+    /// All SDT marks, sorted by provider and name.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// The address (before relocation) of a symbol that a mark's operand names.
+    pub fn operand_symbol(&self, name: &str) -> Option<u64> {
+        let function = || self.function(name).first().map(|f| f.address);
+        self.objects.get(name).copied().or_else(function)
     }
 
     /// The function that an address (before relocation) lies in.
@@ -267,7 +304,7 @@ fn check_header<'d>(
     Ok(header)
 }
 
-fn parse_tables<'d>(header: &Header, data: impl ReadRef<'d>) -> object::Result<Binary> {
+fn parse_tables<'d>(header: &Header, data: impl ReadRef<'d>, arch: Arch) -> object::Result<Binary> {
     let endian = header.endian()?;
     let mut binary = Binary {
         position_independent: header.e_type.get(endian) == elf::ET_DYN,
@@ -299,6 +336,8 @@ fn parse_tables<'d>(header: &Header, data: impl ReadRef<'d>) -> object::Result<B
     }
     binary.is_program = binary.interpreter.is_some() || !binary.position_independent;
     let sections = header.sections(endian, data)?;
+    binary.marks = read_marks(&sections, endian, data, &binary.segments)?;
+    let operand_symbols = named_by(&binary.marks, arch);
     let mut functions = Vec::new();
     for kind in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
         let exported = kind == elf::SHT_DYNSYM;
@@ -310,13 +349,11 @@ fn parse_tables<'d>(header: &Header, data: impl ReadRef<'d>) -> object::Result<B
         };
         for symbol in symbols.iter() {
             let is_ifunc = symbol.st_type() == elf::STT_GNU_IFUNC;
-            if !(is_ifunc || symbol.st_type() == elf::STT_FUNC) || symbol.is_undefined(endian) {
+            let is_function = is_ifunc || symbol.st_type() == elf::STT_FUNC;
+            if !is_function && operand_symbols.is_empty() || symbol.is_undefined(endian) {
                 continue;
             }
             let address = symbol.st_value(endian);
-            let Some(offset) = offset_in(&binary.segments, address) else {
-                continue;
-            };
             let name = names
                 .get(symbol.st_name(endian) as usize..)
                 .unwrap_or_default();
@@ -326,7 +363,13 @@ fn parse_tables<'d>(header: &Header, data: impl ReadRef<'d>) -> object::Result<B
             let Ok(name) = str::from_utf8(name) else {
                 continue;
             };
-            if !name.is_empty() {
+            if !is_function && operand_symbols.contains(name) {
+                binary.objects.insert(name.to_owned(), address);
+            }
+            if let Some(offset) = offset_in(&binary.segments, address)
+                && is_function
+                && !name.is_empty()
+            {
                 let (name, size) = (name.into(), symbol.st_size(endian));
                 functions.push(BinaryFunction {
                     name,
@@ -362,6 +405,68 @@ fn parse_tables<'d>(header: &Header, data: impl ReadRef<'d>) -> object::Result<B
         }
     }
     Ok(binary)
+}
+
+/// Reads the SDT marks. A damaged note is left out: the others are good.
+fn read_marks<'d>(
+    sections: &SectionTable<'d, elf::FileHeader64<Endianness>, impl ReadRef<'d>>,
+    endian: Endianness,
+    data: impl ReadRef<'d>,
+    segments: &[(u64, u64, u64)],
+) -> object::Result<Vec<Mark>> {
+    let mut marks = Vec::new();
+    let Some((_, section)) = sections.section_by_name(endian, sdt::NOTE_SECTION) else {
+        return Ok(marks);
+    };
+    let base = sections
+        .section_by_name(endian, sdt::BASE_SECTION)
+        .map(|(_, base)| base.sh_addr(endian));
+    let Some(mut notes) = section.notes(endian, data)? else {
+        return Ok(marks);
+    };
+    while let Some(note) = notes.next()? {
+        if note.n_type(endian).0 != sdt::NOTE_TYPE || note.name() != sdt::NOTE_OWNER {
+            continue;
+        }
+        let Some(note) = Note::parse(note.desc()) else {
+            continue;
+        };
+        let moved = base.map_or(0, |base| base.wrapping_sub(note.base));
+        let address = note.address.wrapping_add(moved);
+        let Some(offset) = offset_in(segments, address) else {
+            continue;
+        };
+        let semaphore_offset = match note.semaphore {
+            0 => Some(0),
+            semaphore => offset_in(segments, semaphore.wrapping_add(moved)),
+        };
+        let [provider, name, arguments] = note.texts.map(Into::into);
+        marks.extend(semaphore_offset.map(|semaphore_offset| Mark {
+            provider,
+            name,
+            address,
+            offset,
+            semaphore_offset,
+            arguments,
+        }));
+    }
+    marks.sort_unstable();
+    marks.dedup();
+    Ok(marks)
+}
+
+/// The symbols that operands of marks name.
+fn named_by(marks: &[Mark], arch: Arch) -> BTreeSet<String> {
+    let operands = marks
+        .iter()
+        .flat_map(|mark| sdt::parse_arguments(&mark.arguments, arch));
+    operands
+        .filter_map(|argument| match argument.ok()?.operand {
+            Operand::Address(symbol, _) => Some(symbol),
+            Operand::Memory(memory) => memory.symbol,
+            Operand::Register(..) | Operand::Constant(_) => None,
+        })
+        .collect()
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::kconfig::KconfigTable;
+use super::sdt::Mark;
 use super::*;
 use crate::btf::Btf;
+use crate::probes::glob;
 
 /// List of what the extraction tool puts into the fixture's files.
 pub const ROOTS: &str = include_str!("fixture/roots.txt");
@@ -74,7 +76,8 @@ impl FixtureTarget {
                 ("twice", 0x1300, 0x10),
                 ("twice", 0x1400, 0x10),
             ],
-        );
+        )
+        .with_marks(sample_marks());
         let library = Binary::synthetic(
             "/lib/libsample.so",
             &[
@@ -90,6 +93,7 @@ impl FixtureTarget {
             symbols: Arc::new(KernelSymbols::parse(symbols.to_owned())),
             ..Self::bare()
         }
+        .with_binary(Binary::synthetic("/proc/17/exe", &[("main", 0x1000, 0x80)]))
         .with_binary(program)
         .with_binary(library)
     }
@@ -221,6 +225,13 @@ impl Target for FixtureTarget {
         Ok(Arc::new(names))
     }
 
+    fn programs_like(&self, pattern: &str) -> Vec<String> {
+        let mut found: Vec<String> = self.binaries.keys().cloned().collect();
+        found.retain(|path| glob(pattern, path));
+        found.sort();
+        found
+    }
+
     fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError> {
         let found = if path.contains('/') {
             self.binaries.get(path)
@@ -239,6 +250,34 @@ impl Target for FixtureTarget {
             }
         })
     }
+}
+
+/// Marks of the sample program.
+fn sample_marks() -> Vec<Mark> {
+    let mark = |name: &str, address, semaphore_offset, arguments: &str| Mark {
+        provider: "sample".into(),
+        name: name.into(),
+        address,
+        offset: address,
+        semaphore_offset,
+        arguments: arguments.into(),
+    };
+    vec![
+        mark("start", 0x1010, 0, ""),
+        mark(
+            "request",
+            0x1110,
+            0x4000,
+            "8@%rdi -4@%eax 1@-8(%rbp,%rcx,2) -2@$-7 8f@%xmm0",
+        ),
+        mark(
+            "request",
+            0x1150,
+            0x4000,
+            "8@%rsi -4@%eax 1@%ah -2@$-7 8f@%xmm0",
+        ),
+        mark("by__symbol", 0x1120, 0, "4@work+4(%rip) 8@$work"),
+    ]
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod feature;
 pub mod fixture;
 pub mod kconfig;
 pub mod kernel;
+pub mod sdt;
 pub mod suggest;
 pub mod symbols;
 pub mod syscalls;
@@ -23,7 +24,7 @@ pub mod tracepoint;
 mod unavailable;
 
 pub use arch::Arch;
-pub use binary::{Binary, BinaryError, BinaryFunction};
+pub use binary::{Binary, BinaryError, BinaryFunction, FileId};
 pub use feature::{Feature, Features};
 pub use kconfig::Kconfig;
 pub use kernel::KernelRelease;
@@ -111,4 +112,8 @@ pub trait Target: Send + Sync {
 
     /// A program or library. A name without `/` is sought as a shell would.
     fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError>;
+
+    /// The files whose paths are like a pattern, as `glob` compares them, name by name, sorted. Without
+    /// `/` those in `$PATH` are meant.
+    fn programs_like(&self, pattern: &str) -> Vec<String>;
 }

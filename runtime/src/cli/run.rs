@@ -58,11 +58,15 @@ fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
         return Ok((args, Work::Image(text.bytes, Box::new(meta))));
     }
     let has_target = args.command.is_some() || args.target_pid.is_some();
+    let program = match (&args.command, args.target_pid) {
+        (Some(command), _) => Some(command.clone()),
+        (None, pid) => pid.map(|pid| format!("/proc/{pid}/exe")),
+    };
     let mut job = Job::of_script(
         &args.script,
         text,
         arguments,
-        args.command.as_deref(),
+        program.as_deref(),
         has_target,
     )?;
     if args.begin_in_kernel {

@@ -1,12 +1,14 @@
 //! Finding and reading programs and libraries.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use object::read::ReadCache;
-use rtap_compiler::target::{Arch, Binary, BinaryError};
+use rtap_compiler::probes::{glob, is_pattern};
+use rtap_compiler::target::{Arch, Binary, BinaryError, FileId};
 
 use super::file::reason;
 
@@ -21,13 +23,67 @@ const LIBRARY_PATH: &str = "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib
 pub(super) fn read(path: &str, arch: Arch) -> Result<Binary, BinaryError> {
     let path = resolve(path)?;
     let file = open(&path)?;
-    Binary::parse(&path, &ReadCache::new(file), arch)
+    let id = file.metadata().map_or(FileId::default(), |file| FileId {
+        inode: file.ino(),
+        bytes: file.size(),
+    });
+    let mut binary = Binary::parse(&path, &ReadCache::new(file), arch)?;
+    binary.file = id;
+    Ok(binary)
+}
+
+/// The files whose paths are like a pattern, sorted; each inode once. A pattern without `/` is for the
+/// directories of `$PATH`.
+pub(super) fn like(pattern: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if pattern.contains('/') {
+        let absolute = std::path::absolute(pattern).unwrap_or_else(|_| PathBuf::from(pattern));
+        let absolute = absolute.to_string_lossy();
+        let names: Vec<&str> = absolute
+            .split('/')
+            .filter(|name| !name.is_empty())
+            .collect();
+        descend(Path::new("/"), &names, &mut found);
+    } else {
+        let path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned());
+        for directory in path.split(':').filter(|path| path.starts_with('/')) {
+            descend(Path::new(directory), &[pattern], &mut found);
+        }
+    }
+    found.sort();
+    let mut seen = HashSet::new();
+    found.retain(|path| fs::metadata(path).is_ok_and(|file| seen.insert((file.dev(), file.ino()))));
+    found
+}
+
+/// Adds the files below `directory` whose names match, one pattern for each level.
+fn descend(directory: &Path, patterns: &[&str], found: &mut Vec<String>) {
+    let Some((first, rest)) = patterns.split_first() else {
+        return;
+    };
+    let mut next = |path: PathBuf| match fs::metadata(&path) {
+        Ok(file) if file.is_dir() => descend(&path, rest, found),
+        Ok(file) if file.is_file() && rest.is_empty() => {
+            found.extend(path.to_str().map(str::to_owned));
+        }
+        _ => {}
+    };
+    if !is_pattern(first) {
+        return next(directory.join(first));
+    }
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| glob(first, name)) {
+            next(entry.path());
+        }
+    }
 }
 
 /// The absolute path of a program or library, see [`read`].
 pub fn resolve(path: &str) -> Result<String, BinaryError> {
     if path.contains('/') {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+        let absolute = of_process(&absolute).unwrap_or(absolute);
         return Ok(absolute.to_string_lossy().into_owned());
     }
     let in_path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned());
@@ -40,6 +96,23 @@ pub fn resolve(path: &str) -> Result<String, BinaryError> {
     });
     found.ok_or_else(|| BinaryError::NotInPath {
         name: path.to_owned(),
+    })
+}
+
+/// The file of `/proc/PID/exe` by a path of its own, seen from here: containers have theirs below
+/// `/proc/PID/root`. `None` if it has none (any more).
+fn of_process(link: &Path) -> Option<PathBuf> {
+    let process = link.strip_prefix("/proc").ok()?.parent()?;
+    if !link.ends_with("exe") || process.components().count() != 1 {
+        return None;
+    }
+    let wanted = fs::metadata(link).ok()?;
+    let named = fs::read_link(link).ok()?;
+    let root = Path::new("/proc").join(process).join("root");
+    let inside = root.join(named.strip_prefix("/").ok()?);
+    [named, inside].into_iter().find(|path| {
+        fs::metadata(path)
+            .is_ok_and(|file| (file.dev(), file.ino()) == (wanted.dev(), wanted.ino()))
     })
 }
 
@@ -108,6 +181,12 @@ mod tests {
 
     #[test]
     fn finds_programs_and_libraries() {
+        let shells = like("/*/[bs]*sh");
+        assert!(shells.iter().any(|path| path.ends_with("sh")), "{shells:?}");
+        assert!(like("b?sh").len() <= 1, "each file once");
+        assert!(like("/no/such*/x").is_empty());
+        let own = resolve(&format!("/proc/{}/exe", std::process::id())).unwrap();
+        assert_eq!(Path::new(&own), std::env::current_exe().unwrap());
         assert!(resolve("sh").unwrap().ends_with("/sh"));
         let libc = read("libc.so.6", Arch::X86_64).unwrap();
         assert!(!libc.function("malloc").is_empty());

@@ -232,6 +232,10 @@ impl Target for LiveTarget {
         self.traceable.get_or_init(read).clone()
     }
 
+    fn programs_like(&self, pattern: &str) -> Vec<String> {
+        binaries::like(pattern)
+    }
+
     fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError> {
         remember(&self.binaries, &path.to_owned(), || {
             binaries::read(path, self.arch).map(Arc::new)

@@ -1,6 +1,7 @@
 //! Facts about processes: rtap's own and others, out of /proc.
 
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::{env, ffi::OsStr, fs, process};
 
 use super::{Kind::*, UserFnRow, text};
@@ -26,6 +27,29 @@ pub(super) const ROWS: &[UserFnRow] = &[
             text(comm.strip_suffix(b"\n").unwrap_or(&comm))
         },
         doc: "name of the process with that id, \"\" if there is none",
+    },
+    UserFnRow {
+        name: "next_process",
+        params: &[Int],
+        result: Int,
+        call: |_, args| {
+            let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
+            let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<i64>().ok());
+            Ok(Value::Int(
+                ids.filter(|id| *id > args[0].int()).min().unwrap_or(0),
+            ))
+        },
+        doc: "the process with the next higher id, 0 if there is none",
+    },
+    UserFnRow {
+        name: "process_inode",
+        params: &[Int],
+        result: Int,
+        call: |_, args| {
+            let program = fs::metadata(format!("/proc/{}/exe", args[0].int()));
+            Ok(Value::Int(program.map_or(0, |file| file.ino() as i64)))
+        },
+        doc: "number of the inode of the program that a process runs, 0 if there is none",
     },
     UserFnRow {
         name: "module_name",

@@ -13,6 +13,8 @@
     reason = "exact system calls, fork, and symbols with known names"
 )]
 
+mod marks;
+
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::os::unix::fs::FileExt;
@@ -24,7 +26,7 @@ const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
 #[rustfmt::skip]
-const ACTIONS: [(&str, &str, &str); 22] = [
+const ACTIONS: [(&str, &str, &str); 24] = [
     ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
     ("call-six", "N", "calls rtap_workload_six(1, -2, 3, -4, 5, -6) N times, which returns -3"),
     ("call-string", "N TEXT", "calls rtap_workload_string(TEXT, its length) N times, which returns the length"),
@@ -34,6 +36,7 @@ const ACTIONS: [(&str, &str, &str); 22] = [
     ("getpid", "N", "N getpid"),
     ("getppid", "N", "N getppid"),
     ("kill", "N", "N kill of its own process with signal 0"),
+    ("marks", "N", "passes the SDT marks of marks.rs N times; the fact `raised` counts raised semaphores"),
     ("nanosleep", "N MICROSECONDS", "N nanosleep of so long"),
     ("nothing", "", "nothing"),
     ("open", "PATH N", "N openat of PATH, reading, and N close on what they gave"),
@@ -44,6 +47,7 @@ const ACTIONS: [(&str, &str, &str); 22] = [
     ("signal", "N", "N kill of its own process with SIGURG, which is ignored"),
     ("sleep", "SECONDS", "one sleep; fractions are allowed"),
     ("spin", "MILLISECONDS", "computes for so long in rtap_workload_spin, without system calls that sleep"),
+    ("thread-life", "T", "T threads that do nothing, one after the other"),
     ("threads", "T N", "T threads, each with N getppid; the fact `tids` lists them"),
     ("write", "N BYTES", "N write of so many bytes to /dev/null on descriptor 77"),
     ("write-text", "TEXT N", "N write of TEXT to /dev/null on descriptor 77"),
@@ -172,6 +176,7 @@ fn act(words: &[&str]) -> Result<u8, String> {
             ];
             repeat(n, libc::SYS_nanosleep, [time.as_ptr() as i64, 0, 0]);
         }
+        "marks" => facts.add("raised", marks::pass(n)),
         "nothing" => {}
         "open" => {
             let path = c_string(0)?;
@@ -209,6 +214,13 @@ fn act(words: &[&str]) -> Result<u8, String> {
         }
         "spin" => {
             std::hint::black_box(rtap_workload_spin(n));
+        }
+        "thread-life" => {
+            for _ in 0..n {
+                std::thread::spawn(|| ())
+                    .join()
+                    .map_err(|_| "a thread panicked")?;
+            }
         }
         "threads" => facts.add("tids", threads(n, number(1)?)),
         "write" | "write-text" => {
