@@ -11,6 +11,7 @@ use rtap_grammar::source::Span;
 
 use super::{Candidate, ContextVars, Typed, VarInfo};
 use crate::access::{CType, add};
+use crate::btf::{Btf, Type, TypeId};
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::image::Attach;
 use crate::lir::{Context, Exec, Space};
@@ -91,6 +92,10 @@ pub(super) fn attachment(
     if target.has(Feature::BtfTracepoint)
         && let Ok(btf) = target.btf()
         && let Ok(Some(signature)) = btf.tracepoint(name)
+        && signature
+            .params
+            .iter()
+            .all(|param| readable(&btf, param.ty))
     {
         let attach = Attach::BtfTracepoint {
             name: name.to_owned(),
@@ -113,6 +118,19 @@ pub(super) fn attachment(
     Err(Box::new(diag.note(
         "raw tracepoints need Linux 4.17, CONFIG_BPF_EVENTS and CONFIG_TRACEPOINTS",
     )))
+}
+
+/// Whether every verifier lets a typed program read an argument of a type: old ones (6.1) know pointers
+/// to structures and plain `void *`, not `const void *` or `int *`.
+fn readable(btf: &Btf, ty: TypeId) -> bool {
+    let Some(to) = btf.pointee(ty) else {
+        return true;
+    };
+    to.is_void()
+        || matches!(
+            btf.get_stripped(to),
+            Ok((_, Type::Struct(_) | Type::Union(_) | Type::Fwd { .. }))
+        )
 }
 
 /// What `$x` means at a system call.

@@ -17,6 +17,8 @@ mod marks;
 
 use std::ffi::CString;
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::FileExt;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -26,7 +28,7 @@ const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
 #[rustfmt::skip]
-const ACTIONS: [(&str, &str, &str); 24] = [
+const ACTIONS: [(&str, &str, &str); 26] = [
     ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
     ("call-six", "N", "calls rtap_workload_six(1, -2, 3, -4, 5, -6) N times, which returns -3"),
     ("call-string", "N TEXT", "calls rtap_workload_string(TEXT, its length) N times, which returns the length"),
@@ -48,7 +50,9 @@ const ACTIONS: [(&str, &str, &str); 24] = [
     ("sleep", "SECONDS", "one sleep; fractions are allowed"),
     ("spin", "MILLISECONDS", "computes for so long in rtap_workload_spin, without system calls that sleep"),
     ("thread-life", "T", "T threads that do nothing, one after the other"),
+    ("tcp", "N BYTES", "N messages over one TCP connection, 127.0.0.1 to its port 5577: each is sent, then received"),
     ("threads", "T N", "T threads, each with N getppid; the fact `tids` lists them"),
+    ("udp", "N BYTES", "N messages from UDP port 5578 to port 5577 of 127.0.0.1: each is sent, then received"),
     ("write", "N BYTES", "N write of so many bytes to /dev/null on descriptor 77"),
     ("write-text", "TEXT N", "N write of TEXT to /dev/null on descriptor 77"),
 ];
@@ -222,7 +226,9 @@ fn act(words: &[&str]) -> Result<u8, String> {
                     .map_err(|_| "a thread panicked")?;
             }
         }
+        "tcp" => tcp(n, number(1)? as usize).map_err(|e| e.to_string())?,
         "threads" => facts.add("tids", threads(n, number(1)?)),
+        "udp" => udp(n, number(1)? as usize).map_err(|e| e.to_string())?,
         "write" | "write-text" => {
             let bytes = if *action == "write" {
                 vec![b'x'; number(1)? as usize]
@@ -311,6 +317,30 @@ fn touch_pages(n: u64) -> Result<(), String> {
     for page in 0..n as usize {
         // SAFETY: inside the mapping.
         unsafe { start.cast::<u8>().add(page * PAGE_BYTES).write_volatile(1) };
+    }
+    Ok(())
+}
+
+fn tcp(n: u64, bytes: usize) -> std::io::Result<()> {
+    let mut buffer = vec![b'x'; bytes];
+    let listener = TcpListener::bind("127.0.0.1:5577")?;
+    let mut client = TcpStream::connect("127.0.0.1:5577")?;
+    let (mut server, _) = listener.accept()?;
+    for _ in 0..n {
+        client.write_all(&buffer)?;
+        server.read_exact(&mut buffer)?;
+    }
+    Ok(())
+}
+
+fn udp(n: u64, bytes: usize) -> std::io::Result<()> {
+    let mut buffer = vec![b'x'; bytes];
+    let receiver = UdpSocket::bind("127.0.0.1:5577")?;
+    let sender = UdpSocket::bind("127.0.0.1:5578")?;
+    sender.connect("127.0.0.1:5577")?;
+    for _ in 0..n {
+        sender.send(&buffer)?;
+        receiver.recv(&mut buffer)?;
     }
     Ok(())
 }
