@@ -50,9 +50,9 @@ const ACTIONS: [(&str, &str, &str); 26] = [
     ("sleep", "SECONDS", "one sleep; fractions are allowed"),
     ("spin", "MILLISECONDS", "computes for so long in rtap_workload_spin, without system calls that sleep"),
     ("thread-life", "T", "T threads that do nothing, one after the other"),
-    ("tcp", "N BYTES", "N messages over one TCP connection, 127.0.0.1 to its port 5577: each is sent, then received"),
+    ("tcp", "N BYTES PORT", "N messages over one TCP connection, 127.0.0.1 to its PORT: each is sent, then received"),
     ("threads", "T N", "T threads, each with N getppid; the fact `tids` lists them"),
-    ("udp", "N BYTES", "N messages from UDP port 5578 to port 5577 of 127.0.0.1: each is sent, then received"),
+    ("udp", "N BYTES PORT", "N messages from UDP port PORT + 1 to PORT of 127.0.0.1: each is sent, then received"),
     ("write", "N BYTES", "N write of so many bytes to /dev/null on descriptor 77"),
     ("write-text", "TEXT N", "N write of TEXT to /dev/null on descriptor 77"),
 ];
@@ -226,9 +226,9 @@ fn act(words: &[&str]) -> Result<u8, String> {
                     .map_err(|_| "a thread panicked")?;
             }
         }
-        "tcp" => tcp(n, number(1)? as usize).map_err(|e| e.to_string())?,
+        "tcp" => tcp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?,
         "threads" => facts.add("tids", threads(n, number(1)?)),
-        "udp" => udp(n, number(1)? as usize).map_err(|e| e.to_string())?,
+        "udp" => udp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?,
         "write" | "write-text" => {
             let bytes = if *action == "write" {
                 vec![b'x'; number(1)? as usize]
@@ -321,10 +321,10 @@ fn touch_pages(n: u64) -> Result<(), String> {
     Ok(())
 }
 
-fn tcp(n: u64, bytes: usize) -> std::io::Result<()> {
+fn tcp(n: u64, bytes: usize, port: u16) -> std::io::Result<()> {
     let mut buffer = vec![b'x'; bytes];
-    let listener = TcpListener::bind("127.0.0.1:5577")?;
-    let mut client = TcpStream::connect("127.0.0.1:5577")?;
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let mut client = TcpStream::connect(("127.0.0.1", port))?;
     let (mut server, _) = listener.accept()?;
     for _ in 0..n {
         client.write_all(&buffer)?;
@@ -333,11 +333,11 @@ fn tcp(n: u64, bytes: usize) -> std::io::Result<()> {
     Ok(())
 }
 
-fn udp(n: u64, bytes: usize) -> std::io::Result<()> {
+fn udp(n: u64, bytes: usize, port: u16) -> std::io::Result<()> {
     let mut buffer = vec![b'x'; bytes];
-    let receiver = UdpSocket::bind("127.0.0.1:5577")?;
-    let sender = UdpSocket::bind("127.0.0.1:5578")?;
-    sender.connect("127.0.0.1:5577")?;
+    let receiver = UdpSocket::bind(("127.0.0.1", port))?;
+    let sender = UdpSocket::bind(("127.0.0.1", port + 1))?;
+    sender.connect(("127.0.0.1", port))?;
     for _ in 0..n {
         sender.send(&buffer)?;
         receiver.recv(&mut buffer)?;
