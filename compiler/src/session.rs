@@ -41,8 +41,8 @@ pub struct Options {
     pub kprobe_style: KprobeStyle,
     /// The program of `-c CMD` or `-x PID`, for `process.function(…)` without a path.
     pub command: Option<String>,
-    /// Whether there is a target process (`-c` or `-x`), to which `process.…` probes without a
-    /// path are confined then.
+    /// Whether there is a target process (`-c` or `-x`), to which (and to its children) `process.…`
+    /// probes are confined then.
     pub has_target: bool,
     /// Run `begin` handlers in the kernel: how the two executors are compared.
     pub begin_in_kernel: bool,

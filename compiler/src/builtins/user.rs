@@ -190,6 +190,14 @@ pub(super) const ROWS: &[Builtin] = &[
         )
     },
     Builtin {
+        params: &[Long, Long],
+        pure: false,
+        ..number(
+            "__descendant",
+            "id of descendant number n of a process, 0 if there are fewer; number 0 looks anew",
+        )
+    },
+    Builtin {
         params: &[Str],
         late: None,
         place: Place::User,

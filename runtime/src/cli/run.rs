@@ -319,7 +319,13 @@ impl Start<'_> {
     fn timeout(&self) -> Result<Option<Duration>, Status> {
         let to_duration = |seconds: f64| {
             Duration::try_from_secs_f64(seconds)
-                .map_err(|_| Status::usage(&format!("-T {seconds}: a number of seconds is needed")))
+                .ok()
+                .filter(|time| !time.is_zero())
+                .ok_or_else(|| {
+                    Status::usage(&format!(
+                        "-T {seconds}: a number of seconds is needed, more than 0"
+                    ))
+                })
         };
         self.args.timeout.map(to_duration).transpose()
     }

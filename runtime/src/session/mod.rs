@@ -162,7 +162,10 @@ impl<'a> Session<'a> {
         if self.options.suppress_errors {
             self.control.store(header::MAX_ERRORS, u64::MAX);
         }
-        let deadline = self.options.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self.options.timeout.and_then(|timeout| {
+            signals.alarm_after(timeout);
+            Instant::now().checked_add(timeout)
+        });
         let mut begin = self.user_points(|attach| match attach {
             Attach::Begin { priority } => Some(*priority),
             _ => None,

@@ -1,10 +1,12 @@
 //! SIGINT, SIGTERM, SIGHUP and SIGQUIT end the session. The first is remembered for loops (also
 //! endless ones of user-side handlers) to look at, and wakes `poll`; the fourth in a row
-//! ends rtap at once.
+//! ends rtap at once. SIGALRM is the same at the end of `-T`: it interrupts a user-side handler that
+//! does not end.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::time::Duration;
 
 static CAUGHT: AtomicU32 = AtomicU32::new(0);
 static WAKE: AtomicI32 = AtomicI32::new(-1);
@@ -35,7 +37,26 @@ impl Signals {
         for signal in ENDING {
             set_handler(signal, on_signal as *const () as usize);
         }
+        set_handler(libc::SIGALRM, on_signal as *const () as usize);
         Ok(Signals { wake })
+    }
+
+    /// Lets SIGALRM come after a time.
+    pub fn alarm_after(&self, time: Duration) {
+        let timer = libc::itimerval {
+            it_interval: libc::timeval {
+                tv_sec: 0,
+                tv_usec: 0,
+            },
+            it_value: libc::timeval {
+                tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+                // A timer of nothing would be none.
+                tv_usec: i64::from(time.subsec_micros()).max(1),
+            },
+        };
+        // SAFETY: a valid itimerval; the old value is not asked for. A time too long to be set
+        // is as good as none.
+        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
     }
 
     /// Whether one of the signals has come.
@@ -49,6 +70,8 @@ impl Drop for Signals {
         for signal in ENDING {
             set_handler(signal, libc::SIG_DFL);
         }
+        // One may still be on its way.
+        set_handler(libc::SIGALRM, libc::SIG_IGN);
         WAKE.store(-1, Ordering::SeqCst);
     }
 }

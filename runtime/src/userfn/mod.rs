@@ -80,6 +80,8 @@ pub struct Host {
     pub module_name: Option<String>,
     /// Text, function and module of each probe point, by program-wide number.
     pub points: Vec<[String; 3]>,
+    /// What `descendant` found when it last looked.
+    descendants: Vec<i64>,
     kernel: Option<kallsyms::Kallsyms>,
     users: maps::Processes,
     time: time::ZoneCache,

@@ -1,5 +1,6 @@
 //! Facts about processes: rtap's own and others, out of /proc.
 
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::{env, ffi::OsStr, fs, process};
@@ -62,6 +63,21 @@ pub(super) const ROWS: &[UserFnRow] = &[
         doc: "the session's name: what -m gave, else rtap_PID",
     },
     UserFnRow {
+        name: "descendant",
+        params: &[Int, Int],
+        result: Int,
+        call: |host, args| {
+            let (ancestor, number) = (args[0].int(), args[1].int());
+            if number == 0 {
+                host.descendants = descendants(ancestor);
+            }
+            let at = usize::try_from(number).unwrap_or(usize::MAX);
+            let found = host.descendants.get(at).copied().unwrap_or(0);
+            Ok(Value::Int(found))
+        },
+        doc: "id of descendant number n of a process, 0 if there are fewer; number 0 looks anew",
+    },
+    UserFnRow {
         name: "own_uid",
         params: &[],
         result: Int,
@@ -72,3 +88,61 @@ pub(super) const ROWS: &[UserFnRow] = &[
         doc: "user id that rtap runs under",
     },
 ];
+
+/// Ids of all processes that descend from one, parents before children.
+fn descendants(ancestor: i64) -> Vec<i64> {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let mut children: HashMap<i64, Vec<i64>> = HashMap::new();
+    for entry in processes.flatten() {
+        let name = entry.file_name();
+        if let Some(pid) = name.to_str().and_then(|name| name.parse().ok())
+            && let Some(parent) = parent(pid)
+        {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = children.remove(&ancestor).unwrap_or_default();
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        next += 1;
+        found.extend(children.remove(pid).unwrap_or_default());
+    }
+    found
+}
+
+/// The parent's id, out of /proc/PID/stat: the second word after the name in parentheses.
+fn parent(pid: i64) -> Option<i64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_of_children_are_found() {
+        let mut child = process::Command::new("sh")
+            .args(["-c", "sleep 5 & echo; wait"])
+            .stdout(process::Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut line = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut line)
+            .expect("the shell has started its child");
+        let all = descendants(i64::from(process::id()));
+        let shell = i64::from(child.id());
+        assert!(all.contains(&shell));
+        let of_shell = descendants(shell);
+        assert_eq!(of_shell.len(), 1);
+        assert!(of_shell.iter().all(|pid| all.contains(pid)));
+        for pid in of_shell {
+            // SAFETY: a signal to a process that this test has started.
+            unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+        }
+        child.wait().expect("the shell ends");
+    }
+}

@@ -15,7 +15,6 @@ use super::super::syscall::{SyscallVars, attachment};
 use super::super::{Candidate, ContextVars, Request, Typed, VarInfo};
 use super::subject::Subject;
 use crate::access::CType;
-use crate::image::ProcessScope;
 use crate::lir::Exec;
 use crate::resolve::Cx;
 
@@ -86,7 +85,7 @@ pub(super) fn resolve(
         let (attach, context) = attachment(request.session, tracepoint)
             .map_err(|diag| Box::new(diag.label(request.span, "this probe point")))?;
         let whose = match event {
-            Event::End | Event::ThreadEnd => at_end(subject),
+            Event::End | Event::ThreadEnd => subject.condition_at_end(),
             _ => subject.condition(false),
         };
         let conditions: Vec<String> = when
@@ -124,16 +123,6 @@ fn in_child(request: &Request<'_>) -> String {
         .map(|call| format!("$syscall == {}", call.number))
         .collect();
     format!("$return == 0 && ({})", numbers.join(" || "))
-}
-
-/// The condition where a process ends: what it ran must have been noted before.
-fn at_end(subject: &Subject) -> Option<String> {
-    let (ProcessScope::All, Some(programs)) = (subject.scope, &subject.programs) else {
-        return subject.condition(false);
-    };
-    let one =
-        |file: &crate::target::FileId| format!("_process_ran({}, {})", file.inode, file.bytes);
-    Some(programs.iter().map(one).collect::<Vec<_>>().join(" || "))
 }
 
 /// `$syscall`, `$argN`, `$return` where there is a system call; nothing elsewhere.

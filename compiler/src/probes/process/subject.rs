@@ -31,14 +31,27 @@ impl Subject {
     /// A condition that holds in the processes it is for, in the script's language. `None`
     /// where a probe of the file itself fires in no others.
     pub fn condition(&self, is_probe_of_file: bool) -> Option<String> {
-        match (self.scope, &self.programs) {
-            (ProcessScope::Pid(pid), _) => Some(format!("pid() == {pid}")),
-            (ProcessScope::Target, _) => Some("target_set_pid(pid())".to_owned()),
-            (ProcessScope::All, Some(programs)) if !is_probe_of_file || self.is_library => {
-                let one = |file: &FileId| format!("_process_runs({}, {})", file.inode, file.bytes);
-                Some(programs.iter().map(one).collect::<Vec<_>>().join(" || "))
-            }
-            (ProcessScope::All, _) => None,
+        self.confined("_process_runs", is_probe_of_file)
+    }
+
+    /// The same where a process ends: what it ran must have been noted before.
+    pub fn condition_at_end(&self) -> Option<String> {
+        self.confined("_process_ran", false)
+    }
+
+    fn confined(&self, runs: &str, is_probe_of_file: bool) -> Option<String> {
+        if let ProcessScope::Pid(pid) = self.scope {
+            return Some(format!("pid() == {pid}"));
+        }
+        let in_target = (self.scope == ProcessScope::Target).then(|| "target_set_pid(pid())");
+        let programs = self.programs.as_ref();
+        let programs = programs.filter(|_| !is_probe_of_file || self.is_library);
+        let one = |file: &FileId| format!("{runs}({}, {})", file.inode, file.bytes);
+        let of_program = programs.map(|all| all.iter().map(one).collect::<Vec<_>>().join(" || "));
+        match (in_target, of_program) {
+            (Some(target), Some(program)) => Some(format!("{target} && ({program})")),
+            (Some(target), None) => Some(target.to_owned()),
+            (None, program) => program,
         }
     }
 }
@@ -144,8 +157,13 @@ fn remedy(why: &BinaryError) -> Option<&'static str> {
 fn program(request: &Request<'_>) -> Result<(Option<String>, ProcessScope), Box<Diagnostic>> {
     let options = &request.session.options;
     let of_functions = request.has("function") || request.has("mark");
+    let scope = if options.has_target {
+        ProcessScope::Target
+    } else {
+        ProcessScope::All
+    };
     match request.components.first().and_then(|c| c.arg.as_ref()) {
-        Some(Arg::Text(path)) => Ok((Some(path.clone()), ProcessScope::All)),
+        Some(Arg::Text(path)) => Ok((Some(path.clone()), scope)),
         Some(Arg::Number(pid)) => match u32::try_from(*pid) {
             Ok(pid) if pid > 0 => Ok((Some(format!("/proc/{pid}/exe")), ProcessScope::Pid(pid))),
             _ => Err(Box::new(
@@ -153,14 +171,7 @@ fn program(request: &Request<'_>) -> Result<(Option<String>, ProcessScope), Box<
                     .label(request.span, "in this probe point"),
             )),
         },
-        None if !of_functions => Ok((
-            None,
-            if options.has_target {
-                ProcessScope::Target
-            } else {
-                ProcessScope::All
-            },
-        )),
+        None if !of_functions => Ok((None, scope)),
         // The command's first word is its program, unless there is shell syntax before it.
         None => match options
             .command
