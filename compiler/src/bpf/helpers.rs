@@ -25,6 +25,8 @@ pub enum Helper {
     GetCurrentComm = 16,
     /// `u64 bpf_get_current_task()`, 4.8.
     GetCurrentTask = 35,
+    /// `long bpf_get_stack(ctx, buf, size, flags)`, 4.18.
+    GetStack = 67,
     /// `u64 bpf_get_current_cgroup_id()`, 4.18.
     GetCurrentCgroupId = 80,
     /// `long bpf_probe_read_user(dst, size, address)`, 5.5.
@@ -69,6 +71,7 @@ impl Helper {
             Helper::GetCurrentUidGid => "get_current_uid_gid",
             Helper::GetCurrentComm => "get_current_comm",
             Helper::GetCurrentTask => "get_current_task",
+            Helper::GetStack => "get_stack",
             Helper::GetCurrentCgroupId => "get_current_cgroup_id",
             Helper::ProbeReadUser => "probe_read_user",
             Helper::ProbeReadKernel => "probe_read_kernel",

@@ -15,6 +15,7 @@ mod memory;
 pub mod names;
 mod output;
 mod registers;
+mod stacks;
 mod strings;
 mod time;
 mod user;
@@ -115,6 +116,7 @@ const FAMILIES: &[&[Builtin]] = &[
     names::ROWS,
     output::ROWS,
     registers::ROWS,
+    stacks::ROWS,
     strings::ROWS,
     time::ROWS,
     user::ROWS,

@@ -10,7 +10,7 @@ use crate::lir::{Channel, ErrorKind, Exec, Format, Op, Piece, Place, Ty, UserFn,
 use crate::lower::{Lower, Lowered};
 
 /// A record of a function's arguments. Different ones can have the same text.
-const ARGS: Late = Late {
+pub(super) const ARGS: Late = Late {
     bytes: |args, _| args.iter().map(|cap| argument_bytes(*cap)).sum(),
     key: false,
     empty: false,
@@ -19,7 +19,7 @@ const ARGS: Late = Late {
 const EXACT: Late = Late { key: true, ..ARGS };
 
 /// A function of numbers that makes a string.
-const fn text(name: &'static str, late: Late, doc: &'static str) -> Builtin {
+pub(super) const fn text(name: &'static str, late: Late, doc: &'static str) -> Builtin {
     Builtin {
         name,
         params: &[Long],

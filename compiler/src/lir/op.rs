@@ -95,6 +95,9 @@ pub enum CtxReg {
     Dwarf(u8),
 }
 
+/// Addresses of a call stack that are kept, as SystemTap's MAXBACKTRACE.
+pub const STACK_FRAMES: u32 = 20;
+
 /// Which address space an address is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Space {
@@ -224,6 +227,9 @@ pub enum Op {
     /// `sprintf` left to user space: makes a late string. One of nothing, or of one plain string
     /// as it is ([`super::Format::is_one_string`]) that is empty, is empty for `StrSome`.
     StrLate(FormatId, Vec<Value>),
+    /// The call stack, left to user space: a late string of the format with these numbers and then the
+    /// [`STACK_FRAMES`] innermost return addresses, 0 where there are fewer.
+    StrStack(FormatId, Vec<Value>, Space),
     /// 1 if the regular expression matches anywhere; remembers the sub-matches.
     StrMatch(RegexId, Value),
     /// Text of sub-match `.0` of the last successful `StrMatch` in this handler run.

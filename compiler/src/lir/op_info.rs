@@ -62,6 +62,7 @@ macro_rules! visit_operands {
             Op::StrConcat(args)
             | Op::StrFormat(_, args)
             | Op::StrLate(_, args)
+            | Op::StrStack(_, args, _)
             | Op::Emit(_, args)
             | Op::Call(_, args)
             | Op::User(_, args, _)
@@ -155,6 +156,7 @@ impl Op {
                 | Op::StrToInt(..)
                 | Op::StrFormat(..)
                 | Op::StrLate(..)
+                | Op::StrStack(..)
                 | Op::StrQuote(_)
                 | Op::Env(
                     Env::PidTgid
@@ -303,9 +305,12 @@ impl Op {
     /// Where the operation can run.
     pub fn place(&self) -> Place {
         match self {
-            Op::CtxArg(_) | Op::CtxRet | Op::CtxReg(_) | Op::CtxLoad { .. } | Op::EntryArg(..) => {
-                Place::Kernel
-            }
+            Op::CtxArg(_)
+            | Op::CtxRet
+            | Op::CtxReg(_)
+            | Op::CtxLoad { .. }
+            | Op::EntryArg(..)
+            | Op::StrStack(..) => Place::Kernel,
             Op::User(..) => Place::User,
             _ => Place::Both,
         }
@@ -362,6 +367,7 @@ impl Op {
             | Op::StrFromByte(_)
             | Op::StrFormat(..)
             | Op::StrLate(..)
+            | Op::StrStack(..)
             | Op::Matched(..)
             | Op::StrQuote(_)
             | Op::Comm

@@ -135,7 +135,10 @@ impl Tables {
                     Op::StrConst(id) => {
                         renumber(id, &mut self.strings, &module.strings, &mut new.strings);
                     }
-                    Op::Emit(id, _) | Op::StrFormat(id, _) | Op::StrLate(id, _) => {
+                    Op::Emit(id, _)
+                    | Op::StrFormat(id, _)
+                    | Op::StrLate(id, _)
+                    | Op::StrStack(id, ..) => {
                         renumber(id, &mut self.formats, &module.formats, &mut new.formats);
                     }
                     Op::Core(id) => renumber(id, &mut self.core, &module.core, &mut new.core),

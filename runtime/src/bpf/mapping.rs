@@ -100,6 +100,12 @@ impl Mapping {
     }
 }
 
+/// Bytes of a page.
+pub(super) fn page_bytes() -> u32 {
+    // SAFETY: no arguments but a constant.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u32 }
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and nothing borrows from it any more.

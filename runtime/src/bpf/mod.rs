@@ -9,6 +9,7 @@
 
 pub mod link;
 pub mod map;
+mod map_log;
 pub mod mapping;
 pub mod perf;
 pub mod prog;
@@ -17,6 +18,7 @@ mod sys;
 
 pub use link::Link;
 pub use map::{Entries, Map, MapSpec, MapType};
+pub use map_log::{MapEvent, MapLog};
 pub use mapping::Mapping;
 pub use prog::{AttachType, Btf, Insn, ProgInfo, ProgSpec, ProgType, Program, enable_stats};
 pub use ring::RingReader;

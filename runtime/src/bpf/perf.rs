@@ -16,7 +16,13 @@ const TYPE_TRACEPOINT: u32 = 2;
 /// `PERF_COUNT_SW_CPU_CLOCK`
 pub const SOFTWARE_CPU_CLOCK: u64 = 0;
 
+/// `PERF_COUNT_SW_DUMMY`
+const SOFTWARE_DUMMY: u64 = 9;
+
+const FLAG_MMAP: u64 = 1 << 8;
 const FLAG_FREQUENCY: u64 = 1 << 10;
+const FLAG_TASK: u64 = 1 << 13;
+const FLAG_MMAP2: u64 = 1 << 23;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 1 << 3;
 /// `PERF_EVENT_IOC_ENABLE`
 const IOC_ENABLE: libc::c_ulong = 0x2400;
@@ -98,6 +104,13 @@ impl PerfEventSpec {
             ..Attr::default()
         };
         Self { attr, text: None }
+    }
+
+    /// Nothing but the records of what processes map and of their forks.
+    pub(super) fn maps_of_processes() -> Self {
+        let mut spec = Self::new(TYPE_SOFTWARE, SOFTWARE_DUMMY);
+        spec.attr.flags = FLAG_MMAP | FLAG_MMAP2 | FLAG_TASK;
+        spec
     }
 
     /// A counter that does not sample.

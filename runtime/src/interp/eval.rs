@@ -105,6 +105,8 @@ impl<'p, S: Store> Machine<'p, S> {
                 self.format(function, *format, args, base, &mut out);
                 string(&out, ty)
             }
+            // Only in the kernel.
+            Op::StrStack(..) => Value::Str(Text::EMPTY),
             Op::StrLate(format, args) => self.late_record(function, *format, args, base),
             Op::StrMatch(regex, text) => {
                 let text = self.text(base, *text).clone();

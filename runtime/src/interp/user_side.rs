@@ -40,6 +40,7 @@ impl<'a, S: Store> UserSide<'a, S> {
 
     /// Tells functions of user space what they need to know of the image.
     pub fn describe(&mut self, meta: &Meta) {
+        self.machine.store.host.prepare(&meta.module);
         self.machine.store.host.points = meta
             .module
             .handlers

@@ -2,7 +2,8 @@
 //! symbol table.
 //!
 //! Files are opened through /proc/PID/root, so that containers' files are found. A process's
-//! maps are kept for a moment, and kept on when it is gone by then.
+//! maps are kept for a moment, and kept on when it is gone by then. What processes map that end before
+//! anybody asks is in the log ([`Processes::listen`]).
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,8 +11,16 @@ use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
 
+use crate::bpf::{MapEvent, MapLog};
+
 /// How long a process's maps are believed.
 const FRESH: Duration = Duration::from_millis(200);
+
+/// Processes of the log that are kept at most; one more and all are forgotten.
+const KEPT_LOGGED: usize = 8192;
+
+/// How many parents of a process are asked for a mapping: more than any chain of forks without `execve`.
+const MAX_ANCESTRY: usize = 64;
 
 /// Processes whose maps are kept at most; one more and all are forgotten.
 const KEPT: usize = 256;
@@ -20,6 +29,11 @@ const KEPT: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Processes {
     processes: HashMap<i64, Process>,
+    log: Option<MapLog>,
+    /// What the log told: the mappings of each process, later ones last.
+    logged: HashMap<i64, Vec<Mapping>>,
+    /// Who made which process.
+    parents: HashMap<i64, i64>,
     files: HashMap<String, Symbols>,
 }
 
@@ -64,25 +78,80 @@ impl Processes {
     /// What `address` is in process `pid`.
     pub fn find(&mut self, pid: i64, address: u64) -> Option<Found<'_>> {
         self.refresh(pid);
-        let process = self.processes.get(&pid)?;
-        let mapping = process
-            .mappings
-            .iter()
-            .find(|m| (m.start..m.end).contains(&address))?;
+        let holds = |m: &&Mapping| (m.start..m.end).contains(&address);
+        let mapped = self
+            .processes
+            .get(&pid)
+            .and_then(|p| p.mappings.iter().find(holds));
+        let mapping = match mapped {
+            Some(mapping) => mapping,
+            None => self
+                .ancestry(pid)
+                .find_map(|pid| self.logged.get(&pid)?.iter().rfind(holds))?,
+        };
         let path = mapping.path.clone();
         let offset = address - mapping.start + mapping.file_offset;
         let size = mapping.end - mapping.start;
         let key = format!("/proc/{pid}/root{path}");
-        let symbols = self
-            .files
-            .entry(path.clone())
-            .or_insert_with(|| Symbols::read(&key).unwrap_or_default());
+        let symbols = self.files.entry(path.clone()).or_insert_with(|| {
+            let through_process = Symbols::read(&key);
+            // A process that is gone has no root.
+            let symbols = through_process.or_else(|| Symbols::read(&path));
+            symbols.unwrap_or_default()
+        });
         Some(Found {
             path,
             function: symbols.find(offset),
             offset,
             size,
         })
+    }
+
+    /// Listens from now on to what processes map. Without the right to do so, only those that
+    /// still run when they are asked for are known.
+    pub fn listen(&mut self, cpus: &[u32]) {
+        self.log = MapLog::open(cpus).ok();
+    }
+
+    /// A process and those that it descends from, as far as the log tells.
+    fn ancestry(&self, pid: i64) -> impl Iterator<Item = i64> {
+        std::iter::successors(Some(pid), |pid| self.parents.get(pid).copied()).take(MAX_ANCESTRY)
+    }
+
+    fn read_log(&mut self) {
+        let mut events = self.log.as_ref().map(MapLog::drain).unwrap_or_default();
+        // The rings of the CPUs are not ordered: a process forks before it maps.
+        events.sort_by_key(|event| matches!(event, MapEvent::Mapped { .. }));
+        if self.logged.len() > KEPT_LOGGED {
+            self.logged.clear();
+            self.parents.clear();
+        }
+        for event in events {
+            match event {
+                MapEvent::Mapped {
+                    pid,
+                    start,
+                    bytes,
+                    file_offset,
+                    path,
+                } => {
+                    let mapping = Mapping {
+                        start,
+                        end: start.saturating_add(bytes),
+                        file_offset,
+                        path,
+                    };
+                    if mapping.path.starts_with('/') {
+                        self.logged.entry(i64::from(pid)).or_default().push(mapping);
+                    }
+                }
+                MapEvent::Forked { pid, parent } => {
+                    // The number may have been another process's.
+                    self.logged.remove(&i64::from(pid));
+                    self.parents.insert(i64::from(pid), i64::from(parent));
+                }
+            }
+        }
     }
 
     /// Reads the process's maps unless they are fresh.
@@ -94,9 +163,15 @@ impl Processes {
         {
             return;
         }
+        self.read_log();
         let Ok(text) = fs::read_to_string(format!("/proc/{pid}/maps")) else {
             return;
         };
+        let mappings: Vec<Mapping> = text.lines().filter_map(mapping).collect();
+        // Of a process at its end nothing is left but its number.
+        if mappings.is_empty() && self.processes.contains_key(&pid) {
+            return;
+        }
         if self.processes.len() >= KEPT {
             self.processes.clear();
         }
@@ -104,7 +179,7 @@ impl Processes {
             pid,
             Process {
                 read: Instant::now(),
-                mappings: text.lines().filter_map(mapping).collect(),
+                mappings,
             },
         );
     }

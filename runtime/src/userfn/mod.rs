@@ -10,13 +10,15 @@ mod maps;
 mod names;
 mod points;
 mod process;
+mod stacks;
 mod symbols;
 mod time;
 
 use std::fmt;
 
-use rtap_compiler::lir::Ty;
+use rtap_compiler::lir::{Module, Piece, Ty, UserFn};
 
+use crate::host::online_cpus;
 use crate::values::{Text, Value};
 
 /// What a function does with its arguments. The error is a message for the script's user.
@@ -87,11 +89,27 @@ pub struct Host {
     time: time::ZoneCache,
 }
 
+impl Host {
+    /// Gets ready for the functions that a program calls, before anything is traced.
+    pub fn prepare(&mut self, module: &Module) {
+        const OF_PROCESSES: [&str; 5] = ["ustack", "stack_of", "usymname", "usymdata", "umodname"];
+        let pieces = module.formats.values().flat_map(|format| &format.pieces);
+        let mut called = pieces.filter_map(|piece| match piece {
+            Piece::Call(UserFn(name), _) => Some(name.as_str()),
+            _ => None,
+        });
+        if called.any(|name| OF_PROCESSES.contains(&name)) {
+            self.users.listen(&online_cpus());
+        }
+    }
+}
+
 /// The families' tables.
 const FAMILIES: &[&[UserFnRow]] = &[
     names::ROWS,
     points::ROWS,
     process::ROWS,
+    stacks::ROWS,
     symbols::ROWS,
     time::ROWS,
 ];

@@ -93,6 +93,6 @@ pub(super) const ROWS: &[UserFnRow] = &[
 ];
 
 /// The kernel's symbols, read on first use.
-fn kernel(host: &mut Host) -> &Kallsyms {
+pub(super) fn kernel(host: &mut Host) -> &Kallsyms {
     host.kernel.get_or_insert_with(Kallsyms::read)
 }

@@ -22,7 +22,7 @@ const MAX_DIGITS: u32 = 22;
 /// Widest field that is made in the kernel, bytes.
 const MAX_FIELD_BYTES: u32 = 128;
 /// Bytes of a late string before its fields.
-const LATE_HEAD_BYTES: u32 = 8;
+pub(super) const LATE_HEAD_BYTES: u32 = 8;
 
 /// A part of a string to be made.
 enum Part<'a> {

@@ -18,6 +18,7 @@ mod mem;
 mod prologue;
 mod quote;
 mod regex;
+mod stack;
 mod stat;
 mod text;
 mod text_ops;
@@ -453,6 +454,7 @@ impl Cx<'_> {
             | Op::StrToInt(..)
             | Op::StrFormat(..)
             | Op::StrLate(..)
+            | Op::StrStack(..)
             | Op::StrMatch(..)
             | Op::Matched(..)
             | Op::MatchedGroups

@@ -362,6 +362,9 @@ impl Cx<'_> {
             }
             Op::StrFormat(format, args) => self.text_format(*format, args, cap, dest).map(Some),
             Op::StrLate(format, args) => self.text_late(*format, args, cap, dest).map(Some),
+            Op::StrStack(format, args, of) => {
+                self.text_stack(*format, args, *of, cap, dest).map(Some)
+            }
             Op::StrMatch(regex, text) => self.text_match(*regex, *text).map(Some),
             Op::Matched(..) | Op::MatchedGroups => Err(self.unsupported(
                 "what a regular expression's parts matched",

@@ -163,6 +163,15 @@ fn string_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
             let (format, args) = formatted(cursor)?;
             Op::StrLate(format, args)
         }
+        "stack.kernel" | "stack.user" => {
+            let (format, args) = formatted(cursor)?;
+            let of = if detail == "stack.user" {
+                Space::User
+            } else {
+                Space::Kernel
+            };
+            Op::StrStack(format, args, of)
+        }
         "match" => {
             let regex = RegexId::from_u32(cursor.entity("re")?);
             cursor.expect(",")?;

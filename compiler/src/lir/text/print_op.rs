@@ -120,6 +120,11 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
         Op::StrToInt(a, b) => write!(out, "str.to_int {a}, {b}"),
         Op::StrFormat(format, args) => call(out, &format_args!("str.format {format}"), args),
         Op::StrLate(format, args) => call(out, &format_args!("str.late {format}"), args),
+        Op::StrStack(format, args, of) => call(
+            out,
+            &format_args!("str.stack.{} {format}", word(SPACE, of)),
+            args,
+        ),
         Op::StrMatch(regex, a) => write!(out, "str.match {regex}, {a}"),
         Op::Matched(n, site) => write!(out, "str.matched {n} !{site}"),
         Op::MatchedGroups => write!(out, "str.groups"),

@@ -14,8 +14,8 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
         cx.error(format!("there is no {site}"));
     }
     let late_result = matches!(result, Some(Ty::Str { late: true, .. }));
-    let may_be_late =
-        matches!(op, Op::StrLate(..) | Op::StrCut(_)) || op.result_kind() == ResultKind::Declared;
+    let may_be_late = matches!(op, Op::StrLate(..) | Op::StrStack(..) | Op::StrCut(_))
+        || op.result_kind() == ResultKind::Declared;
     if late_result && !may_be_late {
         cx.error(format!("{} cannot make a late string", name(op)));
     }
@@ -67,6 +67,13 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
                 cx.error("str.late makes a late string".to_owned());
             }
             formatted(cx, *format, args, true);
+        }
+        Op::StrStack(format, args, _) => {
+            if !late_result {
+                cx.error("str.stack makes a late string".to_owned());
+            }
+            exists(cx, cx.module.formats.is_valid(*format), format);
+            ints(cx, args);
         }
         Op::Emit(format, args) => formatted(cx, *format, args, true),
         Op::StrMatch(regex, a) => {

@@ -49,6 +49,33 @@ rtap_marks_number:
     .8byte -6, 7
     .popsection
 
+    // rtap_workload_deep(): three functions with frame pointers; the outermost ends the chain.
+    .globl rtap_workload_deep
+    .type rtap_workload_deep, @function
+rtap_workload_deep:
+    push rbp
+    xor ebp, ebp
+    call rtap_workload_middle
+    pop rbp
+    ret
+    .size rtap_workload_deep, . - rtap_workload_deep
+    .type rtap_workload_middle, @function
+rtap_workload_middle:
+    push rbp
+    mov rbp, rsp
+    call rtap_workload_inner
+    pop rbp
+    ret
+    .size rtap_workload_middle, . - rtap_workload_middle
+    .type rtap_workload_inner, @function
+rtap_workload_inner:
+    push rbp
+    mov rbp, rsp
+    rtap_mark rtap, deep, 0, ""
+    pop rbp
+    ret
+    .size rtap_workload_inner, . - rtap_workload_inner
+
     // rtap_workload_marks(i): every operand form, with values that the assembler text says.
     .globl rtap_workload_marks
     .type rtap_workload_marks, @function
@@ -83,6 +110,7 @@ rtap_workload_marks:
 
 unsafe extern "C" {
     fn rtap_workload_marks(i: i64);
+    fn rtap_workload_deep();
     safe static mut rtap_workload_semaphore: u16;
 }
 
@@ -95,6 +123,7 @@ pub(crate) fn pass(n: u64) -> u64 {
         unsafe {
             raised += u64::from((&raw const rtap_workload_semaphore).read_volatile() != 0);
             rtap_workload_marks(i);
+            rtap_workload_deep();
         }
     }
     raised

@@ -1,0 +1,75 @@
+//! Call stacks. A kernel handler takes the return addresses; user space makes the text of them, with
+//! symbols (`stack` and `ustack` in `runtime/src/userfn/stacks.rs`).
+
+use super::{Builtin, Call, Late, user};
+use crate::hir::Ty::{Long, Str};
+use crate::lir::{Channel, Format, Op, Piece, Place, STACK_FRAMES, Space, Ty, UserFn, Value};
+use crate::lower::{Lower, Lowered};
+
+/// Numbers before the addresses: style, how many frames, process id (0 for the kernel's stack).
+const NUMBERS: u32 = 3;
+
+const STACK: Builtin = Builtin {
+    params: &[Long, Long],
+    ret: Str,
+    place: Place::Kernel,
+    late: Some(Late {
+        bytes: |_, _| (NUMBERS + STACK_FRAMES) * 8,
+        key: false,
+        empty: true,
+    }),
+    ..Builtin::BASE
+};
+
+pub(super) const ROWS: &[Builtin] = &[
+    Builtin {
+        name: "__stack_text",
+        lower: |l, c| {
+            let kernel = l.const_int(0, c.span);
+            stack(l, c, Space::Kernel, kernel)
+        },
+        doc: "(style, frames): the kernel's call stack as text; only to be printed, stored or a key",
+        ..STACK
+    },
+    Builtin {
+        params: &[Long, Long, Str],
+        late_args: true,
+        ..user::text(
+            "__stack_of",
+            user::ARGS,
+            "(style, process id or 0 for the kernel, addresses in text): their symbols",
+        )
+    },
+    Builtin {
+        name: "__ustack_text",
+        params: &[Long, Long, Long],
+        lower: |l, c| stack(l, c, Space::User, c.args[2]),
+        doc: "(style, frames, process id): the current process's call stack as text; likewise",
+        ..STACK
+    },
+];
+
+fn stack(l: &mut Lower<'_>, call: &Call<'_>, of: Space, process: Value) -> Lowered<Option<Value>> {
+    let (cap, late) = call.cap;
+    if !late {
+        return l.fault(
+            call.span,
+            "a call stack's text is made in user space: a kernel probe can print it or use it as a key, \
+             not compare it or take it apart",
+        );
+    }
+    let function = match of {
+        Space::Kernel => "stack",
+        Space::User => "ustack",
+    };
+    let format = l.format(Format {
+        pieces: vec![Piece::Call(
+            UserFn(function.to_owned()),
+            (NUMBERS + STACK_FRAMES) as u8,
+        )],
+        channel: Channel::Out,
+    });
+    let args = vec![call.args[0], call.args[1], process];
+    let ty = Ty::Str { cap, late };
+    Ok(l.emit(Op::StrStack(format, args, of), Some(ty), call.span))
+}

@@ -1,0 +1,210 @@
+//! The text of call stacks: return addresses with their symbols, kernel's and user's.
+
+use std::fmt::Write as _;
+
+use rtap_compiler::lir::STACK_FRAMES;
+
+use super::symbols::kernel;
+use super::{Host, Kind, Kind::*, UserFnRow, text};
+use crate::values::Value;
+
+/// Style, number of frames, process id, then the addresses.
+const PARAMS: [Kind; 3 + STACK_FRAMES as usize] = [Int; 3 + STACK_FRAMES as usize];
+
+/// How a stack is written; the numbers that `tapsets/stacks.rtp` gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// `0xffffffff81000000 0xffffffff81000010`
+    Addresses,
+    /// A line for each: `vfs_read+0x10/0x300 [kernel]`.
+    Symbols,
+    /// A line for each, with the address: ` 0xffffffff81000010 : vfs_read+0x10/0x300 [kernel]`.
+    Full,
+    /// A line for each: `vfs_read+0x10`.
+    Brief,
+    /// `vfs_read 0xffffffff81000010`, of the caller alone.
+    Caller,
+}
+
+impl Style {
+    fn of(number: i64) -> Style {
+        match number {
+            0 => Style::Addresses,
+            1 => Style::Symbols,
+            2 => Style::Full,
+            3 => Style::Brief,
+            _ => Style::Caller,
+        }
+    }
+}
+
+pub(super) const ROWS: &[UserFnRow] = &[
+    UserFnRow {
+        name: "stack",
+        params: &PARAMS,
+        result: Str,
+        call: stack,
+        doc: "(style, frames or -1, 0, addresses): a call stack of the kernel",
+    },
+    UserFnRow {
+        name: "ustack",
+        params: &PARAMS,
+        result: Str,
+        call: stack,
+        doc: "(style, frames or -1, process id, addresses): a call stack of a process",
+    },
+    UserFnRow {
+        name: "stack_of",
+        params: &[Int, Int, Str],
+        result: Str,
+        call: |host, args| {
+            let words = String::from_utf8_lossy(args[2].bytes()).into_owned();
+            let frames: Vec<u64> = words
+                .split_ascii_whitespace()
+                .filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok())
+                .collect();
+            text(written(
+                host,
+                Style::of(args[0].int()),
+                args[1].int(),
+                &frames,
+            ))
+        },
+        doc: "(style, process id or 0 for the kernel, addresses in text): the same",
+    },
+];
+
+fn stack(host: &mut Host, args: &[Value]) -> Result<Value, String> {
+    let (style, count, process) = (Style::of(args[0].int()), args[1].int(), args[2].int());
+    let frames = args[3..].iter().map(|frame| frame.int() as u64);
+    let frames: Vec<u64> = frames.take_while(|frame| *frame != 0).collect();
+    let real = if process == 0 {
+        &frames[tracing_frames(host, &frames)..]
+    } else {
+        &frames[..real_frames(host, process, &frames)]
+    };
+    let shown = match (style, usize::try_from(count)) {
+        (Style::Caller, _) => real.get(1..2).unwrap_or_default(),
+        // The innermost is not counted.
+        (_, Ok(count)) => &real[..real.len().min(count + 1)],
+        (_, Err(_)) => real,
+    };
+    text(written(host, style, process, shown))
+}
+
+/// How many frames at the top of a kernel stack are those of tracing itself.
+fn tracing_frames(host: &mut Host, frames: &[u64]) -> usize {
+    const OWN: [&str; 5] = [
+        "bpf_prog_",
+        "bpf_trace_run",
+        "__bpf_trace_",
+        "bpf_trampoline_",
+        "__traceiter_",
+    ];
+    let symbols = kernel(host);
+    let is_own = |address: u64| {
+        let found = symbols.find(address);
+        found.is_some_and(|found| OWN.iter().any(|own| found.name.starts_with(own)))
+    };
+    frames.iter().take_while(|frame| is_own(**frame)).count()
+}
+
+/// How many frames of a process's stack there are, before what a program without frame pointers
+/// makes look like more: addresses where nothing is mapped.
+fn real_frames(host: &mut Host, process: i64, frames: &[u64]) -> usize {
+    let mapped = |frame: &&u64| host.users.find(process, **frame).is_some();
+    match frames.iter().take_while(mapped).count() {
+        // Nothing is known of the process.
+        0 => frames.len(),
+        count => count,
+    }
+}
+
+fn written(host: &mut Host, style: Style, process: i64, frames: &[u64]) -> String {
+    let mut out = String::new();
+    for (n, &address) in frames.iter().enumerate() {
+        let symbol = if process == 0 {
+            in_kernel(host, address, style)
+        } else {
+            in_process(host, process, address, style)
+        };
+        // Writing to a string does not fail.
+        let _ = match style {
+            Style::Addresses if n == 0 => write!(out, "{address:#x}"),
+            Style::Addresses => write!(out, " {address:#x}"),
+            Style::Symbols | Style::Brief => writeln!(out, "{symbol}"),
+            Style::Full => writeln!(out, " {address:#x} : {symbol}"),
+            Style::Caller => write!(out, "{symbol} {address:#x}"),
+        };
+    }
+    out
+}
+
+fn in_kernel(host: &mut Host, address: u64, style: Style) -> String {
+    match kernel(host).find(address) {
+        Some(found) => symbol(
+            style,
+            found.name,
+            (found.offset, found.size),
+            Some(found.module),
+        ),
+        None => format!("{address:#x}"),
+    }
+}
+
+fn in_process(host: &mut Host, process: i64, address: u64, style: Style) -> String {
+    let Some(found) = host.users.find(process, address) else {
+        return format!("{address:#x}");
+    };
+    match found.function {
+        Some((name, offset, size)) => symbol(style, name, (offset, size), Some(&found.path)),
+        None if style == Style::Full || style == Style::Symbols => format!(
+            "{address:#x} [{}+{:#x}/{:#x}]",
+            found.path, found.offset, found.size
+        ),
+        None => format!("{address:#x}"),
+    }
+}
+
+fn symbol(style: Style, name: &str, (offset, size): (u64, u64), module: Option<&str>) -> String {
+    match (style, module) {
+        (Style::Brief, _) => format!("{name}+{offset:#x}"),
+        (Style::Caller, _) => name.to_owned(),
+        (_, Some(module)) => format!("{name}+{offset:#x}/{size:#x} [{module}]"),
+        (_, None) => format!("{name}+{offset:#x}/{size:#x}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn here() {}
+
+    fn shown(style: i64, count: i64, frames: &[u64]) -> String {
+        let mut args = vec![
+            Value::Int(style),
+            Value::Int(count),
+            Value::Int(i64::from(std::process::id())),
+        ];
+        args.extend(frames.iter().map(|frame| Value::Int(*frame as i64)));
+        args.resize(PARAMS.len(), Value::Int(0));
+        let result = ROWS[1].call(&mut Host::default(), &args).unwrap();
+        String::from_utf8(result.bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn styles() {
+        let address = here as fn() as usize as u64;
+        assert_eq!(shown(0, -1, &[1, 2, 3]), "0x1 0x2 0x3");
+        assert_eq!(shown(0, 1, &[1, 2, 3]), "0x1 0x2");
+        assert_eq!(shown(1, -1, &[1]), "0x1\n");
+        assert!(shown(2, -1, &[address]).starts_with(&format!(" {address:#x} : ")));
+        assert!(shown(2, -1, &[address]).contains("+0x0/"));
+        assert!(shown(3, -1, &[address]).ends_with("+0x0\n"));
+        assert!(shown(4, -1, &[address, address]).ends_with(&format!(" {address:#x}")));
+        assert_eq!(shown(0, -1, &[address, 1]), format!("{address:#x}"));
+        assert_eq!(shown(4, -1, &[1]), "");
+        assert_eq!(shown(0, -1, &[]), "");
+    }
+}
