@@ -61,6 +61,7 @@ fn line(insn: &Insn<Reg>, names: &dyn Names, target: impl Fn(i32) -> i32) -> Str
         Insn::ToBe { dst, bits } => format!("{dst} = be{bits} {dst}"),
         Insn::LoadWide { dst, value } => match value {
             Wide::Imm(imm) => format!("{dst} = {imm:#x} ll"),
+            Wide::Function(number) => format!("{dst} = {}", names.subprogram(number)),
             Wide::Map(map) => format!("{dst} = map[{}]", names.map(map)),
             Wide::MapValue(map, off) => format!("{dst} = map[{}][0]+{off}", names.map(map)),
         },

@@ -10,6 +10,8 @@ pub enum RelocTarget {
     Map(MapId),
     /// A subprogram (`call`).
     Subprogram(u32),
+    /// A subprogram's address (`ld_imm64`).
+    Address(u32),
 }
 
 /// A place to relocate.
@@ -86,16 +88,17 @@ pub fn encode(insns: &[Insn<Reg>]) -> Result<Code, TooFar> {
             Insn::LoadWide { dst, value } => {
                 let (imm, reloc) = match value {
                     Wide::Imm(imm) => (imm, None),
-                    Wide::Map(map) => (0, Some(map)),
+                    Wide::Map(map) => (0, Some(RelocTarget::Map(map))),
                     // The addend stands in the first half, as compilers write it.
-                    Wide::MapValue(map, offset) => (i64::from(offset), Some(map)),
+                    Wide::MapValue(map, offset) => (i64::from(offset), Some(RelocTarget::Map(map))),
+                    Wide::Function(number) => (0, Some(RelocTarget::Address(number))),
                 };
                 put(LD | 0x18, dst.0, 0, 0, imm as i32);
                 put(0, 0, 0, 0, (imm >> 32) as i32);
-                if let Some(map) = reloc {
+                if let Some(target) = reloc {
                     code.relocs.push(Reloc {
                         offset: slots[index] * 8,
-                        target: RelocTarget::Map(map),
+                        target,
                     });
                 }
             }

@@ -47,6 +47,8 @@ pub enum Helper {
     RingbufReserve = 131,
     /// `void bpf_ringbuf_submit(sample, flags)`, 5.8.
     RingbufSubmit = 132,
+    /// `long bpf_for_each_map_elem(map, callback, context, flags)`, 5.13.
+    ForEachMapElem = 164,
     /// `u64 bpf_get_attach_cookie(ctx)`, 5.15.
     GetAttachCookie = 174,
     /// `struct task_struct *bpf_get_current_task_btf()`, 5.11.
@@ -69,6 +71,7 @@ impl Helper {
             Helper::GetSmpProcessorId => "get_smp_processor_id",
             Helper::GetCurrentPidTgid => "get_current_pid_tgid",
             Helper::GetCurrentUidGid => "get_current_uid_gid",
+            Helper::ForEachMapElem => "for_each_map_elem",
             Helper::GetCurrentComm => "get_current_comm",
             Helper::GetCurrentTask => "get_current_task",
             Helper::GetStack => "get_stack",

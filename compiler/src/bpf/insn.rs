@@ -198,6 +198,8 @@ pub enum Wide {
     Map(MapId),
     /// The address of a byte in a one-element array map.
     MapValue(MapId, u32),
+    /// The address of a subprogram, by its number.
+    Function(u32),
 }
 
 /// An instruction. `R` names registers.

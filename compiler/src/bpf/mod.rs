@@ -28,6 +28,7 @@ use rtap_grammar::source::Span;
 
 use self::analysis::{Positions, Uses};
 use self::frame::Buffers;
+use self::insn::{Insn, Wide};
 use self::plan::Plan;
 use self::select::{Half, ProgramCx, Task};
 use self::vcode::VCode;
@@ -52,6 +53,7 @@ const PROGRAM_SLOTS: usize = 1_000_000;
 pub const FEATURES: &[Feature] = &[
     Feature::AtomicFetch,
     Feature::AttachCookie,
+    Feature::ForEachMapElem,
     Feature::LookupPercpuElem,
     Feature::RecursionGuard,
 ];
@@ -178,12 +180,12 @@ fn generate_program(
         };
         let mut run = |buffers: &mut Buffers| select::program(&task, plan, buffers);
         let draft = run(&mut buffers)?;
-        let has_loops = outline::is_needed(&draft);
-        if has_loops {
+        let has_parts = outline::is_needed(&draft) || !draft.callbacks.is_empty();
+        if has_parts {
             buffers.use_frame_only();
         }
         buffers.place(budget);
-        let code = run(&mut buffers)?;
+        let mut code = run(&mut buffers)?;
         let internal = |what: String| {
             vec![BpfError::Internal {
                 span: body.span,
@@ -193,17 +195,19 @@ fn generate_program(
         if buffers.mismatch() {
             return Err(internal("buffers differ between runs".to_owned()));
         }
-        let parts = if has_loops {
+        let callbacks = std::mem::take(&mut code.callbacks);
+        let mut parts = if has_parts {
             let outlined = outline::outline(code, buffers.frame_end()).map_err(internal)?;
             buffers.extend_frame(outlined.frame_bytes);
             outlined.parts
         } else {
-            vec![Part { code, caller: None }]
+            vec![Part::new(code, None)]
         };
+        add_callbacks(&mut parts, callbacks);
         let symbol = &plan.programs[cx.program as usize].symbol;
         let (functions, stack_bytes) =
             finish(parts, symbol).map_err(|error| error.at(body.span))?;
-        if stack_bytes > STACK_BYTES && budget != 0 && !has_loops {
+        if stack_bytes > STACK_BYTES && budget != 0 && !has_parts {
             budget = budget.saturating_sub(stack_bytes - STACK_BYTES + STACK_STEP_BYTES);
             continue;
         }
@@ -220,6 +224,49 @@ struct Part {
     code: VCode,
     /// The part that calls it, by its number; none for the entry.
     caller: Option<usize>,
+    is_callback: bool,
+}
+
+impl Part {
+    fn new(code: VCode, caller: Option<usize>) -> Part {
+        Part {
+            code,
+            caller,
+            is_callback: false,
+        }
+    }
+}
+
+/// Adds callbacks, which are known by numbers of their own until now, behind the other parts.
+fn add_callbacks(parts: &mut Vec<Part>, callbacks: Vec<VCode>) {
+    let first = parts.len();
+    let mut callers = vec![0; callbacks.len()];
+    for (number, part) in parts.iter_mut().enumerate() {
+        let insts = part
+            .code
+            .blocks
+            .iter_mut()
+            .flat_map(|block| &mut block.insts);
+        for insn in insts.flat_map(|inst| &mut inst.code) {
+            if let Insn::LoadWide {
+                value: Wide::Function(callback),
+                ..
+            } = insn
+            {
+                if let Some(caller) = callers.get_mut(*callback as usize) {
+                    *caller = number;
+                }
+                *callback += first as u32;
+            }
+        }
+    }
+    for (code, caller) in callbacks.into_iter().zip(callers) {
+        parts.push(Part {
+            code,
+            caller: Some(caller),
+            is_callback: true,
+        });
+    }
 }
 
 /// Why a program's functions could not be finished.
@@ -254,7 +301,12 @@ fn finish(parts: Vec<Part>, symbol: &str) -> Result<(Vec<FunctionCode>, u32), Un
     // The functions under way when each runs, and the stack that they take.
     let mut chains: Vec<(usize, u32)> = Vec::with_capacity(parts.len());
     let mut slots = 0;
-    for (number, Part { mut code, caller }) in parts.into_iter().enumerate() {
+    for (number, part) in parts.into_iter().enumerate() {
+        let Part {
+            mut code,
+            caller,
+            is_callback,
+        } = part;
         code.split_critical_edges();
         code.order_blocks();
         let done =
@@ -277,6 +329,7 @@ fn finish(parts: Vec<Part>, symbol: &str) -> Result<(Vec<FunctionCode>, u32), Un
                 0 => symbol.to_owned(),
                 number => format!("{symbol}_f{number}"),
             },
+            is_callback,
             insns: done.insns,
             code,
             lines: done.lines,

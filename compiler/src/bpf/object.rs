@@ -15,6 +15,8 @@ use crate::lir::CoreId;
 pub struct FunctionCode {
     /// Its symbol.
     pub symbol: String,
+    /// Whether the kernel calls it, for each element of a map.
+    pub is_callback: bool,
     /// Instructions.
     pub insns: Vec<Insn<Reg>>,
     /// The same, encoded.

@@ -83,7 +83,7 @@ pub fn outline(mut code: VCode, slots: u32) -> Result<Outlined, String> {
             .retain(|info| matches!(info.kind, LoopKind::Rounds { .. }));
     }
     let mut all = Outlined {
-        parts: vec![Part { code, caller: None }],
+        parts: vec![Part::new(code, None)],
         frame_bytes: slots,
     };
     let mut bases = vec![slots];
@@ -99,10 +99,7 @@ pub fn outline(mut code: VCode, slots: u32) -> Result<Outlined, String> {
             let code = cutter.cut(&mut all.parts[next].code, &region)?;
             bases.push(cutter.end());
             all.frame_bytes = all.frame_bytes.max(cutter.end());
-            all.parts.push(Part {
-                code,
-                caller: Some(next),
-            });
+            all.parts.push(Part::new(code, Some(next)));
         }
         next += 1;
     }
@@ -190,7 +187,7 @@ impl Cutter {
         let params = parent.blocks[head].params.clone();
         let mut body = VCode {
             vregs: parent.vregs,
-            stack_bytes: KEY_OFFSET.unsigned_abs().into(),
+            stack_bytes: parent.stack_bytes.max(KEY_OFFSET.unsigned_abs().into()),
             frame: Some(frame),
             frame_index: Some(index),
             ..VCode::default()

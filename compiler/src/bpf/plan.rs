@@ -9,8 +9,8 @@ use indexmap::IndexMap;
 use super::insn::MapId;
 use crate::image::{
     ArrayLayout, Attach, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP, GlobalLayout, Layout, MapKind,
-    Program, ProgramCounter, RODATA_MAP, RecordLayout, Slot, StatRecord, ValueLayout, header,
-    width_bytes,
+    Program, ProgramCounter, RODATA_MAP, RecordLayout, SNAPSHOTS_MAP, Slot, StatRecord,
+    ValueLayout, header, width_bytes,
 };
 use crate::lir::{
     Context, ElementKind, Exec, FormatId, Global, GlobalKind, HandlerId, Init, Module, Ty,
@@ -164,6 +164,8 @@ impl Plan {
     pub const EVENTS: MapId = MapId(2);
     /// The scratch frames.
     pub const FRAMES: MapId = MapId(3);
+    /// The snapshots of arrays that are iterated over, one for each frame.
+    pub const SNAPSHOTS: MapId = MapId(4);
 
     /// Plans a module.
     pub fn new(module: &Module, features: Features) -> Plan {
@@ -188,6 +190,13 @@ impl Plan {
                 ),
                 map(
                     FRAMES_MAP,
+                    MapSort::Array,
+                    Shape::U32,
+                    Shape::Words(1),
+                    FRAME_LEVELS,
+                ),
+                map(
+                    SNAPSHOTS_MAP,
                     MapSort::Array,
                     Shape::U32,
                     Shape::Words(1),
@@ -395,6 +404,12 @@ impl Plan {
             self.records.len() - 1
         });
         index as u32 + 1
+    }
+
+    /// Asks for so many bytes of each snapshot.
+    pub fn reserve_snapshot(&mut self, bytes: u32) {
+        let value = &mut self.maps[Plan::SNAPSHOTS.0 as usize].value;
+        *value = Shape::Words(bytes.div_ceil(8).max(value.bytes() / 8));
     }
 
     /// Where `bytes` stand among the constants, 8-byte aligned.

@@ -124,6 +124,8 @@ pub struct VCode {
     pub stack_bytes: u32,
     /// Its loops.
     pub loops: Vec<Loop>,
+    /// Functions that the kernel calls for each element of a map.
+    pub callbacks: Vec<VCode>,
     /// The program's context.
     pub ctx: Option<VReg>,
     /// The scratch frame.

@@ -19,6 +19,10 @@ pub const EVENTS_MAP: &str = "rtap_events";
 /// possible CPUs.
 pub const FRAMES_MAP: &str = "rtap_frames";
 
+/// Name of the array map with snapshots of arrays that handlers iterate over; one for each frame, made like
+/// them.
+pub const SNAPSHOTS_MAP: &str = "rtap_snapshots";
+
 /// Largest key of a hash map before Linux 5.11, bytes.
 pub const SMALL_KEY_BYTES: u32 = 512;
 

@@ -316,10 +316,9 @@ impl Cx<'_> {
                 let keys: Vec<Value> = slice.iter().flatten().copied().collect();
                 self.array_del(global, &keys)
             }
-            _ => Err(self.unsupported(
-                "emptying an array or statistic",
-                "do it in an end or timer probe, or delete single elements",
-            )),
+            Some(Place::Array(map, layout)) => self.clear_slice(map, &layout, slice),
+            Some(Place::Stat(map, record)) => self.clear_stat(map, &record),
+            None => Err(self.internal("a global without a place")),
         }
     }
 }

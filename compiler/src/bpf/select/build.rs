@@ -97,6 +97,8 @@ pub(super) enum Arg {
     Addr(Mem),
     /// A map.
     Map(MapId),
+    /// A callback, by its number.
+    Function(u32),
     /// A register of which only the bits of this mask are taken: a size that the verifier must
     /// see bounded.
     Masked(VReg, i32),
@@ -490,6 +492,10 @@ impl Cx<'_> {
                 Arg::Map(map) => t.add(Insn::LoadWide {
                     dst,
                     value: Wide::Map(map),
+                }),
+                Arg::Function(number) => t.add(Insn::LoadWide {
+                    dst,
+                    value: Wide::Function(number),
                 }),
                 Arg::Addr(Mem::Rodata(off)) => t.add(Insn::LoadWide {
                     dst,

@@ -528,11 +528,17 @@ impl Cx<'_> {
             .map(|kind| {
                 let block = self.code.block(true);
                 self.in_block(block, |cx| {
-                    let mut branch = TextBuilder { ..builder };
-                    for part in kind.parts() {
-                        cx.append_error_part(&mut branch, &part, arg);
+                    if *kind == ErrorKind::HistRange {
+                        // An empty statistic has no buckets to be out of range of.
+                        let empty = cx.code.block(true);
+                        cx.in_block(empty, |cx| {
+                            cx.error_parts(&builder, ErrorKind::EmptyStat, arg, done);
+                        });
+                        let arg = cx.val_reg(arg);
+                        let none = cx.imm(i64::MIN);
+                        cx.jump_if(Cond::Eq, arg, Src::Reg(none), empty);
                     }
-                    cx.jump(done, Vec::new());
+                    cx.error_parts(&builder, *kind, arg, done);
                 });
                 block
             })
@@ -555,6 +561,15 @@ impl Cx<'_> {
         }
         self.enter(done);
         self.built(&builder)
+    }
+
+    /// Writes the message of a kind of error and goes on.
+    fn error_parts(&mut self, builder: &TextBuilder, kind: ErrorKind, arg: Val, done: BlockId) {
+        let mut branch = TextBuilder { ..*builder };
+        for part in kind.parts() {
+            self.append_error_part(&mut branch, &part, arg);
+        }
+        self.jump(done, Vec::new());
     }
 
     fn append_error_part(&mut self, builder: &mut TextBuilder, part: &ErrorPart, arg: Val) {

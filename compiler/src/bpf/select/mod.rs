@@ -8,12 +8,14 @@
 mod array;
 mod build;
 mod control;
+mod each;
 mod emit;
 mod entry;
 mod env;
 mod format;
 mod global;
 mod int;
+mod iterate;
 mod mem;
 mod prologue;
 mod quote;
@@ -29,6 +31,7 @@ use cranelift_entity::SecondaryMap;
 use regalloc2::VReg;
 use rtap_grammar::source::Span;
 
+use self::iterate::Iteration;
 use self::text::Text;
 use super::analysis::{Positions, Uses};
 use super::error::BpfError;
@@ -126,6 +129,8 @@ struct Cx<'a> {
     begin: BlockId,
     /// What was read out of the context there: size, offset, register.
     context_words: Vec<(Size, i32, VReg)>,
+    /// What is iterated over.
+    iterations: Vec<Iteration>,
     /// Entry-time arguments, taken out of their map.
     entry: Option<Mem>,
     /// Which point fired, where the program is for several.
@@ -246,6 +251,7 @@ pub fn program(
         rounds: None,
         begin: BlockId(0),
         context_words: Vec::new(),
+        iterations: Vec::new(),
         entry: None,
         point: None,
         literals: Vec::new(),
@@ -502,24 +508,29 @@ impl Cx<'_> {
             }
             Op::ArrayDel(array, keys) => self.array_del(*array, keys).map(|()| None),
             Op::Clear(global, slice) => self.clear(*global, slice).map(|()| None),
-            Op::ArrayHasSlice(..) => Err(self.unsupported(
-                "a membership test with `*`",
-                "keep a separate array for what is asked",
-            )),
+            Op::ArrayHasSlice(array, slice) => {
+                let (map, layout) = self.array_place(*array)?;
+                self.has_slice(map, &layout, slice).map(Some)
+            }
             Op::StatPush(global, keys, value, site) => {
                 self.stat_push(*global, keys, *value, *site).map(|()| None)
             }
             Op::StatGet(global, keys, field, site) => {
                 self.stat_get(*global, keys, *field, *site).map(Some)
             }
-            Op::StatBucket(..) => Err(self.unsupported(
-                "reading a histogram's bucket",
-                "read it in an end or timer probe",
-            )),
-            Op::IterBegin { .. } | Op::IterEnd(_) => Err(self.unsupported(
-                "foreach",
-                "collect in the handler and iterate in an end or timer probe",
-            )),
+            Op::StatBucket(global, keys, bucket, which, site) => self
+                .stat_bucket(*global, keys, *bucket, *which, *site)
+                .map(Some),
+            Op::IterBegin {
+                array,
+                slice,
+                sort,
+                limit,
+                site,
+            } => self
+                .iter_begin(*array, slice, *sort, *limit, *site)
+                .map(Some),
+            Op::IterEnd(_) => Ok(None),
 
             Op::Emit(format, args) => self.emit(*format, args).map(|()| None),
             Op::EmitHist(..) => {
@@ -648,9 +659,12 @@ impl Cx<'_> {
                 ok,
                 catch,
             } => self.try_op(op, *result, ok, catch)?,
-            Terminator::IterNext { .. } => {
-                return Err(self.internal("foreach without its beginning"));
-            }
+            Terminator::IterNext {
+                iter,
+                body,
+                with_value,
+                done,
+            } => self.iter_next(*iter, body, *with_value, done)?,
             Terminator::Unreachable => {
                 let zero = self.imm(0);
                 self.finish_block(super::vcode::Term::Exit(zero));

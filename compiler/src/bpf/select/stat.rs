@@ -260,26 +260,38 @@ impl Cx<'_> {
         field: StatField,
         site: SiteId,
     ) -> Lowered<Val> {
-        if !self.features.has(Feature::LookupPercpuElem) {
-            return Err(self.needs_kernel(
-                "reading a statistic",
-                "5.19",
-                "read it in an end or timer probe",
-            ));
+        let (map, record, key) = self.stat_place(global, keys)?;
+        let (count, value) = self.stat_field(map, &record, key, field)?;
+        if !matches!(field, StatField::Count | StatField::Sum) {
+            let fail = self.fail(site, Val::Const(0));
+            self.jump_if(Cond::Eq, count, Src::Imm(0), fail);
         }
-        let (map, record, key) = match self.plan.places[global].clone() {
-            Some(Place::Stat(map, record)) => (map, record, self.plan_zero_key()),
+        Ok(Val::Reg(value))
+    }
+
+    /// Where a statistic is: its map, its record, its key in memory.
+    fn stat_place(&mut self, global: Global, keys: &[Value]) -> Lowered<(MapId, StatRecord, Mem)> {
+        match self.plan.places[global].clone() {
+            Some(Place::Stat(map, record)) => Ok((map, record, self.plan_zero_key())),
             Some(Place::Array(map, layout)) => {
                 let ValueLayout::Stat(record) = layout.value.clone() else {
                     return Err(self.internal("statistic operation on a plain array"));
                 };
                 let key = self.key(&layout, keys)?;
-                (map, record, key)
+                Ok((map, record, key))
             }
-            Some(Place::Scalar(_)) | None => {
-                return Err(self.internal("statistic operation on a scalar"));
-            }
-        };
+            Some(Place::Scalar(_)) | None => Err(self.internal("statistic operation on a scalar")),
+        }
+    }
+
+    /// Count and a field of the statistic of a key. Of an empty one it is some number.
+    pub(super) fn stat_field(
+        &mut self,
+        map: MapId,
+        record: &StatRecord,
+        key: Mem,
+        field: StatField,
+    ) -> Lowered<(VReg, VReg)> {
         let kept = match field {
             StatField::Count => Some(record.count),
             StatField::Sum | StatField::Avg => record.sum,
@@ -295,13 +307,10 @@ impl Cx<'_> {
             return Err(self.internal("statistic without the field that is read"));
         };
         let raises = matches!(field, StatField::Min | StatField::Max);
-        let (count, merged) = self.merge_cpus(map, key, record.count, kept, raises);
-        if matches!(field, StatField::Count | StatField::Sum) {
-            return Ok(Val::Reg(merged));
-        }
-        let fail = self.fail(site, Val::Const(0));
-        self.jump_if(Cond::Eq, count, Src::Imm(0), fail);
-        Ok(Val::Reg(match field {
+        let mut second = |_: &mut Self, at: Mem| at.at(kept);
+        let (count, merged) = self.merge_cpus(map, key, record.count, &mut second, raises)?;
+        let value = match field {
+            StatField::Count | StatField::Sum | StatField::Variance(_) => merged,
             StatField::Avg => {
                 // The count is positive: only the sum has a sign.
                 let sign = self.alu(AluOp::Arsh, merged, Src::Imm(63));
@@ -316,30 +325,68 @@ impl Cx<'_> {
                 let flip = self.imm(i64::MIN);
                 self.alu(AluOp::Xor, biased, Src::Reg(flip))
             }
-            _ => {
+            StatField::Max => {
                 let flip = self.imm(i64::MIN);
                 self.alu(AluOp::Xor, merged, Src::Reg(flip))
             }
-        }))
+        };
+        Ok((count, value))
     }
 
-    /// Count, and a second word: its sum over the CPUs, or the greatest.
-    fn merge_cpus(
+    /// The count in a bucket of a histogram.
+    pub(super) fn stat_bucket(
         &mut self,
+        global: Global,
+        keys: &[Value],
+        bucket: Value,
+        which: u8,
+        site: SiteId,
+    ) -> Lowered<Val> {
+        let (map, record, key) = self.stat_place(global, keys)?;
+        let which = usize::from(which);
+        let (Some(first), Some(histogram)) = (
+            record.histograms.get(which).copied(),
+            record.layout.histograms.get(which),
+        ) else {
+            return Err(self.internal("a histogram that is not kept"));
+        };
+        let buckets = histogram.buckets() as u32;
+        let bucket = self.reg(bucket);
+        let mut cell =
+            |cx: &mut Self, at: Mem| Mem::Ptr(cx.word_address(at.at(first), bucket, buckets), 0);
+        let (count, merged) = self.merge_cpus(map, key, record.count, &mut cell, false)?;
+        // An empty statistic first, then a bucket out of range.
+        let fail = self.fail(site, Val::Const(i64::MIN));
+        self.jump_if(Cond::Eq, count, Src::Imm(0), fail);
+        let fail = self.fail(site, Val::Reg(bucket));
+        self.jump_if(Cond::Ge, bucket, Src::Imm(buckets as i32), fail);
+        Ok(Val::Reg(merged))
+    }
+
+    /// Resets a statistic that is not in an array, on all CPUs.
+    pub(super) fn clear_stat(&mut self, map: MapId, record: &StatRecord) -> Lowered<()> {
+        let key = self.plan_zero_key();
+        let bytes = record.bytes;
+        self.for_each_cpu("resetting a statistic", map, key, &mut |cx, at| {
+            cx.zero(at, bytes);
+        })
+    }
+
+    /// Makes code for the record of each CPU.
+    fn for_each_cpu(
+        &mut self,
+        what: &str,
         map: MapId,
         key: Mem,
-        count: u32,
-        second: u32,
-        raises: bool,
-    ) -> (VReg, VReg) {
-        let start = [self.imm(0), self.imm(0), self.imm(0)];
+        body: &mut dyn FnMut(&mut Self, Mem),
+    ) -> Lowered<()> {
+        if !self.features.has(Feature::LookupPercpuElem) {
+            return Err(self.needs_kernel(what, "5.19", "do it in an end or timer probe"));
+        }
+        let start = self.imm(0);
         let (head, cpu) = self.counted_loop(MAX_CPUS as u32);
-        let (have, word) = (self.code.vreg(), self.code.vreg());
-        self.code.blocks[head.0 as usize]
-            .params
-            .extend([have, word]);
         let done = self.code.block(self.is_cold());
-        self.jump(head, start.to_vec());
+        self.jump(head, vec![start]);
         self.enter(head);
         self.jump_if(Cond::Ge, cpu, Src::Imm(MAX_CPUS), done);
         let found = self.call(
@@ -348,31 +395,37 @@ impl Cx<'_> {
         );
         // There is no such CPU, or no such element.
         self.jump_if(Cond::Eq, found, Src::Imm(0), done);
-        let more = self.load(Size::D, Mem::Ptr(found, count as i32));
-        let have_next = self.alu(AluOp::Add, have, Src::Reg(more));
-        let more = self.load(Size::D, Mem::Ptr(found, second as i32));
-        let word_next = if raises {
-            let reg = self.code.vreg();
-            let mut t = Template::default();
-            let first = t.read(word);
-            let other = t.read_late(more);
-            let dst = t.write_over(reg, first);
-            t.add(Insn::JumpIf {
-                cond: Cond::Ge,
-                wide: true,
-                left: dst,
-                right: Src::Reg(other),
-                target: 1,
-            });
-            t.alu(AluOp::Mov, dst, Src::Reg(other));
-            self.push(t);
-            reg
-        } else {
-            self.alu(AluOp::Add, word, Src::Reg(more))
-        };
+        body(self, Mem::Ptr(found, 0));
         let next = self.alu(AluOp::Add, cpu, Src::Imm(1));
-        self.jump(head, vec![next, have_next, word_next]);
+        self.jump(head, vec![next]);
         self.enter(done);
-        (have, word)
+        Ok(())
+    }
+
+    /// Count, and a second word: its sum over the CPUs, or the greatest.
+    fn merge_cpus(
+        &mut self,
+        map: MapId,
+        key: Mem,
+        count: u32,
+        second: &mut dyn FnMut(&mut Self, Mem) -> Mem,
+        raises: bool,
+    ) -> Lowered<(VReg, VReg)> {
+        // In memory, where verifiers do not follow them.
+        let (have, word) = (self.temp(8), self.temp(8));
+        self.store_imm(have, 0);
+        self.store_imm(word, 0);
+        self.for_each_cpu("reading a statistic", map, key, &mut |cx, at| {
+            let more = cx.load(Size::D, at.at(count));
+            cx.plain_add(have, Src::Reg(more));
+            let from = second(cx, at);
+            let more = cx.load(Size::D, from);
+            if raises {
+                cx.raise_word(word, more);
+            } else {
+                cx.plain_add(word, Src::Reg(more));
+            }
+        })?;
+        Ok((self.load(Size::D, have), self.load(Size::D, word)))
     }
 }

@@ -210,7 +210,7 @@ impl Cx<'_> {
     }
 
     /// Copies bytes (a multiple of 8) that do not overlap.
-    fn copy_block(&mut self, from: Mem, to: Mem, bytes: u32) {
+    pub(super) fn copy_block(&mut self, from: Mem, to: Mem, bytes: u32) {
         if bytes <= INLINE_BYTES {
             for at in (0..bytes).step_by(8) {
                 let word = self.load(Size::D, from.at(at));

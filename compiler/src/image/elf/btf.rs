@@ -89,12 +89,17 @@ pub fn write(
     let entry = types.builder.func_proto(int, &[("ctx", context)]);
     let long = types.basic.i64;
     let subprogram = types.builder.func_proto(int, &[("frame", long)]);
+    let element = ["map", "key", "value", "context"].map(|name| (name, context));
+    let callback = types.builder.func_proto(long, &element);
     let mut functions = Vec::new();
     for program in &object.programs {
         for (number, function) in program.functions.iter().enumerate() {
-            let proto = if number == 0 { entry } else { subprogram };
-            let name = &function.symbol;
-            functions.push(types.builder.func(name, proto, Linkage::Global));
+            let (proto, linkage) = match number {
+                0 => (entry, Linkage::Global),
+                _ if function.is_callback => (callback, Linkage::Static),
+                _ => (subprogram, Linkage::Global),
+            };
+            functions.push(types.builder.func(&function.symbol, proto, linkage));
         }
     }
     let roots: BTreeSet<TypeId> = object

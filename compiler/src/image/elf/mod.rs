@@ -154,6 +154,9 @@ fn write_code(
                     RelocTarget::Map(map) => {
                         (maps.get(map.0 as usize).copied().flatten(), R_BPF_64_64)
                     }
+                    RelocTarget::Address(number) => {
+                        (symbols.get(first + number as usize).copied(), R_BPF_64_64)
+                    }
                     RelocTarget::Subprogram(number) => {
                         (symbols.get(first + number as usize).copied(), R_BPF_64_32)
                     }
@@ -182,7 +185,13 @@ fn used_maps(object: &Object, module: &Module) -> BTreeSet<MapId> {
     if !module.handlers.is_empty() {
         used.insert(Plan::EVENTS);
     }
-    let own = [Plan::GLOBALS, Plan::RODATA, Plan::EVENTS, Plan::FRAMES];
+    let own = [
+        Plan::GLOBALS,
+        Plan::RODATA,
+        Plan::EVENTS,
+        Plan::FRAMES,
+        Plan::SNAPSHOTS,
+    ];
     used.extend(
         (0..object.plan.maps.len() as u32)
             .map(MapId)

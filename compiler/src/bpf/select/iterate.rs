@@ -1,0 +1,413 @@
+//! `foreach` over an array. At its beginning all keys and values are copied to a snapshot (one map
+//! element for each scratch frame, which has a part for each foreach of the program), so that the
+//! body may change the array. For a sorted one the snapshot has a heap of the numbers to
+//! sort by, smallest first; each round takes the top off.
+
+use regalloc2::VReg;
+
+use super::each::{INDEX, Slice};
+use super::text::{Text, TextMem};
+use super::{Cx, Lowered, Val};
+use crate::bpf::frame::{Access, Mem};
+use crate::bpf::insn::{AluOp, Cond, MapId, Size, Src};
+use crate::bpf::plan::Plan;
+use crate::image::{ArrayLayout, ValueLayout};
+use crate::lir::{BlockCall, Global, SiteId, Sort, SortBy, Ty, Value};
+
+/// Most bytes of a snapshot's elements.
+const SNAPSHOT_BYTES: u32 = 256 << 10;
+/// How many elements were copied.
+const COUNT: u32 = 0;
+/// How many of them were taken.
+const TAKEN: u32 = 8;
+/// How many may be taken.
+const LIMIT: u32 = 16;
+/// Bytes of these numbers.
+const HEAD_BYTES: u32 = 24;
+/// Bytes of a heap's entry: what is sorted by, the element's number.
+const HEAP_ENTRY_BYTES: u32 = 16;
+
+/// An iteration of the program.
+#[derive(Clone, Debug)]
+pub(super) struct Iteration {
+    layout: ArrayLayout,
+    /// Where its part of the snapshot begins.
+    offset: u32,
+    /// Most elements.
+    capacity: u32,
+    sorted: bool,
+}
+
+impl Iteration {
+    fn value_bytes(&self) -> u32 {
+        match &self.layout.value {
+            ValueLayout::Plain(slot) => slot.width(),
+            ValueLayout::Stat(_) => 0,
+        }
+    }
+
+    fn element_bytes(&self) -> u32 {
+        self.layout.key_bytes + self.value_bytes()
+    }
+
+    fn heap_bytes(&self) -> u32 {
+        if self.sorted {
+            self.capacity * HEAP_ENTRY_BYTES
+        } else {
+            0
+        }
+    }
+
+    /// End of its part of the snapshot.
+    fn end(&self) -> u32 {
+        self.offset + HEAD_BYTES + self.heap_bytes() + self.capacity * self.element_bytes()
+    }
+
+    /// The most steps from a heap's top to its bottom.
+    fn depth(&self) -> u32 {
+        self.capacity.ilog2() + 1
+    }
+}
+
+/// A snapshot in memory.
+#[derive(Clone, Copy)]
+struct Snapshot {
+    head: Mem,
+    heap: Mem,
+    elements: Mem,
+}
+
+/// An entry of a heap in registers.
+#[derive(Clone, Copy)]
+struct Entry {
+    word: VReg,
+    number: VReg,
+}
+
+impl Cx<'_> {
+    /// Takes the snapshot; gives the iteration's number.
+    pub(super) fn iter_begin(
+        &mut self,
+        array: Global,
+        slice: &[Option<Value>],
+        sort: Option<Sort>,
+        limit: Option<Value>,
+        site: SiteId,
+    ) -> Lowered<Val> {
+        let (map, layout) = self.array_place(array)?;
+        self.check_sort(&layout, sort)?;
+        let mut iteration = Iteration {
+            offset: self.iterations.last().map_or(0, Iteration::end),
+            capacity: 1,
+            sorted: sort.is_some(),
+            layout,
+        };
+        let room = SNAPSHOT_BYTES / iteration.element_bytes();
+        iteration.capacity = iteration.layout.max_entries.min(room).max(1);
+        let number = self.iterations.len() as i64;
+        self.iterations.push(iteration.clone());
+        self.plan.reserve_snapshot(iteration.end());
+
+        let limit = limit.map(|limit| self.reg(limit));
+        let key = self.buffers.alloc(8, Access::Stack, (self.pos, self.pos));
+        let snapshot = self.snapshot_of_frame(&iteration, key, site);
+        self.store_imm(snapshot.head.at(COUNT), 0);
+        self.store_imm(snapshot.head.at(TAKEN), 0);
+        match limit {
+            Some(limit) => self.store(Size::D, snapshot.head.at(LIMIT), Src::Reg(limit)),
+            None => self.store_imm(snapshot.head.at(LIMIT), i64::MAX),
+        }
+        let slice = self.slice(&iteration.layout, slice);
+        self.copy_elements(map, &iteration, &slice, sort)?;
+        let snapshot = self.snapshot_of_frame(&iteration, key, site);
+        let count = self.load(Size::D, snapshot.head.at(COUNT));
+        let fail = self.fail(site, Val::Const(0));
+        self.jump_if(Cond::Gt, count, Src::Imm(iteration.capacity as i32), fail);
+        Ok(Val::Const(number))
+    }
+
+    /// Strings are not sorted by.
+    fn check_sort(&mut self, layout: &ArrayLayout, sort: Option<Sort>) -> Lowered<()> {
+        let by = match (sort.map(|sort| sort.by), &layout.value) {
+            (Some(SortBy::Key(n)), _) => layout.keys.get(usize::from(n)).map(|slot| slot.ty),
+            (Some(SortBy::Value), ValueLayout::Plain(slot)) => Some(slot.ty),
+            _ => None,
+        };
+        if by.is_some_and(Ty::is_str) {
+            return Err(self.unsupported(
+                "foreach sorted by a string",
+                "sort by a number, or do it in an end or timer probe",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The snapshot of the program's frame; `key` is for the look-up.
+    fn snapshot_of_frame(&mut self, iteration: &Iteration, key: Mem, site: SiteId) -> Snapshot {
+        let index = match self.code.frame_index {
+            Some(index) => index,
+            // The recording run: there is no frame yet.
+            None => self.imm(0),
+        };
+        self.store(Size::W, key, Src::Reg(index));
+        let found = self.lookup(Plan::SNAPSHOTS, key);
+        let fail = self.fail(site, Val::Const(0));
+        self.jump_if(Cond::Eq, found, Src::Imm(0), fail);
+        snapshot_at(found, iteration)
+    }
+
+    /// Copies what is in the slice.
+    fn copy_elements(
+        &mut self,
+        map: MapId,
+        iteration: &Iteration,
+        slice: &Slice<'_>,
+        sort: Option<Sort>,
+    ) -> Lowered<()> {
+        self.for_each(map, "foreach", &mut |cx, element| {
+            cx.skip_others(slice, element);
+            let found = cx.lookup(Plan::SNAPSHOTS, INDEX);
+            let stop = cx.stop();
+            cx.jump_if(Cond::Eq, found, Src::Imm(0), stop);
+            let snapshot = snapshot_at(found, iteration);
+            let count = cx.load(Size::D, snapshot.head.at(COUNT));
+            let next = cx.alu(AluOp::Add, count, Src::Imm(1));
+            cx.store(Size::D, snapshot.head.at(COUNT), Src::Reg(next));
+            let capacity = iteration.capacity;
+            // One too many is counted: that is how it is noticed.
+            cx.jump_if(Cond::Ge, count, Src::Imm(capacity as i32), stop);
+            let bytes = iteration.element_bytes();
+            let to = Mem::Ptr(
+                cx.slot_address(snapshot.elements, count, capacity, bytes),
+                0,
+            );
+            let key_bytes = iteration.layout.key_bytes;
+            cx.copy_block(element.key, to, key_bytes);
+            if iteration.value_bytes() != 0 {
+                cx.copy_block(element.value, to.at(key_bytes), iteration.value_bytes());
+            }
+            if let Some(sort) = sort {
+                let word = cx.sort_word(map, iteration, sort, to)?;
+                let entry = Entry {
+                    word,
+                    number: count,
+                };
+                cx.sift_up(iteration, snapshot.heap, entry);
+            }
+            Ok(())
+        })
+    }
+
+    /// What an element is sorted by, as an unsigned number of which the least comes first.
+    fn sort_word(
+        &mut self,
+        map: MapId,
+        iteration: &Iteration,
+        sort: Sort,
+        element: Mem,
+    ) -> Lowered<VReg> {
+        let layout = &iteration.layout;
+        let value = match (sort.by, &layout.value) {
+            (SortBy::Key(n), _) => {
+                let slot = layout.keys.get(usize::from(n));
+                let offset = slot.map_or(0, |slot| slot.offset);
+                self.load(Size::D, element.at(offset))
+            }
+            (SortBy::Stat(field), ValueLayout::Stat(record)) => {
+                let (_, value) = self.stat_field(map, record, element, field)?;
+                value
+            }
+            _ => self.load(Size::D, element.at(layout.key_bytes)),
+        };
+        let flip = self.imm(if sort.descending { i64::MAX } else { i64::MIN });
+        Ok(self.alu(AluOp::Xor, value, Src::Reg(flip)))
+    }
+
+    fn heap_entry(&mut self, iteration: &Iteration, heap: Mem, at: VReg) -> Mem {
+        Mem::Ptr(
+            self.slot_address(heap, at, iteration.capacity, HEAP_ENTRY_BYTES),
+            0,
+        )
+    }
+
+    fn load_entry_of_heap(&mut self, at: Mem) -> Entry {
+        Entry {
+            word: self.load(Size::D, at),
+            number: self.load(Size::D, at.at(8)),
+        }
+    }
+
+    fn store_entry(&mut self, at: Mem, entry: Entry) {
+        self.store(Size::D, at, Src::Reg(entry.word));
+        self.store(Size::D, at.at(8), Src::Reg(entry.number));
+    }
+
+    /// Adds an entry, the last by its number, to a heap. (Here and in `sift_down` the loop is short,
+    /// and must stay where it is: pointers to the snapshot are used in it.)
+    fn sift_up(&mut self, iteration: &Iteration, heap: Mem, entry: Entry) {
+        let (head, round) = self.join();
+        let place = self.code.vreg();
+        self.code.blocks[head.0 as usize].params.push(place);
+        let end = self.code.block(self.is_cold());
+        let zero = self.imm(0);
+        self.jump(head, vec![zero, entry.number]);
+        self.enter(head);
+        self.jump_if(Cond::Ge, round, Src::Imm(iteration.depth() as i32), end);
+        self.jump_if(Cond::Eq, place, Src::Imm(0), end);
+        let parent = self.alu(AluOp::Sub, place, Src::Imm(1));
+        let parent = self.alu(AluOp::Rsh, parent, Src::Imm(1));
+        let at = self.heap_entry(iteration, heap, parent);
+        let above = self.load_entry_of_heap(at);
+        self.jump_if(Cond::Le, above.word, Src::Reg(entry.word), end);
+        let at = self.heap_entry(iteration, heap, place);
+        self.store_entry(at, above);
+        let parent = self.forget(parent);
+        let next = self.alu(AluOp::Add, round, Src::Imm(1));
+        self.jump(head, vec![next, parent]);
+        self.enter(end);
+        let at = self.heap_entry(iteration, heap, place);
+        self.store_entry(at, entry);
+    }
+
+    /// Puts an entry in the place of a heap's top; `count` are left in the heap.
+    fn sift_down(&mut self, iteration: &Iteration, heap: Mem, entry: Entry, count: VReg) {
+        let (head, round) = self.join();
+        let place = self.code.vreg();
+        self.code.blocks[head.0 as usize].params.push(place);
+        let end = self.code.block(self.is_cold());
+        let start = vec![self.imm(0), self.imm(0)];
+        self.jump(head, start);
+        self.enter(head);
+        self.jump_if(Cond::Ge, round, Src::Imm(iteration.depth() as i32), end);
+        let left = self.alu(AluOp::Lsh, place, Src::Imm(1));
+        let left = self.alu(AluOp::Add, left, Src::Imm(1));
+        self.jump_if(Cond::Ge, left, Src::Reg(count), end);
+        let at = self.heap_entry(iteration, heap, left);
+        let lower = self.load_entry_of_heap(at);
+
+        // The lesser of the two below.
+        let (chosen, child) = self.join();
+        let params = [self.code.vreg(), self.code.vreg()];
+        self.code.blocks[chosen.0 as usize].params.extend(params);
+        let one = self.code.block(self.is_cold());
+        self.in_block(one, |cx| {
+            cx.jump(chosen, vec![left, lower.word, lower.number]);
+        });
+        let right = self.alu(AluOp::Add, left, Src::Imm(1));
+        self.jump_if(Cond::Ge, right, Src::Reg(count), one);
+        let at = self.heap_entry(iteration, heap, right);
+        let other = self.load_entry_of_heap(at);
+        self.jump_unless_less(other, lower, one);
+        self.jump(chosen, vec![right, other.word, other.number]);
+        self.enter(chosen);
+        let lesser = Entry {
+            word: params[0],
+            number: params[1],
+        };
+        self.jump_unless_less(lesser, entry, end);
+        let at = self.heap_entry(iteration, heap, place);
+        self.store_entry(at, lesser);
+        let child = self.forget(child);
+        let next = self.alu(AluOp::Add, round, Src::Imm(1));
+        self.jump(head, vec![next, child]);
+        self.enter(end);
+        let at = self.heap_entry(iteration, heap, place);
+        self.store_entry(at, entry);
+    }
+
+    /// Goes to `to` unless `a` comes before `b`: equal ones keep the order of the snapshot.
+    fn jump_unless_less(&mut self, a: Entry, b: Entry, to: crate::bpf::vcode::BlockId) {
+        let less = self.code.block(self.is_cold());
+        self.jump_if(Cond::Lt, a.word, Src::Reg(b.word), less);
+        self.jump_if(Cond::Gt, a.word, Src::Reg(b.word), to);
+        self.jump_if(Cond::Gt, a.number, Src::Reg(b.number), to);
+        self.jump(less, Vec::new());
+        self.enter(less);
+    }
+
+    /// Takes the next element and goes on with `body`, or with `done` if there is none.
+    pub(super) fn iter_next(
+        &mut self,
+        iter: Value,
+        body: &BlockCall,
+        with_value: bool,
+        done: &BlockCall,
+    ) -> Lowered<()> {
+        let number = match self.int(iter) {
+            Val::Const(number) => usize::try_from(number).ok(),
+            _ => None,
+        };
+        let Some(iteration) = number.and_then(|n| self.iterations.get(n).cloned()) else {
+            return Err(self.internal("an iteration that is not known"));
+        };
+        let end = self.code.block(self.is_cold());
+        self.in_block(end, |cx| cx.edge(done, &[]))?;
+        let key = self.buffers.alloc(8, Access::Stack, (self.pos, self.pos));
+        let index = match self.code.frame_index {
+            Some(index) => index,
+            None => self.imm(0),
+        };
+        self.store(Size::W, key, Src::Reg(index));
+        let found = self.lookup(Plan::SNAPSHOTS, key);
+        self.jump_if(Cond::Eq, found, Src::Imm(0), end);
+        let snapshot = snapshot_at(found, &iteration);
+        let taken = self.load(Size::D, snapshot.head.at(TAKEN));
+        let limit = self.load(Size::D, snapshot.head.at(LIMIT));
+        self.jump_if(Cond::Sge, taken, Src::Reg(limit), end);
+        let count = self.load(Size::D, snapshot.head.at(COUNT));
+        self.jump_if(Cond::Ge, taken, Src::Reg(count), end);
+        let next = self.alu(AluOp::Add, taken, Src::Imm(1));
+        self.store(Size::D, snapshot.head.at(TAKEN), Src::Reg(next));
+        let element = if iteration.sorted {
+            let left = self.alu(AluOp::Sub, count, Src::Reg(next));
+            let top = self.load_entry_of_heap(snapshot.heap);
+            let at = self.heap_entry(&iteration, snapshot.heap, left);
+            let last = self.load_entry_of_heap(at);
+            self.sift_down(&iteration, snapshot.heap, last, left);
+            top.number
+        } else {
+            taken
+        };
+        let bytes = iteration.element_bytes();
+        let at = self.slot_address(snapshot.elements, element, iteration.capacity, bytes);
+        let params = self.func.blocks[body.block].params.clone();
+        let mut slots: Vec<(u32, Ty)> = iteration
+            .layout
+            .keys
+            .iter()
+            .map(|slot| (slot.offset, slot.ty))
+            .collect();
+        if let (true, ValueLayout::Plain(slot)) = (with_value, &iteration.layout.value) {
+            slots.push((iteration.layout.key_bytes, slot.ty));
+        }
+        let mut supplied = Vec::new();
+        for ((offset, ty), param) in slots.into_iter().zip(params) {
+            let from = Mem::Ptr(at, offset as i32);
+            supplied.push(match ty {
+                Ty::I64 => Val::Reg(self.load(Size::D, from)),
+                Ty::Str { cap, late } => {
+                    let text = Text::Mem(TextMem {
+                        mem: from,
+                        cap,
+                        padded: true,
+                        late,
+                    });
+                    // The place in the snapshot is not known in a loop's own function.
+                    let dest = self.dest(Some(param), Some(ty));
+                    self.private_copy(text, dest)
+                }
+            });
+        }
+        self.edge(body, &supplied)
+    }
+}
+
+fn snapshot_at(found: VReg, iteration: &Iteration) -> Snapshot {
+    let head = Mem::Ptr(found, iteration.offset as i32);
+    let heap = head.at(HEAD_BYTES);
+    Snapshot {
+        head,
+        heap,
+        elements: heap.at(iteration.heap_bytes()),
+    }
+}
