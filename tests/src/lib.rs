@@ -1,7 +1,8 @@
 //! What the tests are built of: golden files ([`golden`]), kernels in virtual machines ([`vm`]), jobs that
 //! run on this machine and in a VM alike ([`job`]), Debian's packages ([`debian`]), the kernel
-//! tests ([`kernel`]), random scripts ([`generate`]) and the benches ([`mod@bench`]).
+//! tests ([`kernel`]), random scripts ([`generate`]) that both executors run ([`agree`]) and the benches ([`mod@bench`]).
 
+pub mod agree;
 pub mod bench;
 pub mod debian;
 pub mod generate;

@@ -24,6 +24,8 @@ fn passes_keep_the_meaning() {
     let shape = Shape {
         points: &["begin", "timer.s(1)", "kernel.trace(\"sys_enter\")"],
         context: &["pid()", "cpu()", "(tid() & 1)"],
+        loops: true,
+        whole_arrays: true,
     };
     for seed in seeds {
         let source = script(seed, shape);

@@ -10,6 +10,8 @@ fn main() {
     let shape = Shape {
         points: &points,
         context: &["pid()", "cpu()", "(tid() & 1)"],
+        loops: true,
+        whole_arrays: true,
     };
     print!("{}", script(seed, shape));
 }

@@ -1,0 +1,151 @@
+//! Whether both executors agree: a script's `begin` handlers run by the interpreter, and as eBPF by the
+//! kernel (`rtap run --begin-in-kernel`), must give the same output, errors, globals and status; and
+//! no program may be refused by the verifier.
+
+mod shrink;
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub use shrink::shrink;
+
+use crate::generate::{Shape, UNORDERED};
+
+/// What the scripts are made for.
+pub const SHAPE: Shape<'static> = Shape {
+    points: &["begin"],
+    context: &[],
+    // The verifier does not take all loops yet, and kernel handlers cannot go through arrays.
+    loops: false,
+    whole_arrays: false,
+};
+
+/// Longest time that a run may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What stands for the output of a run that had to be killed.
+const NO_END: &str = "error: it did not end";
+
+/// What came of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Both executors did the same.
+    Agree,
+    /// The script uses what kernel handlers do not have (a diagnostic says so).
+    Unavailable(String),
+    /// The script does not compile at all: the generator is at fault.
+    Invalid(String),
+    /// The verifier refused the program, or the compiler did not come to an end with it.
+    Refused(String),
+    /// The executors differ: what the interpreter did, what the kernel did.
+    Differ(String, String),
+}
+
+impl Verdict {
+    /// Whether it is a fault of rtap.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Verdict::Refused(_) | Verdict::Differ(..))
+    }
+
+    /// Whether two verdicts can be of one cause.
+    pub fn is_like(&self, other: &Verdict) -> bool {
+        match (self, other) {
+            (Verdict::Refused(a), Verdict::Refused(b)) => kind(a) == kind(b),
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+        }
+    }
+}
+
+/// The line of a refusal that says what was wrong, without numbers.
+fn kind(refusal: &str) -> String {
+    let line = refusal
+        .lines()
+        .find(|line| line.contains("error") || line.contains("panicked"));
+    let line = line.unwrap_or_default();
+    line.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// Runs a script in both executors; `at` is where its text is put.
+pub fn compare(rtap: &Path, script: &str, at: &Path) -> io::Result<Verdict> {
+    std::fs::write(at, script)?;
+    let interpreted = run(rtap, at, false)?;
+    if interpreted.contains("error[E") {
+        return Ok(Verdict::Invalid(interpreted));
+    }
+    let in_kernel = run(rtap, at, true)?;
+    let unavailable = ["error[E0702]", "error[E0703]", "error[E0704]"];
+    Ok(if interpreted == in_kernel {
+        Verdict::Agree
+    } else if in_kernel.contains("error[E0799]")
+        || in_kernel.contains("the kernel refused")
+        || in_kernel.contains(NO_END)
+    {
+        Verdict::Refused(in_kernel)
+    } else if unavailable.iter().any(|code| in_kernel.contains(code)) {
+        Verdict::Unavailable(in_kernel)
+    } else {
+        Verdict::Differ(interpreted, in_kernel)
+    })
+}
+
+/// Output, errors and status of a run.
+fn run(rtap: &Path, script: &Path, in_kernel: bool) -> io::Result<String> {
+    let mut command = Command::new(rtap);
+    command.args(["run", "-w", "--trace-self"]);
+    // Both count the rounds of loops against the same limit.
+    command.args(["-DMAXACTION=2000", "-DMAXACTION_INTERRUPTIBLE=2000"]);
+    command.args(["-E", "probe timer.ms(1) { exit() }"]);
+    if in_kernel {
+        command.arg("--begin-in-kernel");
+    }
+    command.arg(script);
+    let Some(output) = finish(command)? else {
+        return Ok(NO_END.to_owned());
+    };
+    let status = output
+        .status
+        .code()
+        .map_or("killed".to_owned(), |code| code.to_string());
+    Ok(format!(
+        "{}{}status {status}\n",
+        in_order(&String::from_utf8_lossy(&output.stdout)),
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
+
+/// Output with its unordered part sorted.
+fn in_order(output: &str) -> String {
+    let Some(at) = output.find(UNORDERED) else {
+        return output.to_owned();
+    };
+    let (ordered, unordered) = output.split_at(at);
+    let mut lines: Vec<&str> = unordered.lines().collect();
+    lines.sort_unstable();
+    format!("{ordered}{}\n", lines.join("\n"))
+}
+
+/// Runs a command; nothing if it had to be killed.
+fn finish(mut command: Command) -> io::Result<Option<Output>> {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let pid = rustix::process::Pid::from_child(&child);
+    let (done, wait) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let output = child.wait_with_output();
+        // Nobody listens any more if it was killed.
+        let _ = done.send(());
+        output
+    });
+    let start = Instant::now();
+    let ended = wait.recv_timeout(LIMIT).is_ok();
+    if !ended {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+    }
+    let output = reader.join().map_err(|_| io::Error::other("reader"))??;
+    Ok((ended && start.elapsed() < LIMIT).then_some(output))
+}

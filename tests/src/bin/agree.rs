@@ -1,0 +1,158 @@
+//! Runs random programs in both executors: `agree --programs 1000 --seed 0`.
+//!
+//! Prints what became of them, and each program that was refused or that the executors do not
+//! agree about, made small. See `rtap_tests::agree`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use rtap_tests::agree::{SHAPE, Verdict, compare, shrink};
+use rtap_tests::generate::{Shape, script};
+use rtap_tests::paths;
+
+/// Runs random programs in the interpreter and in the kernel, and compares.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How many programs.
+    #[arg(short, long, default_value_t = 200)]
+    programs: u64,
+    /// The first program's seed; the others follow.
+    #[arg(short, long, default_value_t = 0)]
+    seed: u64,
+    /// How many at a time.
+    #[arg(short, long, default_value_t = 2)]
+    jobs: u64,
+    /// Stops after so many faults.
+    #[arg(long, default_value_t = 5)]
+    faults: u64,
+    /// Seconds to make a failing program smaller.
+    #[arg(long, default_value_t = 60)]
+    shrink: u64,
+    /// Shows also what kernel handlers do not have.
+    #[arg(short, long)]
+    verbose: bool,
+    /// Lets handlers have loops.
+    #[arg(long)]
+    loops: bool,
+    /// Lets handlers go through arrays and empty whole ones.
+    #[arg(long)]
+    whole_arrays: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    let rtap = paths::rtap().context("rtap is not built: cargo build --release -p rtap")?;
+    let run = Run {
+        next: AtomicU64::new(options.seed),
+        found: AtomicU64::new(0),
+        counts: Mutex::default(),
+        rtap,
+        options,
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..run.options.jobs.max(1))
+            .map(|worker| {
+                let run = &run;
+                scope.spawn(move || run.work(worker))
+            })
+            .collect();
+        for worker in workers {
+            worker.join().expect("a worker that does not panic")?;
+        }
+        anyhow::Ok(())
+    })?;
+    let counts = run.counts.into_inner().expect("no worker panicked");
+    let line: Vec<String> = counts.iter().map(|(k, n)| format!("{n} {k}")).collect();
+    println!(
+        "seeds {}..{}: {}",
+        run.options.seed,
+        run.options.seed + counts.values().sum::<u64>(),
+        line.join(", ")
+    );
+    let failed = run.found.into_inner() != 0;
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// The state that workers share.
+struct Run {
+    options: Options,
+    rtap: PathBuf,
+    next: AtomicU64,
+    found: AtomicU64,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Run {
+    fn work(&self, worker: u64) -> Result<()> {
+        let options = &self.options;
+        let at = std::env::temp_dir().join(format!("agree-{}-{worker}.rtp", std::process::id()));
+        let shape = Shape {
+            loops: options.loops,
+            whole_arrays: options.whole_arrays,
+            ..SHAPE
+        };
+        loop {
+            let seed = self.next.fetch_add(1, Ordering::Relaxed);
+            let enough = self.found.load(Ordering::Relaxed) >= options.faults;
+            if seed >= options.seed + options.programs || enough {
+                break;
+            }
+            let text = script(seed, shape);
+            let verdict = compare(&self.rtap, &text, &at)?;
+            let name = match &verdict {
+                Verdict::Agree => "agree",
+                Verdict::Unavailable(why) => {
+                    if options.verbose {
+                        println!("seed {seed}:\n{why}");
+                    }
+                    "not available in the kernel"
+                }
+                Verdict::Invalid(why) => {
+                    println!("seed {seed} does not compile:\n{why}");
+                    "do not compile"
+                }
+                Verdict::Refused(_) => "refused",
+                Verdict::Differ(..) => "differ",
+            };
+            *self
+                .counts
+                .lock()
+                .expect("no worker panicked")
+                .entry(name)
+                .or_default() += 1;
+            if verdict.is_fault() {
+                self.found.fetch_add(1, Ordering::Relaxed);
+                let small = shrink(&text, Duration::from_secs(options.shrink), |text| {
+                    compare(&self.rtap, text, &at).is_ok_and(|other| other.is_like(&verdict))
+                });
+                let verdict = compare(&self.rtap, &small, &at)?;
+                println!("--- seed {seed}\n{small}{}", Shown(&verdict));
+            }
+        }
+        let _ = std::fs::remove_file(at);
+        Ok(())
+    }
+}
+
+struct Shown<'a>(&'a Verdict);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Verdict::Differ(user, kernel) => {
+                writeln!(f, "--- interpreter\n{user}--- kernel\n{kernel}")
+            }
+            Verdict::Refused(why) | Verdict::Invalid(why) | Verdict::Unavailable(why) => {
+                let lines: Vec<&str> = why.lines().take(30).collect();
+                writeln!(f, "--- kernel\n{}", lines.join("\n"))
+            }
+            Verdict::Agree => writeln!(f, "--- (now they agree)"),
+        }
+    }
+}
