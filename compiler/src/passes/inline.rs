@@ -100,23 +100,11 @@ fn recursive(module: &Module) -> EntitySet<Func> {
 
 fn inline_calls(module: &Module, callees: &Callees, function: &mut Function) -> bool {
     let mut size = Info::of(function).size;
-    let mut work: Vec<Block> = function.blocks.keys().collect();
-    let mut changed = false;
-    while let Some(block) = work.pop() {
-        let insts = &function.blocks[block].insts;
-        let found = insts.iter().position(|inst| match inst.op {
-            Op::Call(callee, _) => callees.is_wanted(callee, size, false),
-            _ => false,
-        });
-        if let Some(at) = found {
-            let (callee, rest) = split(function, block, at);
-            size += callees.info[callee.func].size;
-            splice(module, function, block, callee);
-            work.push(rest);
-            changed = true;
-            continue;
-        }
-        let data = &mut function.blocks[block];
+    let before: Vec<Block> = function.blocks.keys().collect();
+    let count = before.len();
+    for block in before.into_iter().rev() {
+        let at = inline_insts(module, callees, function, block, &mut size);
+        let data = &mut function.blocks[at];
         if let Terminator::Try {
             op: Op::Call(func, args),
             result,
@@ -134,11 +122,69 @@ fn inline_calls(module: &Module, callees: &Callees, function: &mut Function) -> 
                 span: data.term_span,
             };
             size += callees.info[call.func].size;
-            splice(module, function, block, call);
-            changed = true;
+            splice(module, function, at, call);
         }
     }
-    changed
+    function.blocks.len() != count
+}
+
+/// Replaces the calls among a block's instructions; what follows a call goes into a new block, and
+/// the last of these, which has the block's end, is the result.
+fn inline_insts(
+    module: &Module,
+    callees: &Callees,
+    function: &mut Function,
+    block: Block,
+    size: &mut usize,
+) -> Block {
+    let wanted = |op: &Op, size: usize| match op {
+        Op::Call(callee, _) => callees.is_wanted(*callee, size, false),
+        _ => false,
+    };
+    let data = &mut function.blocks[block];
+    if !data.insts.iter().any(|inst| wanted(&inst.op, *size)) {
+        return block;
+    }
+    let insts = std::mem::take(&mut data.insts);
+    let term = std::mem::replace(&mut data.term, Terminator::Unreachable);
+    let term_span = data.term_span;
+    let mut at = block;
+    for inst in insts {
+        match inst {
+            Inst {
+                op: Op::Call(func, args),
+                result,
+                span,
+            } if callees.is_wanted(func, *size, false) => {
+                let rest = function.blocks.push(BlockData {
+                    params: result.into_iter().collect(),
+                    insts: Vec::new(),
+                    term: Terminator::Unreachable,
+                    term_span,
+                    loop_head: None,
+                });
+                let call = Site {
+                    func,
+                    args,
+                    has_result: result.is_some(),
+                    ok: BlockCall {
+                        block: rest,
+                        args: Vec::new(),
+                    },
+                    catch: None,
+                    span,
+                };
+                *size += callees.info[func].size;
+                splice(module, function, at, call);
+                at = rest;
+            }
+            inst => function.blocks[at].insts.push(inst),
+        }
+    }
+    let last = &mut function.blocks[at];
+    last.term = term;
+    last.term_span = term_span;
+    at
 }
 
 /// A call that is to be replaced.
@@ -151,44 +197,6 @@ struct Site {
     /// Where errors go, if they are caught.
     catch: Option<BlockCall>,
     span: Span,
-}
-
-/// Takes the call at `at` out of its block and puts what follows it into a new one.
-fn split(function: &mut Function, block: Block, at: usize) -> (Site, Block) {
-    let rest = function.blocks.next_key();
-    let data = &mut function.blocks[block];
-    let insts = data.insts.split_off(at + 1);
-    let call = data.insts.pop();
-    let term = std::mem::replace(&mut data.term, Terminator::Unreachable);
-    let term_span = data.term_span;
-    let (mut func, mut args, mut span, mut params) =
-        (Func::from_u32(0), Vec::new(), term_span, Vec::new());
-    if let Some(inst) = call {
-        span = inst.span;
-        params.extend(inst.result);
-        if let Op::Call(callee, values) = inst.op {
-            (func, args) = (callee, values);
-        }
-    }
-    let site = Site {
-        func,
-        args,
-        has_result: !params.is_empty(),
-        ok: BlockCall {
-            block: rest,
-            args: Vec::new(),
-        },
-        catch: None,
-        span,
-    };
-    function.blocks.push(BlockData {
-        params,
-        insts,
-        term,
-        term_span,
-        loop_head: None,
-    });
-    (site, rest)
 }
 
 /// Puts a copy of the callee behind `block`.
