@@ -111,10 +111,16 @@ pub fn compile_watched(
         session.target.kernel().text.as_str(),
         session.target.kernel_id(),
     );
-    let portable = session.options.portable && !module.core.is_empty();
-    let types = portable.then(|| session.target.btf().ok()).flatten();
+    let portable = session.options.portable;
+    let types = (portable && !module.core.is_empty()).then(|| session.target.btf().ok());
+    let types = types.flatten();
     let features = features(session, &module);
-    match bpf::compile_for(&module, features, kernel, &texts, types.as_ref()) {
+    let requires = portable.then(|| session.target.relied_on());
+    let portability = bpf::Portability {
+        types: types.as_ref(),
+        requires: requires.unwrap_or_default(),
+    };
+    match bpf::compile_for(&module, features, kernel, &texts, portability) {
         Ok((elf, meta)) => {
             reached(Milestone::Compiled);
             (Some(Output { elf, meta }), diags)

@@ -118,7 +118,7 @@ impl fmt::Display for LineCol {
 }
 
 /// One source file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SourceFile {
     name: Arc<str>,
     text: Arc<str>,
@@ -140,7 +140,7 @@ impl SourceFile {
 }
 
 /// Every source file of one compilation: scripts, tapsets, command-line text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Files {
     files: Vec<SourceFile>,
     /// Uses of macros, for diagnostics about what they brought in.

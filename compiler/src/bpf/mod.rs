@@ -67,23 +67,33 @@ pub fn compile(
     kernel: (&str, u64),
     files: &[(String, String)],
 ) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
-    compile_for(module, features, kernel, files, None)
+    compile_for(module, features, kernel, files, Portability::default())
 }
 
-/// The same; with the kernel's types given, the image runs on other kernels too: it says where it depends on
-/// them (CO-RE).
+/// What an image for other kernels needs.
+#[derive(Clone, Copy, Default)]
+pub struct Portability<'a> {
+    /// The types of the kernel compiled against: the image says where it depends on them (CO-RE).
+    pub types: Option<&'a Btf>,
+    /// Features that the other kernels must have.
+    pub requires: Features,
+}
+
+/// The same, for other kernels too.
 pub fn compile_for(
     module: &Module,
     features: Features,
     kernel: (&str, u64),
     files: &[(String, String)],
-    types: Option<&Btf>,
+    portability: Portability<'_>,
 ) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
+    let types = portability.types;
     let object = generate_for(module, features, types.is_some())?;
     let meta = Meta {
         version: META_VERSION,
         kernel_release: kernel.0.to_owned(),
         btf_hash: kernel.1,
+        requires: portability.requires.iter().map(|f| f.to_string()).collect(),
         module: module.clone(),
         programs: object.plan.programs.clone(),
         layout: object.plan.layout(),

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::lir::{HandlerId, Module};
 
 /// Version of [`Meta`]'s encoding; an image of another version is refused.
-pub const META_VERSION: u32 = 2;
+pub const META_VERSION: u32 = 3;
 
 /// Name of the ELF section that holds [`Meta`].
 pub const META_SECTION: &str = ".rtap";
@@ -38,6 +38,10 @@ pub struct Meta {
     pub kernel_release: String,
     /// See `kernel_release`.
     pub btf_hash: u64,
+    /// Names of the features that its programs rely on and that [`OLDEST_RELEASE`] has not.
+    ///
+    /// [`OLDEST_RELEASE`]: crate::target::OLDEST_RELEASE
+    pub requires: Vec<String>,
     /// The program in LIR. Kernel handlers' functions are kept too, for error messages
     /// and for `rtap run --interpret`-style tests.
     pub module: Module,

@@ -175,6 +175,9 @@ impl fmt::Display for Feature {
     }
 }
 
+/// The oldest release of Linux that rtap supports.
+pub const OLDEST_RELEASE: (u32, u32) = (5, 10);
+
 /// A set of features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Features(u64);
@@ -211,6 +214,12 @@ impl Features {
     #[must_use]
     pub fn without(self, feature: Feature) -> Self {
         Self(self.0 & !(1 << feature as u32))
+    }
+
+    /// The set without the features of another one.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// The features of the set, in the order of the table.

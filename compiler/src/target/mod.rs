@@ -25,7 +25,7 @@ mod unavailable;
 
 pub use arch::Arch;
 pub use binary::{Binary, BinaryError, BinaryFunction, FileId};
-pub use feature::{Feature, Features};
+pub use feature::{Feature, Features, OLDEST_RELEASE};
 pub use kconfig::Kconfig;
 pub use kernel::KernelRelease;
 pub use suggest::suggest;
@@ -66,6 +66,12 @@ pub trait Target: Send + Sync {
 
     /// Whether the kernel, and our rights on it, give a feature.
     fn has(&self, feature: Feature) -> bool;
+
+    /// The features beyond the oldest kernel's that code was made to rely on, as far as this
+    /// target has been asked.
+    fn relied_on(&self) -> Features {
+        Features::default()
+    }
 
     /// All features at once. Trying them all takes some milliseconds.
     fn features(&self) -> Features {

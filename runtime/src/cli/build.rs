@@ -60,8 +60,7 @@ pub fn build(args: &ScriptArgs) -> Status {
 
 /// Compiles and writes the image; its name is printed, as SystemTap's pass 4 does.
 pub fn write_image(job: &mut Job, args: &ScriptArgs) -> Status {
-    job.portable();
-    let output = match job.compile() {
+    let output = match job.compile_portably() {
         Ok(output) => output,
         Err(status) => return status,
     };

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use rtap_compiler::pipeline::{self, Emit, Output};
 use rtap_compiler::resolve::{self, TapsetLibrary};
 use rtap_compiler::session::{self, Session};
+use rtap_compiler::target::OLDEST_RELEASE;
 use rtap_grammar::SYSTEMTAP_VERSION;
 use rtap_grammar::diag::{Diagnostics, Style};
 use rtap_grammar::source::{FileId, Files};
@@ -180,9 +181,20 @@ impl Job {
         self.report(diagnostics)
     }
 
-    /// The image is for other machines too.
-    pub fn portable(&mut self) {
+    /// Compiles for other machines too: for the oldest kernel if the script asks for no more,
+    /// else for kernels with the features that it needs.
+    pub fn compile_portably(&mut self) -> Result<Output, Status> {
         self.setting.options.portable = true;
+        let oldest = LiveTarget::as_of(OLDEST_RELEASE);
+        let this_one = std::mem::replace(&mut self.setting.target, oldest);
+        let files = self.files.clone();
+        let compiled = self.pipeline();
+        if compiled.0.is_some() {
+            return self.finish(compiled);
+        }
+        self.setting.target = this_one;
+        self.files = files;
+        self.compile()
     }
 
     /// `begin` handlers are run in the kernel.
@@ -197,11 +209,19 @@ impl Job {
 
     /// Compiles.
     pub fn compile(&mut self) -> Result<Output, Status> {
+        let compiled = self.pipeline();
+        self.finish(compiled)
+    }
+
+    fn pipeline(&mut self) -> (Option<Output>, Diagnostics) {
         let session = self.setting.session();
-        let (output, diagnostics) =
-            pipeline::compile_watched(&session, &mut self.files, &self.scripts, &mut |milestone| {
-                self.passes.reached(milestone)
-            });
+        pipeline::compile_watched(&session, &mut self.files, &self.scripts, &mut |milestone| {
+            self.passes.reached(milestone)
+        })
+    }
+
+    fn finish(&self, compiled: (Option<Output>, Diagnostics)) -> Result<Output, Status> {
+        let (output, diagnostics) = compiled;
         match (self.report(diagnostics), output) {
             (Status::Success, Some(output)) => Ok(output),
             (Status::Success, None) => Err(Status::Failure),

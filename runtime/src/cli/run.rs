@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rtap_compiler::image::{Meta, MetaError, header};
 use rtap_compiler::lir;
-use rtap_compiler::target::Target;
+use rtap_compiler::target::{Feature, Target};
 
 use super::Status;
 use super::args::RunArgs;
@@ -107,6 +107,34 @@ fn read_meta(image: &[u8]) -> Result<Meta, String> {
     Ok(meta)
 }
 
+/// Refuses an image that relies on what the running kernel has not.
+fn check_features(meta: &Meta, target: &LiveTarget) -> Result<(), Status> {
+    let has = |name: &String| {
+        let known = Feature::ALL
+            .iter()
+            .find(|feature| feature.to_string() == *name);
+        known.is_some_and(|feature| target.has(*feature))
+    };
+    let missing: Vec<&str> = meta
+        .requires
+        .iter()
+        .filter(|name| !has(name))
+        .map(String::as_str)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Status::fail(
+        &format!(
+            "the image was built on Linux {} and needs what this kernel, {}, has not: {}",
+            meta.kernel_release,
+            target.kernel().text,
+            missing.join(", ")
+        ),
+        Some("build it on this machine, or use less of the language in kernel probes"),
+    ))
+}
+
 /// Adds the options of the script's first line.
 fn with_shebang(args: RunArgs, text: &[u8]) -> Result<RunArgs, Status> {
     let first = text.split(|b| *b == b'\n').next().unwrap_or_default();
@@ -140,6 +168,9 @@ impl Work {
             },
             Work::Image(image, meta) => {
                 let target = LiveTarget::new();
+                if let Err(status) = check_features(&meta, &target) {
+                    return status;
+                }
                 let same_kernel = meta.kernel_release == target.kernel().text
                     && meta.btf_hash == target.kernel_id();
                 Start {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rtap_compiler::btf::Kind;
 use rtap_compiler::image::SMALL_KEY_BYTES;
-use rtap_compiler::target::{Feature, Target};
+use rtap_compiler::target::{Feature, Features, Target};
 
 use super::file::exists;
 use super::rights::Rights;
@@ -28,6 +28,14 @@ pub(super) struct FeatureProbes {
 }
 
 impl FeatureProbes {
+    /// The features that were asked for and are there.
+    pub(super) fn had(&self) -> Features {
+        let had = self.had.load(Ordering::Acquire);
+        let all = Feature::ALL.iter().copied();
+        all.filter(|feature| had >> *feature as u32 & 1 != 0)
+            .collect()
+    }
+
     /// Whether the kernel has a feature.
     pub(super) fn has(&self, feature: Feature, target: &dyn Target) -> bool {
         let bit = 1 << feature as u32;

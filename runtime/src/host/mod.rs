@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rtap_compiler::btf::Btf;
 use rtap_compiler::target::kconfig::KconfigTable;
 use rtap_compiler::target::{
-    Arch, Binary, BinaryError, CpuCount, Feature, Kconfig, KernelRelease, KernelSymbols,
-    SyscallTable, Target, TraceableFunction, TracepointFormat, Unavailable,
+    Arch, Binary, BinaryError, CpuCount, Feature, Features, Kconfig, KernelRelease, KernelSymbols,
+    OLDEST_RELEASE, SyscallTable, Target, TraceableFunction, TracepointFormat, Unavailable,
 };
 
 use features::FeatureProbes;
@@ -48,6 +48,8 @@ pub struct LiveTarget {
     kconfig: OnceLock<Option<KconfigTable>>,
     cpus: OnceLock<CpuCount>,
     features: FeatureProbes,
+    /// Features are those that this release already had.
+    as_of: Option<(u32, u32)>,
     btf: Fact<Btf>,
     module_btfs: Facts<String, Result<Btf, Unavailable>>,
     modules: Fact<Arc<Vec<String>>>,
@@ -77,6 +79,7 @@ impl LiveTarget {
             kconfig: OnceLock::new(),
             cpus: OnceLock::new(),
             features: FeatureProbes::default(),
+            as_of: None,
             btf: OnceLock::new(),
             module_btfs: Mutex::default(),
             modules: OnceLock::new(),
@@ -87,6 +90,15 @@ impl LiveTarget {
             symbols: OnceLock::new(),
             traceable: OnceLock::new(),
             binaries: Mutex::default(),
+        }
+    }
+
+    /// The machine as a kernel of this release would be.
+    #[must_use]
+    pub fn as_of(release: (u32, u32)) -> Self {
+        Self {
+            as_of: Some(release),
+            ..Self::new()
         }
     }
 
@@ -159,7 +171,14 @@ impl Target for LiveTarget {
     }
 
     fn has(&self, feature: Feature) -> bool {
-        self.features.has(feature, self)
+        let too_new = |release| feature.info().since > release;
+        !self.as_of.is_some_and(too_new) && self.features.has(feature, self)
+    }
+
+    fn relied_on(&self) -> Features {
+        self.features
+            .had()
+            .minus(Features::of_release(OLDEST_RELEASE))
     }
 
     fn btf(&self) -> Result<Btf, Unavailable> {

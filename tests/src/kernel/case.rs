@@ -15,6 +15,7 @@
 //! | key | |
 //! |---|---|
 //! | `PROG`, `FILE`, `RUN` | a script; the path of one in the repository; or a shell command, in place of `rtap run` |
+//! | `BUILT` | a script that this machine's `rtap build` compiles; its image is run |
 //! | `ARGS` | more options of `rtap run`, quoted as for the shell; `{pid}` is that of the `TARGET` |
 //! | `WORKLOAD` | runs as `-c` |
 //! | `BESIDE` | starts when `READY` shows in the output; when it ends, rtap is interrupted |
@@ -29,7 +30,7 @@
 //! | `ENV` | `NAME=value` |
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use regex::Regex;
@@ -37,6 +38,7 @@ use regex::Regex;
 use super::expect::Lines;
 use super::require::Requirement;
 use crate::job::{Companion, Job};
+use crate::paths;
 
 /// One test.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub struct Case {
 pub enum Program {
     /// A script's text.
     Script(String),
+    /// A script that is compiled on this machine, and where its image is then, here and in VMs.
+    Built(String, PathBuf),
     /// A script's path, relative to the workspace.
     File(String),
     /// A shell command.
@@ -119,6 +123,10 @@ impl Case {
                 text.clone(),
             ),
             Program::File(path) => (format!("exec rtap run {} \"$0\"", self.args), path.clone()),
+            Program::Built(_, image) => (
+                format!("exec rtap run {} \"$0\"", self.args),
+                image.to_string_lossy().into_owned(),
+            ),
             Program::Shell(command) => (command.clone(), "sh".to_owned()),
         };
         let mut argv = vec!["sh".to_owned(), "-c".to_owned(), script, parameter];
@@ -222,16 +230,24 @@ fn case(file: &str, name: &str, entries: &[(String, String)]) -> Result<Case> {
                 let (name, value) = value.split_once('=').with_context(context)?;
                 env.push((name.to_owned(), value.to_owned()));
             }
-            "PROG" | "FILE" | "RUN" | "ARGS" | "WORKLOAD" | "BESIDE" | "TARGET" | "READY"
-            | "REQUIRES" | "TIMEOUT" => {}
+            "PROG" | "BUILT" | "FILE" | "RUN" | "ARGS" | "WORKLOAD" | "BESIDE" | "TARGET"
+            | "READY" | "REQUIRES" | "TIMEOUT" => {}
             unknown => bail!("test {name}: there is no key {unknown}"),
         }
     }
-    let program = match (find("PROG"), find("FILE"), find("RUN")) {
-        (Some(text), None, None) => Program::Script(text.to_owned()),
-        (None, Some(path), None) => Program::File(path.to_owned()),
-        (None, None, Some(command)) => Program::Shell(command.to_owned()),
-        _ => bail!("test {name} needs one of PROG, FILE and RUN"),
+    let wanted = ["PROG", "BUILT", "FILE", "RUN"];
+    let mut given = wanted
+        .iter()
+        .filter_map(|key| Some((*key, find(key)?.to_owned())));
+    let program = match (given.next(), given.next()) {
+        (Some(("PROG", text)), None) => Program::Script(text),
+        (Some(("BUILT", text)), None) => {
+            let image = paths::target().join(format!("built/{file}-{name}.o"));
+            Program::Built(text, image)
+        }
+        (Some(("FILE", path)), None) => Program::File(path),
+        (Some((_, command)), None) => Program::Shell(command),
+        _ => bail!("test {name} needs one of PROG, BUILT, FILE and RUN"),
     };
     let companion = |first: bool, command: &str| Companion {
         argv: vec!["sh".to_owned(), "-c".to_owned(), format!("exec {command}")],

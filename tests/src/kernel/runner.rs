@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::case::{Case, Program};
 use super::expect::faults;
@@ -32,6 +33,7 @@ pub fn run(cases: &[Case], places: &[String], rtap: &Path) -> Result<Report> {
     }
     let report = Mutex::new(report);
     let record = Recorder(&report);
+    build_images(cases, rtap)?;
     if places.iter().any(|place| place == "host") {
         // Alone, so that nothing disturbs its timing.
         on_host(cases, rtap, record);
@@ -84,13 +86,38 @@ impl Recorder<'_> {
     }
 }
 
+/// Has `rtap build` make the images that tests run.
+fn build_images(cases: &[Case], rtap: &Path) -> Result<()> {
+    for case in cases {
+        if let Program::Built(script, image) = &case.program {
+            if let Some(folder) = image.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut build = Command::new(rtap);
+            build.args(["build", "-e", script, "-o"]).arg(image);
+            let output = build.output()?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            ensure!(
+                output.status.success(),
+                "{} does not build:\n{stderr}",
+                case.name
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The base image and the scripts of the repository that tests name.
 fn image(cases: &[Case], rtap: &Path) -> Result<Image> {
     let mut image = Image::base(Some(rtap))?;
     image.add(&paths::workspace().join("examples"), "/examples")?;
     for case in cases {
-        if let Program::File(path) = &case.program {
-            image.add(&paths::workspace().join(path), &format!("/{path}"))?;
+        match &case.program {
+            Program::File(path) => {
+                image.add(&paths::workspace().join(path), &format!("/{path}"))?;
+            }
+            Program::Built(_, built) => image.add(built, &built.to_string_lossy())?,
+            Program::Script(_) | Program::Shell(_) => {}
         }
     }
     Ok(image)
