@@ -54,7 +54,7 @@ impl FixtureTarget {
         }
     }
 
-    /// A machine of Linux 6.18 with every feature, BTF of common structs, functions
+    /// A machine of Linux 6.18 with every feature of that release, BTF of common structs, functions
     /// and tracepoints, some formats, a few symbols, `/usr/bin/sample` and `/lib/libsample.so`.
     pub fn standard() -> Self {
         let mut formats = BTreeMap::new();
@@ -87,7 +87,7 @@ impl FixtureTarget {
         );
         Self {
             kconfig: KconfigTable::parse(KCONFIG),
-            features: Features::all(),
+            features: Features::of_release(Self::bare().kernel.minor()),
             btf: Btf::parse(VMLINUX_BTF).ok(),
             formats,
             symbols: Arc::new(KernelSymbols::parse(symbols.to_owned())),

@@ -43,7 +43,7 @@ impl Subject {
         if let ProcessScope::Pid(pid) = self.scope {
             return Some(format!("pid() == {pid}"));
         }
-        let in_target = (self.scope == ProcessScope::Target).then(|| "target_set_pid(pid())");
+        let in_target = (self.scope == ProcessScope::Target).then_some("target_set_pid(pid())");
         let programs = self.programs.as_ref();
         let programs = programs.filter(|_| !is_probe_of_file || self.is_library);
         let one = |file: &FileId| format!("{runs}({}, {})", file.inode, file.bytes);
