@@ -9,5 +9,6 @@ pub mod generate;
 pub mod golden;
 pub mod job;
 pub mod kernel;
+pub mod page;
 pub mod paths;
 pub mod vm;

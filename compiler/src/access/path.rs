@@ -1,5 +1,6 @@
 //! Paths: members and elements, hop by hop.
 
+use rtap_grammar::ast;
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
@@ -55,6 +56,12 @@ impl Cx<'_> {
         };
         let BtfType { module, id } = ty;
         let btf = self.btf(module.as_deref(), span)?;
+        let (start, steps) = match steps.split_first() {
+            Some((Step::Index(index), rest)) if by_address && !is_array(&btf, id) => {
+                (self.object_at(base.expr, index, &btf, id, span), rest)
+            }
+            _ => (base.expr, steps),
+        };
         let mut indexes: Vec<Option<Expr>> = Vec::new();
         let mut wanted = Vec::new();
         for step in steps {
@@ -77,7 +84,7 @@ impl Cx<'_> {
         };
         // A value's first hop would load the pointer that we hold already.
         let skip = usize::from(!by_address);
-        let mut value = base.expr;
+        let mut value = start;
         let mut rest = hops.into_iter().skip(skip).peekable();
         while let Some(hop) = rest.next() {
             let addr = self.hop_address(value, &hop, &indexes, module.as_deref(), &btf, span);
@@ -110,6 +117,26 @@ impl Cx<'_> {
             "neither a structure nor a pointer to one",
         );
         None
+    }
+
+    /// `@cast(p, "type")[n]`: an object of a row of such.
+    fn object_at(
+        &mut self,
+        start: Expr,
+        index: &ast::Expr,
+        btf: &Btf,
+        id: btf::TypeId,
+        span: Span,
+    ) -> Expr {
+        let size = btf.size_of(id).unwrap_or(0) as i64;
+        let offset = if let Some(n) = literal_number(index) {
+            int(n.wrapping_mul(size), span)
+        } else {
+            let index = Box::new(self.expr(index));
+            let size = Box::new(int(size, span));
+            Expr::new(ExprKind::Bin(BinOp::Mul, index, size), Ty::Long, span)
+        };
+        add(start, offset, span)
     }
 
     fn hop_address(
@@ -288,6 +315,15 @@ impl Cx<'_> {
         };
         self.report(diag);
     }
+}
+
+fn is_array(btf: &Btf, id: btf::TypeId) -> bool {
+    btf::place(btf, id).is_ok_and(|place| {
+        matches!(
+            place.kind,
+            PlaceKind::Array { .. } | PlaceKind::CharArray { .. }
+        )
+    })
 }
 
 fn listed(names: &[&str]) -> String {

@@ -4,11 +4,18 @@ use rtap_grammar::ast::{self, ExprKind as Ast};
 use rtap_grammar::diag::codes;
 use rtap_grammar::source::Span;
 
-use super::CType;
+use super::path::Located;
+use super::{BtfType, CType, Step};
 use crate::btf::{PlaceKind, place};
 use crate::hir::{Expr, ExprKind, PointText, Print, PrintArg, PrintKind, Ty};
 use crate::lir::{Channel, Conv, ConvFlag, ConvKind, ConvSize, Format, Piece, Space};
+use crate::probes::Typed;
 use crate::resolve::{Cx, error};
+
+/// Levels of structures that `$$` shows.
+const MOST_LEVELS: u32 = 4;
+/// Values that one text shows.
+const MOST_VALUES: usize = 64;
 
 /// A text with conversions and their arguments, put together piece by piece.
 #[derive(Default)]
@@ -34,6 +41,15 @@ impl Text {
             kind,
         }));
         self.args.push(PrintArg::Value(value));
+    }
+
+    /// Whether more would not be seen, or not fit a record.
+    fn is_full(&self, max_string_len: u32) -> bool {
+        let texts = self.pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => text.len(),
+            Piece::Conv(_) | Piece::Call(..) => 1,
+        });
+        texts.sum::<usize>() >= max_string_len as usize || self.args.len() >= MOST_VALUES
     }
 
     fn finish(self, span: Span) -> Expr {
@@ -93,7 +109,7 @@ impl Cx<'_> {
             };
             text.plain(&format!("{}{name}=", if index == 0 { "" } else { " " }));
             if pretty {
-                self.pretty_value(&mut text, typed.expr, &typed.ty, span);
+                self.pretty_typed(&mut text, typed, 1, span);
             } else {
                 text.value(ConvKind::HexLower, Some(ConvFlag::Alternate), typed.expr);
             }
@@ -102,7 +118,7 @@ impl Cx<'_> {
     }
 
     /// `x$` and `x$$`.
-    pub(super) fn pretty(&mut self, base: &ast::Expr, _deep: bool, span: Span) -> Expr {
+    pub(super) fn pretty(&mut self, base: &ast::Expr, deep: bool, span: Span) -> Expr {
         if let Ast::ContextVar(name) = &base.kind
             && name.as_str().starts_with("$$")
         {
@@ -112,26 +128,90 @@ impl Cx<'_> {
             return error(span);
         };
         let mut text = Text::default();
+        let depth = if deep { MOST_LEVELS } else { 1 };
         if steps.is_empty() {
-            let typed = start;
-            self.pretty_value(&mut text, typed.expr, &typed.ty, span);
+            self.pretty_typed(&mut text, start, depth, span);
         } else {
             let Some(located) = self.locate(start, &steps, span) else {
                 return error(span);
             };
-            let kind = located.place.kind;
-            let pointee = match kind {
-                PlaceKind::Pointer(to) => self.char_pointee(to, span),
-                _ => false,
-            };
-            let value = self.read(located, span);
-            pretty_kind(&mut text, value, kind, pointee, span);
+            self.pretty_located(&mut text, located, depth, span);
         }
         text.finish(span)
     }
 
-    fn char_pointee(&mut self, to: crate::btf::TypeId, span: Span) -> bool {
-        self.btf(None, span).is_some_and(|btf| btf.is_char(to))
+    /// What lies somewhere in memory.
+    fn pretty_located(&mut self, text: &mut Text, located: Located, depth: u32, span: Span) {
+        match located.place.kind {
+            PlaceKind::Composite | PlaceKind::Pointer(_) => {
+                let typed = self.typed_place(located, span);
+                self.pretty_typed(text, typed, depth, span);
+            }
+            PlaceKind::Array { .. } => text.plain("[...]"),
+            kind => {
+                let value = self.read(located, span);
+                pretty_kind(text, value, kind, false, span);
+            }
+        }
+    }
+
+    /// A value, or an object at its address: a structure's members, or what a pointer to one leads to.
+    fn pretty_typed(&mut self, text: &mut Text, typed: Typed, depth: u32, span: Span) {
+        let (ty, is_object) = match &typed.ty {
+            CType::Long => return self.pretty_value(text, typed.expr, &typed.ty, span),
+            CType::Value(ty) => (ty.clone(), false),
+            CType::Object(ty) => (ty.clone(), true),
+        };
+        let Some(btf) = self.btf(ty.module.as_deref(), span) else {
+            return;
+        };
+        let structure = if is_object {
+            Some(ty.id)
+        } else {
+            btf.pointee(ty.id)
+        };
+        let members = structure.and_then(|id| btf.member_names(id).ok());
+        let (Some(id), Some(members)) = (structure, members) else {
+            return self.pretty_value(text, typed.expr, &CType::Value(ty), span);
+        };
+        if depth == 0 {
+            if is_object {
+                text.plain("{...}");
+            } else {
+                text.value(ConvKind::Pointer, None, typed.expr);
+            }
+            return;
+        }
+        let object = Typed {
+            expr: typed.expr,
+            ty: CType::Object(BtfType { id, ..ty }),
+        };
+        let members: Vec<String> = members
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        text.plain("{");
+        for (index, name) in members.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            if text.is_full(self.program.limits.max_string_len) {
+                text.plain(separator);
+                text.plain("...");
+                break;
+            }
+            text.plain(&format!("{separator}.{name}="));
+            let name = ast::Ident::new(name.as_str(), span);
+            match self.locate(object.clone(), &[Step::Field(&name)], span) {
+                // Pointers in it are not followed.
+                Some(at) if matches!(at.place.kind, PlaceKind::Pointer(_)) => {
+                    let value = self.read(at, span);
+                    text.value(ConvKind::Pointer, None, value);
+                }
+                Some(at) => self.pretty_located(text, at, depth - 1, span),
+                None => return,
+            }
+        }
+        text.plain("}");
     }
 
     fn pretty_value(&mut self, text: &mut Text, value: Expr, ty: &CType, span: Span) {

@@ -183,6 +183,17 @@ impl Btf {
         }
     }
 
+    /// Names and values of an enumeration; empty if it is none.
+    pub fn enumerators(&self, id: TypeId) -> Vec<(String, i64)> {
+        match self.get_stripped(id) {
+            Ok((_, Type::Enum(all))) => all
+                .values()
+                .map(|v| (self.string(v.name_offset).to_owned(), v.value))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// A variable of a data section (in vmlinux: a per-CPU variable) and its type.
     pub fn find_var(&self, name: &str) -> Option<(TypeId, TypeId)> {
         let id = self.find(Kind::Var, name)?;

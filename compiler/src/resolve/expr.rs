@@ -4,6 +4,7 @@ use rtap_grammar::ast::{self, AtOp, BinaryOp, ExprKind as Ast, IncDecOp, Indexab
 use rtap_grammar::diag::codes;
 use rtap_grammar::source::Span;
 
+use super::mentions::Mentions;
 use super::scope::Named;
 use super::{Cx, error, int};
 use crate::access::CType;
@@ -437,8 +438,17 @@ impl Cx<'_> {
             }
             Ast::At {
                 op: AtOp::Probewrite,
-                ..
-            } => Some(0),
+                args,
+            } => {
+                let Ast::Name(name) = &args.first()?.kind else {
+                    return None;
+                };
+                let mut mentions = Mentions::default();
+                for probe in &self.symbols.probes {
+                    mentions.block(&probe.body);
+                }
+                Some(i64::from(mentions.writes.contains(&name.name)))
+            }
             Ast::Unary {
                 op: UnaryOp::Not,
                 operand,

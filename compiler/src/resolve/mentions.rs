@@ -9,6 +9,8 @@ use rtap_grammar::ast::{self, AtOp, ExprKind, Indexable, Key, Name, StmtKind};
 pub(super) struct Mentions {
     /// Plain names of variables and arrays.
     pub(super) names: HashSet<Name>,
+    /// Those of them that are changed.
+    pub(super) writes: HashSet<Name>,
     /// Whether `$x` or `@entry` occurs.
     pub(super) context: bool,
 }
@@ -81,6 +83,23 @@ impl Mentions {
         }
     }
 
+    /// Adds what is changed.
+    fn target(&mut self, target: &ast::Expr) {
+        match &target.kind {
+            ExprKind::Name(name) => {
+                self.writes.insert(Name::clone(&name.name));
+            }
+            ExprKind::Index {
+                array: Indexable::Array(name),
+                ..
+            } => {
+                self.writes.insert(Name::clone(&name.name));
+            }
+            _ => {}
+        }
+        self.expr(target);
+    }
+
     fn keys(&mut self, keys: &[Key]) {
         for key in keys {
             if let Key::Expr(e) = key {
@@ -122,15 +141,13 @@ impl Mentions {
             | ExprKind::AddressOf(e)
             | ExprKind::Pretty { base: e, .. }
             | ExprKind::Unary { operand: e, .. }
-            | ExprKind::IncDec { operand: e, .. }
             | ExprKind::Regex { expr: e, .. } => self.expr(e),
-            ExprKind::Subscript { base: a, index: b }
-            | ExprKind::Binary { lhs: a, rhs: b, .. }
-            | ExprKind::Assign {
-                target: a,
-                value: b,
-                ..
-            } => {
+            ExprKind::IncDec { operand, .. } => self.target(operand),
+            ExprKind::Assign { target, value, .. } => {
+                self.target(target);
+                self.expr(value);
+            }
+            ExprKind::Subscript { base: a, index: b } | ExprKind::Binary { lhs: a, rhs: b, .. } => {
                 self.expr(a);
                 self.expr(b);
             }

@@ -252,7 +252,7 @@ impl Cx<'_> {
     fn wanted(&self, point: &Expanded, body: &Mentions) -> Mentions {
         let mut wanted = Mentions {
             names: body.names.clone(),
-            context: false,
+            ..Mentions::default()
         };
         for layer in &point.layers {
             if let Layer::Alias(alias) = layer {

@@ -5,6 +5,7 @@ use rtap_grammar::diag::codes;
 use rtap_grammar::source::Span;
 
 use super::{Cx, error, int};
+use crate::builtins;
 use crate::hir::{Expr, ExprKind, StatRef, Ty};
 use crate::lir::{CtxReg, Histogram, Space, StatField};
 
@@ -48,7 +49,8 @@ impl Cx<'_> {
             AtOp::Const => self.c_constant(args, span),
             AtOp::Kderef | AtOp::Uderef => self.deref(op, args, span),
             AtOp::Uregister | AtOp::Kregister => self.dwarf_register(args, span),
-            AtOp::Perf | AtOp::EnumName => self.fail(
+            AtOp::EnumName => self.enumerator_name(args, span),
+            AtOp::Perf => self.fail(
                 codes::NOT_SUPPORTED,
                 format!("rtap does not know @{} yet", op.name()),
                 span,
@@ -120,6 +122,26 @@ impl Cx<'_> {
         };
         let name = name.to_string();
         self.enum_value(&name, span)
+    }
+
+    /// `@enumname(number, "type", "module")`: the enumerator's name, or the number.
+    fn enumerator_name(&mut self, args: &[ast::Expr], span: Span) -> Expr {
+        let Some(value) = args.first() else {
+            return error(span);
+        };
+        let Some(names) = self.enumerators(value, args.get(1), args.get(2), span) else {
+            return error(span);
+        };
+        let list: Vec<String> = names
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let value = self.expr(value);
+        let list = Expr::new(ExprKind::Str(list.join(" ").into()), Ty::Str, span);
+        match builtins::find("__enum") {
+            Some(id) => Expr::new(ExprKind::Builtin(id, vec![value, list]), Ty::Str, span),
+            None => error(span),
+        }
     }
 
     /// `@const("…")`: a number or an enumerator.

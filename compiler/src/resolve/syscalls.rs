@@ -637,7 +637,7 @@ mod tests {
             call.prologue(
                 &Mentions {
                     names,
-                    context: false,
+                    ..Mentions::default()
                 },
                 1,
             )

@@ -97,11 +97,15 @@ impl Cx<'_> {
                 self.expr(e, Ty::Long);
                 long(Ty::Long)
             }
-            ExprKind::Bin(_, a, b)
-            | ExprKind::Div(a, b)
-            | ExprKind::Rem(a, b)
-            | ExprKind::And(a, b)
-            | ExprKind::Or(a, b) => {
+            ExprKind::And(a, b) | ExprKind::Or(a, b) => {
+                // `done && exit()`: what has no value counts as 0.
+                for operand in [a, b] {
+                    let is_void = operand.ty == Ty::Void;
+                    self.expr(operand, if is_void { Ty::Void } else { Ty::Long });
+                }
+                long(Ty::Long)
+            }
+            ExprKind::Bin(_, a, b) | ExprKind::Div(a, b) | ExprKind::Rem(a, b) => {
                 self.expr(a, Ty::Long);
                 self.expr(b, Ty::Long);
                 long(Ty::Long)
