@@ -15,6 +15,7 @@ pub mod inline;
 pub mod insn;
 mod object;
 mod outline;
+mod parts;
 pub mod plan;
 mod regalloc;
 mod region;
@@ -178,24 +179,27 @@ fn generate_program(
     let mut budget = STACK_BUDGET_BYTES;
     loop {
         let mut buffers = Buffers::default();
-        let task = Task {
-            module,
-            features,
-            program: cx,
-            half,
-            func: body,
-            positions: &positions,
-            uses: &uses,
-            portable,
+        let mut run = |buffers: &mut Buffers, divided| {
+            let task = Task {
+                module,
+                features,
+                program: cx,
+                half,
+                func: body,
+                positions: &positions,
+                uses: &uses,
+                portable,
+                divided,
+            };
+            select::program(&task, plan, buffers)
         };
-        let mut run = |buffers: &mut Buffers| select::program(&task, plan, buffers);
-        let draft = run(&mut buffers)?;
-        let has_parts = outline::is_needed(&draft) || !draft.callbacks.is_empty();
-        if has_parts {
+        let draft = run(&mut buffers, false)?;
+        let divided = outline::is_needed(&draft) || !draft.callbacks.is_empty();
+        if divided {
             buffers.use_frame_only();
         }
         buffers.place(budget);
-        let mut code = run(&mut buffers)?;
+        let mut code = run(&mut buffers, divided)?;
         let internal = |what: String| {
             vec![BpfError::Internal {
                 span: body.span,
@@ -206,7 +210,7 @@ fn generate_program(
             return Err(internal("buffers differ between runs".to_owned()));
         }
         let callbacks = std::mem::take(&mut code.callbacks);
-        let mut parts = if has_parts {
+        let mut parts = if divided {
             let outlined = outline::outline(code, buffers.frame_end()).map_err(internal)?;
             buffers.extend_frame(outlined.frame_bytes);
             outlined.parts
@@ -217,7 +221,7 @@ fn generate_program(
         let symbol = &plan.programs[cx.program as usize].symbol;
         let (functions, stack_bytes) =
             finish(parts, symbol).map_err(|error| error.at(body.span))?;
-        if stack_bytes > STACK_BYTES && budget != 0 && !has_parts {
+        if stack_bytes > STACK_BYTES && budget != 0 && !divided {
             budget = budget.saturating_sub(stack_bytes - STACK_BYTES + STACK_STEP_BYTES);
             continue;
         }
@@ -319,6 +323,7 @@ fn finish(parts: Vec<Part>, symbol: &str) -> Result<(Vec<FunctionCode>, u32), Un
         } = part;
         code.split_critical_edges();
         code.order_blocks();
+        code.compact();
         let done =
             regalloc::finish(&code).map_err(|error| Unfinished::Internal(error.to_string()))?;
         let above = caller.and_then(|caller| chains.get(caller)).copied();

@@ -20,6 +20,7 @@ use regalloc2::{Operand, OperandKind, VReg};
 use super::Part;
 use super::helpers::Helper;
 use super::insn::{AluOp, Cond, Insn, Reg, Size, Src, Wide};
+use super::parts;
 use super::plan::Plan;
 use super::region::{Flow, Region};
 use super::vcode::{
@@ -43,12 +44,13 @@ pub struct Outlined {
     pub frame_bytes: u32,
 }
 
-/// Whether the program has loops that must become functions.
+/// Whether the program is too long for one function, or has loops that must become functions.
 pub fn is_needed(code: &VCode) -> bool {
     code.loops
         .iter()
         .any(|info| matches!(info.kind, LoopKind::Rounds { .. }))
         || is_impatient(code)
+        || parts::is_long(code)
 }
 
 /// Whether the loops inside operations are too much for one function.
@@ -90,20 +92,37 @@ pub fn outline(mut code: VCode, slots: u32) -> Result<Outlined, String> {
     let mut next = 0;
     while next < all.parts.len() {
         while let Some((info, region)) = outermost(&mut all.parts[next].code) {
-            let mut cutter = Cutter {
-                slots: BTreeMap::new(),
-                base: bases[next],
-                info,
-                function: all.parts.len() as u32,
-            };
-            let code = cutter.cut(&mut all.parts[next].code, &region)?;
-            bases.push(cutter.end());
-            all.frame_bytes = all.frame_bytes.max(cutter.end());
-            all.parts.push(Part::new(code, Some(next)));
+            all.cut(next, &mut bases, info, &region)?;
+        }
+        for (info, region) in parts::choose(&all.parts[next].code) {
+            all.cut(next, &mut bases, info, &region)?;
         }
         next += 1;
     }
     Ok(all)
+}
+
+impl Outlined {
+    /// Makes a function of a region of the function `from`.
+    fn cut(
+        &mut self,
+        from: usize,
+        bases: &mut Vec<u32>,
+        info: Loop,
+        region: &Region,
+    ) -> Result<(), String> {
+        let mut cutter = Cutter {
+            slots: BTreeMap::new(),
+            base: bases[from],
+            info,
+            function: self.parts.len() as u32,
+        };
+        let code = cutter.cut(&mut self.parts[from].code, region)?;
+        bases.push(cutter.end());
+        self.frame_bytes = self.frame_bytes.max(cutter.end());
+        self.parts.push(Part::new(code, Some(from)));
+        Ok(())
+    }
 }
 
 /// Takes the next loop that is in no other out of the list.
@@ -177,11 +196,11 @@ impl Cutter {
     /// Moves the blocks of the region to a function and calls it in their place.
     fn cut(&mut self, parent: &mut VCode, region: &Region) -> Result<VCode, String> {
         let (Some(frame), Some(index)) = (parent.frame, parent.frame_index) else {
-            return Err("a loop without a frame".to_owned());
+            return Err("a function without a frame".to_owned());
         };
         let border = border(parent, region, [frame, index]);
         if border.into.iter().any(|value| Some(*value) == parent.ctx) {
-            return Err("the context is used in a loop".to_owned());
+            return Err("the context is used outside of the program's own function".to_owned());
         }
         let head = self.info.head.0 as usize;
         let params = parent.blocks[head].params.clone();
@@ -253,10 +272,10 @@ impl Cutter {
             let slot = self.value_slot(*param);
             let value = match self.info.kind {
                 LoopKind::Rounds { .. } => *param,
-                LoopKind::Whole { .. } => body.vreg(),
+                LoopKind::Whole { .. } | LoopKind::Once => body.vreg(),
             };
             insts.push(load_slot(value, frame, slot));
-            if matches!(self.info.kind, LoopKind::Whole { .. }) {
+            if !matches!(self.info.kind, LoopKind::Rounds { .. }) {
                 args.push(value);
             }
         }
@@ -282,7 +301,7 @@ impl Cutter {
         let rounds = matches!(self.info.kind, LoopKind::Rounds { .. });
         let mut ways: Vec<BlockId> = match self.info.kind {
             LoopKind::Rounds { give_up, .. } => vec![give_up],
-            LoopKind::Whole { .. } => Vec::new(),
+            LoopKind::Whole { .. } | LoopKind::Once => Vec::new(),
         };
         for &block in renamed.values() {
             let at = block.0 as usize;
@@ -388,7 +407,7 @@ impl Cutter {
         parent.blocks[again.0 as usize].insts = vec![call_function(self.function, index, result)];
         let jump = |block, args| Term::Jump(Edge { block, args });
         match self.info.kind {
-            LoopKind::Whole { .. } => {
+            LoopKind::Whole { .. } | LoopKind::Once => {
                 parent.blocks[head].term = Some(jump(again, Vec::new()));
                 parent.blocks[again.0 as usize].term = Some(jump(left, Vec::new()));
             }
@@ -528,8 +547,9 @@ fn border(code: &VCode, region: &Region, frame: [VReg; 2]) -> Border {
         });
     }
     let mut out = BTreeSet::new();
-    for block in &region.outside {
-        code.blocks[*block].for_each_use(|value| {
+    let all = code.blocks.iter().enumerate();
+    for (_, block) in all.filter(|(at, _)| !region.blocks.contains(at)) {
+        block.for_each_use(|value| {
             if defined.contains(&value.vreg()) {
                 out.insert(value.vreg());
             }

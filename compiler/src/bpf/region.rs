@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 
 use super::vcode::{Loop, LoopKind, Term, VCode};
 
-/// The blocks of a loop.
+/// The blocks of a loop, or of another part of a program.
 #[derive(Debug)]
 pub struct Region {
     /// Those that move with it: the rounds, and what is off the usual path and only reached from
     /// there.
     pub blocks: BTreeSet<usize>,
-    /// All others that can be reached.
-    pub outside: Vec<usize>,
 }
 
 /// What can be reached in a function, and from where.
@@ -129,7 +127,7 @@ impl Flow {
         }
         let keep = match info.kind {
             LoopKind::Rounds { give_up, .. } => Some(give_up.0 as usize),
-            LoopKind::Whole { .. } => None,
+            LoopKind::Whole { .. } | LoopKind::Once => None,
         };
         for &block in &self.order[self.place[head]..] {
             let own = &code.blocks[block];
@@ -141,9 +139,38 @@ impl Flow {
                 blocks.insert(block);
             }
         }
-        let outside = self.order.iter().copied();
-        let outside = outside.filter(|block| !blocks.contains(block)).collect();
-        Some(Region { blocks, outside })
+        Some(Region { blocks })
+    }
+
+    /// What can be reached, each block behind those that dominate it.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// The next block that dominates another; the first is its own.
+    pub fn dominator(&self, block: usize) -> usize {
+        self.dominator[block]
+    }
+
+    /// For each of `count` blocks, whether it is in a loop.
+    pub fn in_loops(&self, count: usize) -> Vec<bool> {
+        let mut inside = vec![false; count];
+        for &head in &self.order {
+            let back = self.preds[head].iter().copied();
+            let mut todo: Vec<usize> = back.filter(|pred| self.dominates(head, *pred)).collect();
+            if todo.is_empty() {
+                continue;
+            }
+            let mut seen = BTreeSet::from([head]);
+            inside[head] = true;
+            while let Some(block) = todo.pop() {
+                if seen.insert(block) {
+                    inside[block] = true;
+                    todo.extend(&self.preds[block]);
+                }
+            }
+        }
+        inside
     }
 }
 
@@ -197,7 +224,6 @@ mod tests {
         };
         let region = Flow::new(&code).region(&code, &info).expect("a loop");
         assert_eq!(region.blocks, BTreeSet::from([1, 2, 3, 5]));
-        assert_eq!(region.outside.len(), 3);
         let not_one = Loop {
             head: BlockId(4),
             ..info

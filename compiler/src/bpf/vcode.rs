@@ -85,6 +85,9 @@ pub struct VBlock {
     pub term_span: Option<Span>,
     /// Placed behind all others: error paths and the like.
     pub cold: bool,
+    /// Whether all registers that live at its beginning hold numbers: nothing that a verifier knows
+    /// of them is needed any more.
+    pub boundary: bool,
 }
 
 /// How a loop is kept within what verifiers take.
@@ -102,6 +105,8 @@ pub enum LoopKind {
         /// Most rounds.
         most: u32,
     },
+    /// No loop: a part of a long program.
+    Once,
 }
 
 /// A loop.
@@ -148,6 +153,41 @@ impl VCode {
             ..VBlock::default()
         });
         BlockId(self.blocks.len() as u32 - 1)
+    }
+
+    /// Numbers the virtual registers anew: a function that was part of another has few of its.
+    pub fn compact(&mut self) {
+        let mut renamed: Vec<Option<VReg>> = vec![None; self.vregs];
+        let mut count = 0;
+        let mut rename = |value: &mut VReg| {
+            let fresh = renamed[value.vreg()].get_or_insert_with(|| {
+                count += 1;
+                VReg::new(count - 1, RegClass::Int)
+            });
+            *value = *fresh;
+        };
+        for block in &mut self.blocks {
+            block.params.iter_mut().for_each(&mut rename);
+            for operand in block.insts.iter_mut().flat_map(|inst| &mut inst.operands) {
+                let mut value = operand.vreg();
+                rename(&mut value);
+                *operand = Operand::new(value, operand.constraint(), operand.kind(), operand.pos());
+            }
+            match &mut block.term {
+                Some(Term::If { left, right, .. }) => {
+                    rename(left);
+                    if let Src::Reg(right) = right {
+                        rename(right);
+                    }
+                }
+                Some(Term::Exit(value)) => rename(value),
+                Some(Term::Jump(_)) | None => {}
+            }
+            for edge in block.term.iter_mut().flat_map(Term::edges_mut) {
+                edge.args.iter_mut().for_each(&mut rename);
+            }
+        }
+        self.vregs = count;
     }
 
     /// Gives every edge from a block with several successors to one with several

@@ -173,7 +173,10 @@ impl Cx<'_> {
         let (low, high) = cases.split_at(cases.len() / 2);
         let pivot = self.val_src(Val::Const(high[0].0));
         let below = self.code.block(self.is_cold());
+        self.code.blocks[below.0 as usize].boundary = true;
         self.jump_if(Cond::Slt, value, pivot, below);
+        let above = self.cur.0 as usize;
+        self.code.blocks[above].boundary = true;
         self.search(value, high, default);
         self.in_block(below, |cx| cx.search(value, low, default));
     }

@@ -60,7 +60,7 @@ impl Cx<'_> {
         let Some(ctx) = self.ctx else {
             return Err(self.internal("no context"));
         };
-        if self.rounds.is_none() {
+        if !self.divided {
             return Ok(self.context_load_at(ctx, size, offset));
         }
         let known = self.context_words.iter();

@@ -91,6 +91,7 @@ struct Cx<'a> {
     module: &'a Module,
     features: Features,
     portable: bool,
+    divided: bool,
     plan: &'a mut Plan,
     program: ProgramCx,
     func: &'a Function,
@@ -195,6 +196,8 @@ pub struct Task<'a> {
     pub uses: &'a Uses,
     /// Whether kernel facts are relocated when it is loaded.
     pub portable: bool,
+    /// Whether parts of it become functions of their own, which have no context.
+    pub divided: bool,
 }
 
 /// Lowers a program.
@@ -212,6 +215,7 @@ pub fn program(
         positions,
         uses,
         portable,
+        divided,
     } = *task;
     buffers.restart();
     let mut preds: SecondaryMap<Block, u32> = SecondaryMap::new();
@@ -227,6 +231,7 @@ pub fn program(
         module,
         features,
         portable,
+        divided,
         plan,
         program,
         func,
@@ -331,6 +336,7 @@ impl Cx<'_> {
     fn declare_blocks(&mut self, order: &[Block]) {
         for &block in order {
             let id = self.code.block(false);
+            self.code.blocks[id.0 as usize].boundary = true;
             self.blocks[block] = Some(id);
             if self.preds[block] == 1 {
                 continue;
