@@ -2,7 +2,8 @@
 //!
 //! In order: [`plan`] (programs, maps, layouts), [`inline`] (calls into the handlers), then for each program
 //! `select` (LIR to machine code over virtual registers, twice: see there), `frame`
-//! (buffers to stack or scratch), `regalloc`, `encode`; at last `image::elf` writes the object.
+//! (buffers to stack or scratch), [`outline`] (loops and parts of long programs become functions of their
+//! own), `regalloc`, `encode`; at last `image::elf` writes the object.
 
 mod analysis;
 mod arch;
@@ -220,7 +221,7 @@ fn generate_program(
         add_callbacks(&mut parts, callbacks);
         let symbol = &plan.programs[cx.program as usize].symbol;
         let (functions, stack_bytes) =
-            finish(parts, symbol).map_err(|error| error.at(body.span))?;
+            finish(parts, symbol, body.span).map_err(|error| error.at(body.span))?;
         if stack_bytes > STACK_BYTES && budget != 0 && !divided {
             budget = budget.saturating_sub(stack_bytes - STACK_BYTES + STACK_STEP_BYTES);
             continue;
@@ -309,8 +310,12 @@ impl Unfinished {
 }
 
 /// Allocates and encodes the functions of a program. Callers stand before what they call. Gives
-/// the most stack that is in use at a time, too.
-fn finish(parts: Vec<Part>, symbol: &str) -> Result<(Vec<FunctionCode>, u32), Unfinished> {
+/// the most stack that is in use at a time, too. `span` is where all of it comes from.
+fn finish(
+    parts: Vec<Part>,
+    symbol: &str,
+    span: Span,
+) -> Result<(Vec<FunctionCode>, u32), Unfinished> {
     let mut functions = Vec::with_capacity(parts.len());
     // The functions under way when each runs, and the stack that they take.
     let mut chains: Vec<(usize, u32)> = Vec::with_capacity(parts.len());
@@ -324,8 +329,12 @@ fn finish(parts: Vec<Part>, symbol: &str) -> Result<(Vec<FunctionCode>, u32), Un
         code.split_critical_edges();
         code.order_blocks();
         code.compact();
-        let done =
+        let mut done =
             regalloc::finish(&code).map_err(|error| Unfinished::Internal(error.to_string()))?;
+        // The kernel wants a line for each function, if there are any.
+        if done.lines.is_empty() {
+            done.lines.push((0, span));
+        }
         let above = caller.and_then(|caller| chains.get(caller)).copied();
         let (calls, above) = above.unwrap_or((0, 0));
         let own = done.stack_bytes.max(1).next_multiple_of(STACK_STEP_BYTES);

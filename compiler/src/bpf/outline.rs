@@ -1,4 +1,4 @@
-//! Loops as functions of their own.
+//! Loops, and parts of long programs, as functions of their own.
 //!
 //! A verifier that follows a loop follows each round, with all that it knows there; most of
 //! what handlers do in loops (strings above all) is too much for that. A *global* function,
@@ -12,6 +12,8 @@
 //! Loops inside operations on strings count their rounds in registers, and verifiers take them as they are. When a
 //! program has many of these, they move to functions as well, each with all its rounds: then only
 //! one at a time counts against the verifier's limits.
+//!
+//! A program too long for one function is divided (`parts`); a part is called once, where it stood.
 
 use std::collections::{BTreeMap, BTreeSet};
 
