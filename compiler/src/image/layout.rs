@@ -254,10 +254,14 @@ pub enum RecordKind {
     Error = 1,
     /// `exit()` was called: wakes the reader up. No more follows.
     Exit = 2,
-    /// A histogram (`print(@hist_log(x))`): id is the [`RecordLayout`]'s index, whose
-    /// fields are the bucket counts' source; the buckets follow as i64.
+    /// A histogram (`print(@hist_log(x))`); id is not used. Its kind follows as
+    /// [`HIST_HEAD_WORDS`] i64, then the counts of its buckets as i64.
     Hist = 3,
 }
+
+/// Words that tell a histogram's kind in a record: 1 for a linear one, its low and high end and width;
+/// else all zero.
+pub const HIST_HEAD_WORDS: u32 = 4;
 
 /// Bytes of a record's head: u32 kind, u32 id.
 pub const RECORD_HEAD_BYTES: u32 = 8;

@@ -3,11 +3,11 @@
 //! The bytes come from programs that rtap wrote, but are trusted no further than
 //! their length: whatever they hold, the result is an [`Event`] or an error.
 
-use rtap_compiler::image::{RECORD_HEAD_BYTES, RecordKind};
-use rtap_compiler::lir::{Channel, FormatId};
+use rtap_compiler::image::{HIST_HEAD_WORDS, RECORD_HEAD_BYTES, RecordKind};
+use rtap_compiler::lir::{Channel, FormatId, Histogram};
 
 use crate::userfn::Host;
-use crate::values::{Arg, Args, BadRecord, RecordArgs, Renderer};
+use crate::values::{Arg, Args, BadRecord, RecordArgs, Renderer, histogram};
 
 /// What a record says, apart from plain output, which is appended to the buffer at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ impl Events<'_> {
             k if k == RecordKind::Print as u32 => self.print(id, body, out, host),
             k if k == RecordKind::Error as u32 => error(id, body),
             k if k == RecordKind::Exit as u32 => Ok(Event::Exit),
+            k if k == RecordKind::Hist as u32 => print_histogram(body, out),
             _ => Err(BadRecord::Corrupt("its kind is unknown")),
         }
     }
@@ -88,6 +89,25 @@ impl Events<'_> {
             .copied()
             .unwrap_or(Channel::Out)
     }
+}
+
+fn print_histogram(body: &[u8], out: &mut Vec<u8>) -> Result<Event, BadRecord> {
+    let words = body.as_chunks::<8>().0.iter();
+    let words: Vec<i64> = words.map(|word| i64::from_le_bytes(*word)).collect();
+    let Some((&[linear, low, high, width], counts)) = words.split_first_chunk() else {
+        return Err(BadRecord::Corrupt("a histogram without its kind"));
+    };
+    const { assert!(HIST_HEAD_WORDS == 4, "the pattern above") };
+    let kind = match linear {
+        0 => Histogram::Log,
+        _ if width > 0 => Histogram::Linear { low, high, width },
+        _ => return Err(BadRecord::Corrupt("a histogram without width")),
+    };
+    if counts.len() != kind.buckets() {
+        return Err(BadRecord::Corrupt("a histogram of the wrong size"));
+    }
+    histogram(out, kind, counts);
+    Ok(Event::Printed)
 }
 
 fn error(program: u32, body: &[u8]) -> Result<Event, BadRecord> {

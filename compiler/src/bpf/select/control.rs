@@ -271,6 +271,20 @@ impl Cx<'_> {
         (head, round)
     }
 
+    /// The same for a loop with too much in it to be verified for each round; afterwards
+    /// it goes on with `done`.
+    pub(super) fn long_loop(&mut self, most: u32, done: BlockId) -> (BlockId, VReg) {
+        let (head, round) = self.join();
+        self.code.loops.push(Loop {
+            head,
+            kind: LoopKind::Rounds {
+                most,
+                give_up: done,
+            },
+        });
+        (head, round)
+    }
+
     /// Where rounds are counted.
     fn rounds_slot(&mut self) -> Mem {
         match self.rounds {

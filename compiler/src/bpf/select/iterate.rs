@@ -11,7 +11,8 @@ use super::{Cx, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::insn::{AluOp, Cond, MapId, Size, Src};
 use crate::bpf::plan::Plan;
-use crate::image::{ArrayLayout, ValueLayout};
+use crate::bpf::vcode::BlockId;
+use crate::image::{ArrayLayout, Slot, ValueLayout};
 use crate::lir::{BlockCall, Global, SiteId, Sort, SortBy, Ty, Value};
 
 /// Most bytes of a snapshot's elements.
@@ -24,6 +25,8 @@ const TAKEN: u32 = 8;
 const LIMIT: u32 = 16;
 /// Bytes of these numbers.
 const HEAD_BYTES: u32 = 24;
+/// Longest string to sort by.
+const MAX_SORT_TEXT_BYTES: u32 = 128;
 /// Bytes of a heap's entry: what is sorted by, the element's number.
 const HEAP_ENTRY_BYTES: u32 = 16;
 
@@ -36,6 +39,17 @@ pub(super) struct Iteration {
     /// Most elements.
     capacity: u32,
     sorted: bool,
+    /// The string that is sorted by, if it is one.
+    text: Option<SortText>,
+}
+
+/// A string in elements by which they are sorted.
+#[derive(Clone, Copy, Debug)]
+struct SortText {
+    /// Where in an element it is.
+    offset: u32,
+    width: u32,
+    descending: bool,
 }
 
 impl Iteration {
@@ -95,11 +109,12 @@ impl Cx<'_> {
         site: SiteId,
     ) -> Lowered<Val> {
         let (map, layout) = self.array_place(array)?;
-        self.check_sort(&layout, sort)?;
+        let text = self.sort_text(&layout, sort)?;
         let mut iteration = Iteration {
             offset: self.iterations.last().map_or(0, Iteration::end),
             capacity: 1,
             sorted: sort.is_some(),
+            text,
             layout,
         };
         let room = SNAPSHOT_BYTES / iteration.element_bytes();
@@ -126,20 +141,35 @@ impl Cx<'_> {
         Ok(Val::Const(number))
     }
 
-    /// Strings are not sorted by.
-    fn check_sort(&mut self, layout: &ArrayLayout, sort: Option<Sort>) -> Lowered<()> {
-        let by = match (sort.map(|sort| sort.by), &layout.value) {
-            (Some(SortBy::Key(n)), _) => layout.keys.get(usize::from(n)).map(|slot| slot.ty),
-            (Some(SortBy::Value), ValueLayout::Plain(slot)) => Some(slot.ty),
+    /// The string that is sorted by, if it is one.
+    fn sort_text(&mut self, layout: &ArrayLayout, sort: Option<Sort>) -> Lowered<Option<SortText>> {
+        let Some(sort) = sort else {
+            return Ok(None);
+        };
+        let slot = match (sort.by, &layout.value) {
+            (SortBy::Key(n), _) => layout.keys.get(usize::from(n)).copied(),
+            (SortBy::Value, ValueLayout::Plain(slot)) => Some(Slot {
+                offset: layout.key_bytes,
+                ty: slot.ty,
+            }),
             _ => None,
         };
-        if by.is_some_and(Ty::is_str) {
-            return Err(self.unsupported(
-                "foreach sorted by a string",
-                "sort by a number, or do it in an end or timer probe",
-            ));
+        match slot {
+            Some(Slot {
+                ty: Ty::Str { late, .. },
+                ..
+            }) if late || slot.is_some_and(|slot| slot.width() > MAX_SORT_TEXT_BYTES) => Err(self
+                .unsupported(
+                    "foreach sorted by a string this long",
+                    "sort by a number, or do it in an end or timer probe",
+                )),
+            Some(slot) if slot.ty.is_str() => Ok(Some(SortText {
+                offset: slot.offset,
+                width: slot.width(),
+                descending: sort.descending,
+            })),
+            _ => Ok(None),
         }
-        Ok(())
     }
 
     /// The snapshot of the program's frame; `key` is for the look-up.
@@ -192,7 +222,7 @@ impl Cx<'_> {
                     word,
                     number: count,
                 };
-                cx.sift_up(iteration, snapshot.heap, entry);
+                cx.sift_up(iteration, snapshot, entry);
             }
             Ok(())
         })
@@ -206,6 +236,15 @@ impl Cx<'_> {
         sort: Sort,
         element: Mem,
     ) -> Lowered<VReg> {
+        if let Some(text) = iteration.text {
+            let word = self.load(Size::D, element.at(text.offset));
+            let word = self.big_endian(word);
+            return Ok(if text.descending {
+                self.alu(AluOp::Xor, word, Src::Imm(-1))
+            } else {
+                word
+            });
+        }
         let layout = &iteration.layout;
         let value = match (sort.by, &layout.value) {
             (SortBy::Key(n), _) => {
@@ -244,7 +283,8 @@ impl Cx<'_> {
 
     /// Adds an entry, the last by its number, to a heap. (Here and in `sift_down` the loop is short,
     /// and must stay where it is: pointers to the snapshot are used in it.)
-    fn sift_up(&mut self, iteration: &Iteration, heap: Mem, entry: Entry) {
+    fn sift_up(&mut self, iteration: &Iteration, snapshot: Snapshot, entry: Entry) {
+        let heap = snapshot.heap;
         let (head, round) = self.join();
         let place = self.code.vreg();
         self.code.blocks[head.0 as usize].params.push(place);
@@ -258,7 +298,7 @@ impl Cx<'_> {
         let parent = self.alu(AluOp::Rsh, parent, Src::Imm(1));
         let at = self.heap_entry(iteration, heap, parent);
         let above = self.load_entry_of_heap(at);
-        self.jump_if(Cond::Le, above.word, Src::Reg(entry.word), end);
+        self.jump_unless_before(iteration, snapshot, [entry, above], end);
         let at = self.heap_entry(iteration, heap, place);
         self.store_entry(at, above);
         let parent = self.forget(parent);
@@ -270,7 +310,8 @@ impl Cx<'_> {
     }
 
     /// Puts an entry in the place of a heap's top; `count` are left in the heap.
-    fn sift_down(&mut self, iteration: &Iteration, heap: Mem, entry: Entry, count: VReg) {
+    fn sift_down(&mut self, iteration: &Iteration, snapshot: Snapshot, entry: Entry, count: VReg) {
+        let heap = snapshot.heap;
         let (head, round) = self.join();
         let place = self.code.vreg();
         self.code.blocks[head.0 as usize].params.push(place);
@@ -297,14 +338,14 @@ impl Cx<'_> {
         self.jump_if(Cond::Ge, right, Src::Reg(count), one);
         let at = self.heap_entry(iteration, heap, right);
         let other = self.load_entry_of_heap(at);
-        self.jump_unless_less(other, lower, one);
+        self.jump_unless_before(iteration, snapshot, [other, lower], one);
         self.jump(chosen, vec![right, other.word, other.number]);
         self.enter(chosen);
         let lesser = Entry {
             word: params[0],
             number: params[1],
         };
-        self.jump_unless_less(lesser, entry, end);
+        self.jump_unless_before(iteration, snapshot, [lesser, entry], end);
         let at = self.heap_entry(iteration, heap, place);
         self.store_entry(at, lesser);
         let child = self.forget(child);
@@ -316,13 +357,39 @@ impl Cx<'_> {
     }
 
     /// Goes to `to` unless `a` comes before `b`: equal ones keep the order of the snapshot.
-    fn jump_unless_less(&mut self, a: Entry, b: Entry, to: crate::bpf::vcode::BlockId) {
-        let less = self.code.block(self.is_cold());
-        self.jump_if(Cond::Lt, a.word, Src::Reg(b.word), less);
+    fn jump_unless_before(
+        &mut self,
+        iteration: &Iteration,
+        snapshot: Snapshot,
+        [a, b]: [Entry; 2],
+        to: BlockId,
+    ) {
+        let before = self.code.block(self.is_cold());
+        self.jump_if(Cond::Lt, a.word, Src::Reg(b.word), before);
         self.jump_if(Cond::Gt, a.word, Src::Reg(b.word), to);
+        if let Some(text) = iteration.text {
+            let bytes = iteration.element_bytes();
+            let [left, right] = [a, b].map(|entry| {
+                let number = entry.number;
+                self.slot_address(snapshot.elements, number, iteration.capacity, bytes)
+            });
+            for at in (text.offset + 8..text.offset + text.width).step_by(8) {
+                let [left, right] = [left, right].map(|element| {
+                    let word = self.load(Size::D, Mem::Ptr(element, at as i32));
+                    self.big_endian(word)
+                });
+                let (less, more) = if text.descending {
+                    (to, before)
+                } else {
+                    (before, to)
+                };
+                self.jump_if(Cond::Lt, left, Src::Reg(right), less);
+                self.jump_if(Cond::Gt, left, Src::Reg(right), more);
+            }
+        }
         self.jump_if(Cond::Gt, a.number, Src::Reg(b.number), to);
-        self.jump(less, Vec::new());
-        self.enter(less);
+        self.jump(before, Vec::new());
+        self.enter(before);
     }
 
     /// Takes the next element and goes on with `body`, or with `done` if there is none.
@@ -363,7 +430,7 @@ impl Cx<'_> {
             let top = self.load_entry_of_heap(snapshot.heap);
             let at = self.heap_entry(&iteration, snapshot.heap, left);
             let last = self.load_entry_of_heap(at);
-            self.sift_down(&iteration, snapshot.heap, last, left);
+            self.sift_down(&iteration, snapshot, last, left);
             top.number
         } else {
             taken

@@ -539,8 +539,8 @@ impl Cx<'_> {
             Op::IterEnd(_) => Ok(None),
 
             Op::Emit(format, args) => self.emit(*format, args).map(|()| None),
-            Op::EmitHist(..) => {
-                Err(self.unsupported("printing a histogram", "print it in an end or timer probe"))
+            Op::EmitHist(global, keys, which, site) => {
+                self.emit_hist(*global, keys, *which, *site).map(|()| None)
             }
             Op::RequestExit => {
                 self.request_exit();

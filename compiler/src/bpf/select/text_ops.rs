@@ -444,7 +444,7 @@ impl Cx<'_> {
     }
 
     /// The bytes of a register in the opposite order.
-    fn big_endian(&mut self, a: VReg) -> VReg {
+    pub(super) fn big_endian(&mut self, a: VReg) -> VReg {
         let reg = self.code.vreg();
         let mut t = Template::default();
         let first = t.read(a);
