@@ -77,6 +77,7 @@ impl FixtureTarget {
                 ("twice", 0x1400, 0x10),
             ],
         )
+        .with_plt(&[("malloc", 0x800), ("write", 0x810)])
         .with_marks(sample_marks());
         let library = Binary::synthetic(
             "/lib/libsample.so",

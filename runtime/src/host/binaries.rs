@@ -29,7 +29,35 @@ pub(super) fn read(path: &str, arch: Arch) -> Result<Binary, BinaryError> {
     });
     let mut binary = Binary::parse(&path, &ReadCache::new(file), arch)?;
     binary.file = id;
+    if binary.is_stripped() {
+        let debug = debug_files(&binary);
+        debug.iter().any(|path| {
+            let file = File::open(path).ok();
+            file.is_some_and(|file| binary.add_debug_file(&ReadCache::new(file), arch))
+        });
+    }
     Ok(binary)
+}
+
+/// Where the debug file of a stripped program may be: by build id, then by the name in the program.
+fn debug_files(binary: &Binary) -> Vec<PathBuf> {
+    const ROOT: &str = "/usr/lib/debug";
+    let mut paths = Vec::new();
+    if let Some((first, rest)) = binary.build_id.as_deref().and_then(<[u8]>::split_first) {
+        let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
+        paths.push(PathBuf::from(format!(
+            "{ROOT}/.build-id/{first:02x}/{rest}.debug"
+        )));
+    }
+    let directory = Path::new(&binary.path).parent();
+    if let (Some(name), Some(directory)) = (&binary.debug_link, directory) {
+        paths.push(directory.join(name));
+        paths.push(directory.join(".debug").join(name));
+        let below_root = directory.strip_prefix("/").unwrap_or(directory);
+        paths.push(Path::new(ROOT).join(below_root).join(name));
+    }
+    paths.retain(|path| path != Path::new(&binary.path));
+    paths
 }
 
 /// The files whose paths are like a pattern, sorted; each inode once. A pattern without `/` is for the
@@ -192,6 +220,34 @@ mod tests {
         assert!(!libc.function("malloc").is_empty());
         assert_eq!(libc.soname.as_deref(), Some("libc.so.6"));
         assert!(libc.build_id.is_some());
+    }
+
+    /// Damaged files give an error or what is good in them, never a panic.
+    #[test]
+    fn no_file_panics() {
+        let whole = fs::read(resolve("sh").unwrap()).unwrap();
+        let parse = |bytes: &[u8]| {
+            let _ = Binary::parse("damaged", bytes, Arch::X86_64);
+        };
+        for cut in (0..whole.len()).step_by(whole.len() / 200) {
+            parse(&whole[..cut]);
+        }
+        // A generator of numbers that is the same each time.
+        let mut seed = 1_u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) as usize % below
+        };
+        for round in 0..2000 {
+            let mut bytes = whole.clone();
+            // Headers first: there a byte does the most.
+            let within = if round % 2 == 0 { 1024 } else { bytes.len() };
+            for _ in 0..=random(8) {
+                let at = random(within);
+                bytes[at] = [0, 0xff, random(256) as u8][random(3)];
+            }
+            parse(&bytes);
+        }
     }
 
     #[test]

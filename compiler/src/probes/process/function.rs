@@ -1,5 +1,6 @@
-//! `.function("f")` with `.call` and `.return`: functions of programs and libraries, by uprobe and
-//! uretprobe.
+//! `.function("f")` with `.call`, `.exported` and `.return`, `.plt("f")` with `.return`: functions of programs
+//! and libraries, and the stubs through which they call those of others, by uprobe and uretprobe.
+//! `.statement(address)`: any instruction.
 //!
 //! Functions are found by ELF symbol. `$arg1` … `$arg6` are the registers of the C calling
 //! convention, `$return` the result; types are not known without debug information.
@@ -28,8 +29,19 @@ const REGISTER_ARGS: u8 = 6;
 #[derive(Clone)]
 struct Common {
     binary: Arc<Binary>,
+    /// `function` or `plt`.
+    component: &'static str,
     scope: ProcessScope,
     condition: Option<String>,
+}
+
+/// Where in a function a point is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Where {
+    Entry,
+    Return,
+    /// At some instruction: arguments may have left their registers.
+    Inside,
 }
 
 /// The functions of one file that a point means.
@@ -39,11 +51,29 @@ pub(super) fn resolve(
     binary: &Arc<Binary>,
 ) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let is_return = request.has("return");
-    let written = request.text("function").unwrap_or_default();
+    let is_plt = request.has("plt");
+    let written = match request.text("function") {
+        Some(name) => name,
+        None => request.text("plt").unwrap_or("*"),
+    };
     let pattern = written.split('@').next().unwrap_or_default();
-    let found = functions(binary, pattern);
+    let mut found = functions(
+        if is_plt {
+            binary.plt()
+        } else {
+            binary.functions()
+        },
+        pattern,
+    );
+    if request.has("exported") {
+        found.retain(|function| function.exported);
+    }
     if found.is_empty() {
-        return Err(Box::new(missing(request, binary, pattern)));
+        return Err(Box::new(if is_plt {
+            missing_stub(request, binary, pattern)
+        } else {
+            missing(request, binary, pattern)
+        }));
     }
     if is_return && binary.is_go {
         return Err(Box::new(
@@ -58,31 +88,93 @@ pub(super) fn resolve(
     }
     let common = Common {
         binary: Arc::clone(binary),
+        component: if is_plt { "plt" } else { "function" },
         scope: subject.scope,
         condition: subject.condition(true),
     };
+    let place = if is_return {
+        Where::Return
+    } else {
+        Where::Entry
+    };
     Ok(found
         .into_iter()
-        .map(|f| candidate(&common, &f, is_return))
+        .map(|f| candidate(&common, &f, place))
         .collect())
 }
 
+/// The instruction at an address.
+pub(super) fn at_address(
+    request: &Request<'_>,
+    subject: &Subject,
+    binary: &Arc<Binary>,
+) -> Result<Vec<Candidate>, Box<Diagnostic>> {
+    let address = request.number("statement").unwrap_or_default() as u64;
+    let Some(offset) = binary
+        .file_offset(address)
+        .filter(|_| binary.is_code(address))
+    else {
+        return Err(Box::new(
+            Diagnostic::error(
+                codes::NO_SYMBOL,
+                format!("'{}' has no code at {address:#x}", binary.path),
+            )
+            .label(request.span, "in none of its segments that can be executed")
+            .note("addresses are those that the file was linked for, as `nm` and `objdump -d` show them"),
+        ));
+    };
+    let holder = binary.function_at(address);
+    let found = BinaryFunction {
+        name: holder.map_or_else(|| "".into(), |f| f.name.clone()),
+        address,
+        size: 0,
+        offset,
+        exported: false,
+        is_ifunc: false,
+    };
+    let common = Common {
+        binary: Arc::clone(binary),
+        component: "statement",
+        scope: subject.scope,
+        condition: subject.condition(true),
+    };
+    let place = match holder {
+        Some(function) if function.address == address => Where::Entry,
+        _ => Where::Inside,
+    };
+    Ok(vec![candidate(&common, &found, place)])
+}
+
 /// The functions of a name or pattern; of those at one address, the first.
-fn functions(binary: &Arc<Binary>, pattern: &str) -> Vec<BinaryFunction> {
-    if !is_pattern(pattern) {
-        let mut found = binary.function(pattern).to_vec();
-        found.dedup_by_key(|f| f.offset);
-        return found;
-    }
+fn functions(all: &[BinaryFunction], pattern: &str) -> Vec<BinaryFunction> {
+    let (of_name, among) = if is_pattern(pattern) {
+        (None, all)
+    } else {
+        let start = all.partition_point(|f| *f.name < *pattern);
+        (Some(pattern), &all[start..])
+    };
     let mut seen = BTreeSet::new();
-    let matching = binary
-        .functions()
+    among
         .iter()
-        .filter(|f| glob(pattern, &f.name) && !f.is_ifunc);
-    matching
+        .take_while(|f| of_name.is_none_or(|name| *f.name == *name))
+        .filter(|f| of_name.is_some() || glob(pattern, &f.name) && !f.is_ifunc)
         .filter(|f| seen.insert(f.offset))
         .cloned()
         .collect()
+}
+
+fn missing_stub(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagnostic {
+    let diag = Diagnostic::error(
+        codes::NO_SYMBOL,
+        format!("'{}' calls no '{pattern}' of another object", binary.path),
+    )
+    .label(request.span, "not in its procedure linkage table");
+    if binary.plt().is_empty() {
+        return diag
+            .note("it has no such table: it is static, or was compiled with -fno-plt")
+            .help("probe the function in its library");
+    }
+    diag.help_if(did_you_mean(pattern, binary.plt().iter().map(|f| &*f.name)))
 }
 
 fn missing(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagnostic {
@@ -103,18 +195,21 @@ fn missing(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagnostic 
     elsewhere(diag.help_if(did_you_mean(pattern, names)), binary)
 }
 
-fn candidate(common: &Common, found: &BinaryFunction, is_return: bool) -> Candidate {
+fn candidate(common: &Common, found: &BinaryFunction, place: Where) -> Candidate {
     let Common {
         binary,
+        component,
         scope,
         condition,
     } = common;
+    let is_return = place == Where::Return;
     let (path, scope) = (binary.path.clone(), *scope);
-    let text = format!(
-        "process(\"{path}\").function(\"{}\"){}",
-        found.name,
-        if is_return { ".return" } else { ".call" }
-    );
+    let text = match (*component, place) {
+        ("statement", _) => format!("process(\"{path}\").statement({:#x})", found.address),
+        (_, Where::Return) => format!("process(\"{path}\").{component}(\"{}\").return", found.name),
+        ("function", _) => format!("process(\"{path}\").function(\"{}\").call", found.name),
+        _ => format!("process(\"{path}\").{component}(\"{}\")", found.name),
+    };
     let offset = found.offset;
     let attach = if is_return {
         Attach::Uretprobe {
@@ -139,24 +234,24 @@ fn candidate(common: &Common, found: &BinaryFunction, is_return: bool) -> Candid
         selector: None,
         exec: Exec::Kernel,
         context: Context::Regs,
-        vars: Rc::new(UserVars { is_return }),
+        vars: Rc::new(UserVars { place }),
         share: Some(if is_return { "uretprobe" } else { "uprobe" }.to_owned()),
         entry: is_return.then(|| {
             let (common, found) = (common.clone(), found.clone());
-            Rc::new(move || candidate(&common, &found, false)) as Rc<dyn Fn() -> Candidate>
+            Rc::new(move || candidate(&common, &found, Where::Entry)) as Rc<dyn Fn() -> Candidate>
         }),
         condition: condition.clone(),
     }
 }
 
 struct UserVars {
-    is_return: bool,
+    place: Where,
 }
 
 impl ContextVars for UserVars {
     fn get(&self, _: &mut Cx<'_>, name: &str, span: Span) -> Option<Typed> {
         let kind = if name == "return" {
-            if !self.is_return {
+            if self.place != Where::Return {
                 return None;
             }
             ExprKind::CtxReg(CtxReg::Ret)
@@ -165,10 +260,10 @@ impl ContextVars for UserVars {
             let index = number
                 .checked_sub(1)
                 .filter(|index| *index < REGISTER_ARGS)?;
-            if self.is_return {
-                ExprKind::EntryArg(index)
-            } else {
-                ExprKind::CtxReg(CtxReg::Arg(index))
+            match self.place {
+                Where::Entry => ExprKind::CtxReg(CtxReg::Arg(index)),
+                Where::Return => ExprKind::EntryArg(index),
+                Where::Inside => return None,
             }
         };
         Some(Typed {
@@ -178,7 +273,11 @@ impl ContextVars for UserVars {
     }
 
     fn list(&self, _: &Cx<'_>) -> Vec<VarInfo> {
-        (1..=REGISTER_ARGS)
+        let count = match self.place {
+            Where::Entry | Where::Return => REGISTER_ARGS,
+            Where::Inside => 0,
+        };
+        (1..=count)
             .map(|n| VarInfo {
                 name: format!("arg{n}"),
                 c_type: "long".to_owned(),
@@ -187,7 +286,7 @@ impl ContextVars for UserVars {
     }
 
     fn result(&self, _: &Cx<'_>) -> Option<String> {
-        self.is_return.then(|| "long".to_owned())
+        self.is_return().then(|| "long".to_owned())
     }
 
     fn has_registers(&self) -> bool {
@@ -195,12 +294,15 @@ impl ContextVars for UserVars {
     }
 
     fn is_return(&self) -> bool {
-        self.is_return
+        self.place == Where::Return
     }
 
     /// All functions have the same variables.
     fn identity(&self) -> String {
-        String::new()
+        match self.place {
+            Where::Entry | Where::Return => String::new(),
+            Where::Inside => "inside".to_owned(),
+        }
     }
 
     fn remark(&self, _: &Cx<'_>, _: &str) -> Option<String> {

@@ -29,7 +29,7 @@ pub(super) fn resolve(
     binary: &Arc<Binary>,
 ) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let provider = request.text("provider").unwrap_or("*");
-    let name = request.text("mark").unwrap_or_default();
+    let name = request.text("mark").unwrap_or("*");
     // In a mark's name two underscores stand for the dash that other tools write.
     let is_named = |pattern: &str, name: &str| {
         glob(pattern, name) || { name.contains("__") && glob(pattern, &name.replace("__", "-")) }

@@ -18,47 +18,85 @@ pub(super) const KIND: Kind = Kind {
     forms: &[
         "process(string).function(string)",
         "process(string).function(string).call",
+        "process(string).function(string).exported",
         "process(string).function(string).return",
-        "process(string).library(string).function(string)",
-        "process(string).library(string).function(string).call",
-        "process(string).library(string).function(string).return",
-        "process(number).function(string)",
-        "process(number).function(string).call",
-        "process(number).function(string).return",
-        "process.function(string)",
-        "process.function(string).call",
-        "process.function(string).return",
-        "process.library(string).function(string)",
-        "process.library(string).function(string).call",
-        "process.library(string).function(string).return",
+        "process(string).plt",
+        "process(string).plt.return",
+        "process(string).plt(string)",
+        "process(string).plt(string).return",
+        "process(string).statement(number)",
+        "process(string).statement(number).absolute",
         "process(string).mark(string)",
         "process(string).provider(string).mark(string)",
-        "process(string).library(string).mark(string)",
-        "process(string).library(string).provider(string).mark(string)",
+        "process(number).function(string)",
+        "process(number).function(string).call",
+        "process(number).function(string).exported",
+        "process(number).function(string).return",
+        "process(number).plt",
+        "process(number).plt.return",
+        "process(number).plt(string)",
+        "process(number).plt(string).return",
+        "process(number).statement(number)",
+        "process(number).statement(number).absolute",
         "process(number).mark(string)",
         "process(number).provider(string).mark(string)",
+        "process.function(string)",
+        "process.function(string).call",
+        "process.function(string).exported",
+        "process.function(string).return",
+        "process.plt",
+        "process.plt.return",
+        "process.plt(string)",
+        "process.plt(string).return",
+        "process.statement(number)",
+        "process.statement(number).absolute",
         "process.mark(string)",
         "process.provider(string).mark(string)",
+        "process(string).library(string).function(string)",
+        "process(string).library(string).function(string).call",
+        "process(string).library(string).function(string).exported",
+        "process(string).library(string).function(string).return",
+        "process(string).library(string).plt",
+        "process(string).library(string).plt.return",
+        "process(string).library(string).plt(string)",
+        "process(string).library(string).plt(string).return",
+        "process(string).library(string).statement(number)",
+        "process(string).library(string).statement(number).absolute",
+        "process(string).library(string).mark(string)",
+        "process(string).library(string).provider(string).mark(string)",
+        "process.library(string).function(string)",
+        "process.library(string).function(string).call",
+        "process.library(string).function(string).exported",
+        "process.library(string).function(string).return",
+        "process.library(string).plt",
+        "process.library(string).plt.return",
+        "process.library(string).plt(string)",
+        "process.library(string).plt(string).return",
+        "process.library(string).statement(number)",
+        "process.library(string).statement(number).absolute",
         "process.library(string).mark(string)",
         "process.library(string).provider(string).mark(string)",
         "process(string).begin",
-        "process(number).begin",
-        "process.begin",
         "process(string).end",
-        "process(number).end",
-        "process.end",
         "process(string).thread.begin",
-        "process(number).thread.begin",
-        "process.thread.begin",
         "process(string).thread.end",
-        "process(number).thread.end",
-        "process.thread.end",
         "process(string).syscall",
-        "process(number).syscall",
-        "process.syscall",
         "process(string).syscall.return",
+        "process(string).**",
+        "process(number).begin",
+        "process(number).end",
+        "process(number).thread.begin",
+        "process(number).thread.end",
+        "process(number).syscall",
         "process(number).syscall.return",
+        "process(number).**",
+        "process.begin",
+        "process.end",
+        "process.thread.begin",
+        "process.thread.end",
+        "process.syscall",
         "process.syscall.return",
+        "process.**",
     ],
     doc: "functions, marks, life and system calls of programs",
     resolve,
@@ -66,7 +104,8 @@ pub(super) const KIND: Kind = Kind {
 
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let subject = subject::find(request)?;
-    if !request.has("function") && !request.has("mark") {
+    let is_all = request.has("**");
+    if !is_all && !subject::is_of_file(request) {
         return life::resolve(request, &subject);
     }
     if !request.session.target.has(Feature::Uprobe) {
@@ -82,8 +121,17 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let mut found = Vec::new();
     let mut problem = None;
     for binary in &subject.binaries {
+        if is_all {
+            let functions = function::resolve(request, &subject, binary);
+            found.extend(functions.into_iter().flatten());
+            let marks = mark::resolve(request, &subject, binary);
+            found.extend(marks.into_iter().flatten());
+            continue;
+        }
         let points = if request.has("mark") {
             mark::resolve(request, &subject, binary)
+        } else if request.has("statement") {
+            function::at_address(request, &subject, binary)
         } else {
             function::resolve(request, &subject, binary)
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 
-use super::super::{Arg, Request, is_pattern};
+use super::super::{Arg, Request, glob, is_pattern};
 use crate::image::ProcessScope;
 use crate::target::{Binary, BinaryError, FileId};
 
@@ -84,7 +84,10 @@ pub(super) fn find(request: &Request<'_>) -> Result<Subject, Box<Diagnostic>> {
         is_library: library.is_some(),
         programs: Some(programs.iter().map(|binary| binary.file).collect()),
         binaries: match library {
-            Some(library) => binaries(request, library)?,
+            Some(name) if is_pattern(name) && !name.contains('/') => {
+                libraries(request, &programs, name)?
+            }
+            Some(name) => binaries(request, name)?,
             None => programs,
         },
     })
@@ -152,11 +155,58 @@ fn remedy(why: &BinaryError) -> Option<&'static str> {
     }
 }
 
+/// Whether a point is a place in a file, not something that happens to processes.
+pub(super) fn is_of_file(request: &Request<'_>) -> bool {
+    ["function", "plt", "statement", "mark", "**"]
+        .iter()
+        .any(|component| request.has(component))
+}
+
+/// The libraries that programs use, directly or through others, whose names are like a pattern.
+fn libraries(
+    request: &Request<'_>,
+    programs: &[Arc<Binary>],
+    pattern: &str,
+) -> Result<Vec<Arc<Binary>>, Box<Diagnostic>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut found = Vec::new();
+    let mut open: Vec<Arc<Binary>> = programs.to_vec();
+    while let Some(binary) = open.pop() {
+        for name in &binary.needed {
+            if names.contains(name) {
+                continue;
+            }
+            names.push(name.clone());
+            if let Ok(library) = request.session.target.binary(name) {
+                if glob(pattern, name) {
+                    found.push(Arc::clone(&library));
+                }
+                open.push(library);
+            }
+        }
+    }
+    if found.is_empty() {
+        let program = programs.first().map_or("", |program| &program.path);
+        return Err(Box::new(
+            Diagnostic::error(
+                codes::NO_PROGRAM,
+                format!("'{program}' uses no library like '{pattern}'"),
+            )
+            .label(request.span, "not among its libraries")
+            .note(match &names[..] {
+                [] => "it uses none".to_owned(),
+                _ => format!("it uses {}", names.join(", ")),
+            }),
+        ));
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
 /// The file and the processes that a point names. Without a file it is for whatever the processes
 /// run.
 fn program(request: &Request<'_>) -> Result<(Option<String>, ProcessScope), Box<Diagnostic>> {
     let options = &request.session.options;
-    let of_functions = request.has("function") || request.has("mark");
     let scope = if options.has_target {
         ProcessScope::Target
     } else {
@@ -171,7 +221,7 @@ fn program(request: &Request<'_>) -> Result<(Option<String>, ProcessScope), Box<
                     .label(request.span, "in this probe point"),
             )),
         },
-        None if !of_functions => Ok((None, scope)),
+        None if !is_of_file(request) => Ok((None, scope)),
         // The command's first word is its program, unless there is shell syntax before it.
         None => match options
             .command
