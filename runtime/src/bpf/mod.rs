@@ -3,7 +3,7 @@
 //! Why not through aya: its loader reads the whole of the kernel's BTF (15-30 ms and
 //! 20 MiB here) where our own index answers in one, its maps want key and value types at
 //! compile time where a script's are known at run time, and it lacks links for many
-//! probes at once. aya-obj still parses and relocates images (`crate::load`).
+//! probes at once. It can load our images all the same (`tests/tests/aya.rs`).
 //!
 //! Every object here owns its file descriptor: dropped is closed, closed is gone.
 
