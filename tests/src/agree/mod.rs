@@ -76,15 +76,13 @@ pub fn compare(rtap: &Path, script: &str, at: &Path) -> io::Result<Verdict> {
     }
     let in_kernel = run(rtap, at, true)?;
     let unavailable = ["error[E0702]", "error[E0703]", "error[E0704]"];
+    let refusals = ["the kernel refused", "error[E0799]", NO_END];
     Ok(if interpreted == in_kernel {
         Verdict::Agree
-    } else if in_kernel.contains("error[E0799]")
-        || in_kernel.contains("the kernel refused")
-        || in_kernel.contains(NO_END)
-    {
-        Verdict::Refused(in_kernel)
     } else if unavailable.iter().any(|code| in_kernel.contains(code)) {
         Verdict::Unavailable(in_kernel)
+    } else if refusals.iter().any(|text| in_kernel.contains(text)) {
+        Verdict::Refused(in_kernel)
     } else {
         Verdict::Differ(interpreted, in_kernel)
     })

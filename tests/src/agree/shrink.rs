@@ -53,7 +53,7 @@ fn block_end(lines: &[String], at: usize) -> usize {
     at
 }
 
-/// Tries to put a constant for each bracketed part.
+/// Tries to put a constant, or what is inside, for each bracketed part and each call.
 fn simplify_lines(lines: &mut [String], accept: &mut impl FnMut(&[String]) -> bool) {
     for number in 0..lines.len() {
         let mut from = 0;
@@ -63,6 +63,9 @@ fn simplify_lines(lines: &mut [String], accept: &mut impl FnMut(&[String]) -> bo
                 break;
             };
             let inside = lines[number][start + 1..end].to_owned();
+            // A call goes with its name.
+            let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let start = lines[number][..start].trim_end_matches(name).len();
             for constant in ["0", "1", "\"a\"", inside.as_str()] {
                 let old = lines[number].clone();
                 if old[start..=end].len() <= constant.len() {

@@ -6,6 +6,7 @@
 
 #![expect(clippy::cast_precision_loss, reason = "measurements are far from 2^52")]
 
+pub mod compiling;
 pub mod event_cost;
 pub mod peers;
 pub mod printing;

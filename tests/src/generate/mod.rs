@@ -10,11 +10,13 @@
 //! [`crate::agree`] can make a failing script smaller by its text alone.
 
 mod expressions;
+mod large;
 mod random;
 mod statements;
 
 use std::fmt::Write as _;
 
+pub use large::large;
 pub use random::Random;
 
 /// What a script is made for.
