@@ -99,10 +99,13 @@ pub fn for_each_term_use(term: &Terminator, mut f: impl FnMut(Value)) {
     }
 }
 
-/// Positions in a function: every instruction and terminator has one, in block order.
-/// Block parameters are defined at their block's first position.
+/// Positions in a function: every instruction and terminator has one, in the order in which code is
+/// made: each branch of a switch is in one piece, so that what lives in one does not seem to live
+/// in the next. Block parameters are defined at their block's first position.
 #[derive(Debug, Default)]
 pub struct Positions {
+    /// The blocks that can be reached, each behind those that dominate it.
+    pub order: Vec<Block>,
     /// Position of each block's parameters; its instructions follow.
     pub start: SecondaryMap<Block, u32>,
     /// Position of each block's terminator.
@@ -116,15 +119,40 @@ impl Positions {
     pub fn new(function: &Function) -> Self {
         let mut positions = Positions::default();
         let mut next = 0;
-        for (block, data) in &function.blocks {
+        positions.order = reverse_postorder(function);
+        for &block in &positions.order {
             positions.start[block] = next;
-            next += data.insts.len() as u32 + 1;
+            next += function.blocks[block].insts.len() as u32 + 1;
             positions.end[block] = next;
             next += 1;
         }
         positions.count = next;
         positions
     }
+}
+
+/// Blocks so that each stands behind those that dominate it.
+fn reverse_postorder(func: &Function) -> Vec<Block> {
+    let mut seen: SecondaryMap<Block, bool> = SecondaryMap::new();
+    let mut order = Vec::new();
+    let mut todo = vec![(func.entry(), false)];
+    while let Some((block, done)) = todo.pop() {
+        if done {
+            order.push(block);
+            continue;
+        }
+        if std::mem::replace(&mut seen[block], true) {
+            continue;
+        }
+        todo.push((block, true));
+        func.for_each_successor(block, |to, _| {
+            if !seen[to.block] {
+                todo.push((to.block, false));
+            }
+        });
+    }
+    order.reverse();
+    order
 }
 
 /// What code generation knows of the values before it starts.
@@ -134,6 +162,9 @@ pub struct Uses {
     pub count: SecondaryMap<Value, u32>,
     /// How many of these are the condition of a branch.
     pub branch: SecondaryMap<Value, u32>,
+    /// How many ways lead to each block. A block with one takes its parameters' values as they are;
+    /// the parameters of others have buffers of their own.
+    pub preds: SecondaryMap<Block, u32>,
     /// First and last position at which a value is live; the hull over all blocks.
     pub range: SecondaryMap<Value, (u32, u32)>,
     /// Strings that should be zero-padded: keys, and what is stored in maps.
@@ -153,6 +184,14 @@ impl Uses {
             for_each_term_use(&data.term, |v| uses.count[v] += 1);
             if let Terminator::Branch(cond, ..) = &data.term {
                 uses.branch[*cond] += 1;
+            }
+        }
+        uses.preds[function.entry()] = 1;
+        for block in function.blocks.keys() {
+            function.for_each_successor(block, |to, _| uses.preds[to.block] += 1);
+            // One operation can fail at several places.
+            if let Terminator::Try { catch, .. } = &function.blocks[block].term {
+                uses.preds[catch.block] += 1;
             }
         }
         uses.liveness(function, positions);
@@ -183,7 +222,9 @@ impl Uses {
                 function.for_each_successor(block, |to, supplied| {
                     let params = &function.blocks[to.block].params;
                     for (from, param) in to.args.iter().zip(params.iter().skip(supplied)) {
-                        changed |= self.same_buffer(*from, *param);
+                        if self.preds[to.block] == 1 {
+                            changed |= self.same_buffer(*from, *param);
+                        }
                     }
                 });
             }
@@ -254,14 +295,13 @@ impl Uses {
 
     fn liveness(&mut self, function: &Function, positions: &Positions) {
         let mut live_in: SecondaryMap<Block, BTreeSet<Value>> = SecondaryMap::new();
-        let blocks: Vec<Block> = function.blocks.keys().collect();
         for value in function.values.keys() {
             self.range[value] = (u32::MAX, 0);
         }
         let mut changed = true;
         while changed {
             changed = false;
-            for &block in blocks.iter().rev() {
+            for &block in positions.order.iter().rev() {
                 let data = &function.blocks[block];
                 let mut live = BTreeSet::new();
                 function.for_each_successor(block, |to, _| {

@@ -218,15 +218,6 @@ pub fn program(
         divided,
     } = *task;
     buffers.restart();
-    let mut preds: SecondaryMap<Block, u32> = SecondaryMap::new();
-    preds[func.entry()] = 1;
-    for block in func.blocks.keys() {
-        func.for_each_successor(block, |to, _| preds[to.block] += 1);
-        // One operation can fail at several places.
-        if let Terminator::Try { catch, .. } = &func.blocks[block].term {
-            preds[catch.block] += 1;
-        }
-    }
     let mut cx = Cx {
         module,
         features,
@@ -243,7 +234,7 @@ pub fn program(
         pos: 0,
         vals: SecondaryMap::new(),
         blocks: SecondaryMap::new(),
-        preds,
+        preds: uses.preds.clone(),
         ctx: None,
         frame: None,
         pid_tgid: None,
@@ -264,8 +255,7 @@ pub fn program(
     };
     cx.cur = cx.code.block(false);
     cx.declare_message();
-    let order = reverse_postorder(func);
-    cx.declare_blocks(&order);
+    cx.declare_blocks(&positions.order);
     cx.prologue(half);
     if half == Half::Entry {
         return cx.entry_half();
@@ -275,7 +265,7 @@ pub fn program(
     cx.begin = cx.cur;
     let entry = cx.lir_block(func.entry());
     cx.jump(entry, Vec::new());
-    for block in order {
+    for &block in &positions.order {
         cx.block(block, positions);
     }
     cx.exits();
@@ -285,30 +275,6 @@ pub fn program(
     } else {
         Err(cx.errors)
     }
-}
-
-/// Blocks so that each stands behind those that dominate it.
-fn reverse_postorder(func: &Function) -> Vec<Block> {
-    let mut seen: SecondaryMap<Block, bool> = SecondaryMap::new();
-    let mut order = Vec::new();
-    let mut todo = vec![(func.entry(), false)];
-    while let Some((block, done)) = todo.pop() {
-        if done {
-            order.push(block);
-            continue;
-        }
-        if std::mem::replace(&mut seen[block], true) {
-            continue;
-        }
-        todo.push((block, true));
-        func.for_each_successor(block, |to, _| {
-            if !seen[to.block] {
-                todo.push((to.block, false));
-            }
-        });
-    }
-    order.reverse();
-    order
 }
 
 impl Cx<'_> {
