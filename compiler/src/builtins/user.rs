@@ -43,6 +43,20 @@ const fn number(name: &'static str, doc: &'static str) -> Builtin {
     }
 }
 
+/// A number about rtap's own process, for what runs in its context: user-side handlers. 0 in the kernel.
+const fn own(name: &'static str, doc: &'static str) -> Builtin {
+    Builtin {
+        name,
+        place: Place::User,
+        lower: |l, c| match l.exec() {
+            Some(Exec::Kernel) => Ok(Some(l.const_int(0, c.span))),
+            _ => user(l, c),
+        },
+        doc,
+        ..Builtin::BASE
+    }
+}
+
 pub(super) const ROWS: &[Builtin] = &[
     Builtin {
         cap: |_, _| 24,
@@ -81,6 +95,12 @@ pub(super) const ROWS: &[Builtin] = &[
         )
     },
     number("__own_uid", "user id that rtap runs under"),
+    own(
+        "__own_ppid",
+        "process id of rtap's parent; 0 in kernel handlers",
+    ),
+    own("__own_pgrp", "rtap's process group; 0 in kernel handlers"),
+    own("__own_sid", "rtap's session; 0 in kernel handlers"),
     Builtin {
         cap: |_, _| 63,
         params: &[],

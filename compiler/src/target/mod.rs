@@ -30,7 +30,7 @@ pub use kconfig::Kconfig;
 pub use kernel::KernelRelease;
 pub use suggest::suggest;
 pub use symbols::{KernelSymbol, KernelSymbols, TraceableFunction};
-pub use syscalls::{Syscall, SyscallArg, SyscallTable};
+pub use syscalls::{Syscall, SyscallTable};
 pub use tracepoint::{FormatField, TracepointFormat};
 pub use unavailable::{Remedy, Unavailable};
 

@@ -87,6 +87,30 @@ pub(super) const ROWS: &[UserFnRow] = &[
         },
         doc: "user id that rtap runs under",
     },
+    UserFnRow {
+        name: "own_ppid",
+        params: &[],
+        result: Int,
+        // SAFETY: getppid has no conditions and cannot fail.
+        call: |_, _| Ok(Value::Int(i64::from(unsafe { libc::getppid() }))),
+        doc: "process id of rtap's parent",
+    },
+    UserFnRow {
+        name: "own_pgrp",
+        params: &[],
+        result: Int,
+        // SAFETY: getpgrp has no conditions and cannot fail.
+        call: |_, _| Ok(Value::Int(i64::from(unsafe { libc::getpgrp() }))),
+        doc: "rtap's process group",
+    },
+    UserFnRow {
+        name: "own_sid",
+        params: &[],
+        result: Int,
+        // SAFETY: getsid of the calling process has no conditions.
+        call: |_, _| Ok(Value::Int(i64::from(unsafe { libc::getsid(0) }))),
+        doc: "rtap's session",
+    },
 ];
 
 /// Ids of all processes that descend from one, parents before children.

@@ -13,7 +13,7 @@ pub(super) const IP: u32 = 128;
 pub(super) const SP: u32 = 152;
 pub(super) const PT_REGS_BYTES: u32 = 168;
 
-/// Number, name, then `type name` of each argument.
+/// Numbers and names.
 pub(super) const SYSCALLS: &str = include_str!("x86_64.syscalls");
 
 /// Registers of `struct pt_regs` in order, by their 64-bit names.
