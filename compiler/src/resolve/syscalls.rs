@@ -243,6 +243,22 @@ impl SyscallUse {
             .filter(|var| !mentioned.contains(var))
             .collect();
         let mut out = String::with_capacity(text.len() * 2);
+        // Every second part is a literal; literals of prologues hold no escaped quotes.
+        for (number, part) in text.split('"').enumerate() {
+            if number > 0 {
+                out.push('"');
+            }
+            if number % 2 == 1 {
+                out.push_str(part);
+            } else {
+                self.rename(part, &own, &mut out);
+            }
+        }
+        out
+    }
+
+    /// Appends a text with the call's name after each of the variables.
+    fn rename(&self, text: &str, variables: &BTreeSet<String>, out: &mut String) {
         let mut rest = text;
         while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric() || c == '_') {
             let (before, word) = rest.split_at(start);
@@ -252,12 +268,12 @@ impl SyscallUse {
             let (word, after) = word.split_at(end);
             out.push_str(before);
             out.push_str(word);
-            if !before.ends_with('$') && own.contains(word) {
+            if !before.ends_with('$') && variables.contains(word) {
                 let _ = write!(out, "__{}", self.line.kernel);
             }
             rest = after;
         }
-        out + rest
+        out.push_str(rest);
     }
 
     /// All variables that the call's prologue can define.
@@ -584,6 +600,24 @@ mod tests {
                 call.name
             );
         }
+    }
+
+    #[test]
+    fn variables_of_several_calls_are_kept_apart() {
+        let call = SyscallUse {
+            line: parse_line("sendto s=fd:int len:ulong").unwrap(),
+            number: 44,
+            prefix: "syscall".into(),
+            is_return: false,
+            kinds: Rc::new(kinds()),
+            span: Span::NONE,
+            prologue: OnceCell::new(),
+        };
+        let mentioned = BTreeSet::from(["argstr".to_owned()]);
+        assert_eq!(
+            call.keep_apart("argstr = sprintf(\"%s\", s, $s)", &mentioned, 2),
+            "argstr = sprintf(\"%s\", s__sendto, $s)"
+        );
     }
 
     #[test]
