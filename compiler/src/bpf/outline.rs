@@ -537,12 +537,16 @@ fn take_inner(parent: &mut VCode, renamed: &BTreeMap<usize, BlockId>) -> Vec<Loo
 
 /// What lives across the border of a region; the frame does not count.
 fn border(code: &VCode, region: &Region, frame: [VReg; 2]) -> Border {
-    let (mut defined, mut used) = (BTreeSet::new(), BTreeSet::new());
+    // All of the function is looked at for each region: no trees here.
+    let mut defined = vec![false; code.vregs];
+    let mut used = BTreeSet::new();
     for &block in &region.blocks {
         let block = &code.blocks[block];
-        defined.extend(block.params.iter().map(|value| value.vreg()));
-        for inst in &block.insts {
-            defined.extend(defs(inst).map(VReg::vreg));
+        for value in &block.params {
+            defined[value.vreg()] = true;
+        }
+        for value in block.insts.iter().flat_map(defs) {
+            defined[value.vreg()] = true;
         }
         block.for_each_use(|value| {
             used.insert(value.vreg());
@@ -552,15 +556,16 @@ fn border(code: &VCode, region: &Region, frame: [VReg; 2]) -> Border {
     let all = code.blocks.iter().enumerate();
     for (_, block) in all.filter(|(at, _)| !region.blocks.contains(at)) {
         block.for_each_use(|value| {
-            if defined.contains(&value.vreg()) {
+            if defined[value.vreg()] {
                 out.insert(value.vreg());
             }
         });
     }
     let into = used
-        .difference(&defined)
-        .filter(|value| frame.iter().all(|known| known.vreg() != **value))
-        .map(|value| VReg::new(*value, regalloc2::RegClass::Int))
+        .into_iter()
+        .filter(|value| !defined[*value])
+        .filter(|value| frame.iter().all(|known| known.vreg() != *value))
+        .map(|value| VReg::new(value, regalloc2::RegClass::Int))
         .collect();
     Border { into, out }
 }
