@@ -31,6 +31,11 @@ use super::vcode::{
 
 /// The stack slot of a function that was a loop in which it keeps the frame's index.
 const KEY_OFFSET: i16 = -8;
+/// Calls around which the verifier goes in all loops of a program together: some instructions each, of the
+/// million that it examines. With a MAXACTION beyond that, loops end with its error before.
+const MAX_ROUNDS: u32 = 100_000;
+/// Rounds that each loop can make in any case.
+const LEAST_ROUNDS: u32 = 1024;
 /// What the body of a loop returns to go round again.
 const AGAIN: i64 = 0;
 
@@ -86,6 +91,7 @@ pub fn outline(mut code: VCode, slots: u32) -> Result<Outlined, String> {
         code.loops
             .retain(|info| matches!(info.kind, LoopKind::Rounds { .. }));
     }
+    bound_rounds(&mut code.loops);
     let mut all = Outlined {
         parts: vec![Part::new(code, None)],
         frame_bytes: slots,
@@ -102,6 +108,16 @@ pub fn outline(mut code: VCode, slots: u32) -> Result<Outlined, String> {
         next += 1;
     }
     Ok(all)
+}
+
+/// Divides the rounds that verifiers can follow among the loops.
+fn bound_rounds(loops: &mut [Loop]) {
+    let each = (MAX_ROUNDS / loops.len().max(1) as u32).max(LEAST_ROUNDS);
+    for info in loops {
+        if let LoopKind::Rounds { most, .. } = &mut info.kind {
+            *most = each.min(*most);
+        }
+    }
 }
 
 impl Outlined {
