@@ -160,3 +160,76 @@ impl Chosen<'_> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use regalloc2::{PRegSet, RegClass, VReg};
+
+    use super::*;
+    use crate::bpf::insn::{Cond, Insn, Src};
+    use crate::bpf::vcode::{Edge, Term, VBlock, VInst};
+
+    fn block(insns: usize, term: Term) -> VBlock {
+        let inst = VInst {
+            code: vec![Insn::Jump { target: 0 }; insns],
+            operands: Vec::new(),
+            clobbers: PRegSet::empty(),
+            core: None,
+            span: None,
+        };
+        VBlock {
+            insts: vec![inst],
+            term: Some(term),
+            boundary: true,
+            ..VBlock::default()
+        }
+    }
+
+    fn edge(block: u32) -> Edge {
+        Edge {
+            block: BlockId(block),
+            args: Vec::new(),
+        }
+    }
+
+    /// 0 goes to 1 or 2, which are long; both go to 3.
+    fn code(insns: usize, back: u32) -> VCode {
+        let value = VReg::new(0, RegClass::Int);
+        let either = |then, els| Term::If {
+            cond: Cond::Eq,
+            wide: true,
+            left: value,
+            right: Src::Imm(0),
+            then: edge(then),
+            els: edge(els),
+        };
+        VCode {
+            blocks: vec![
+                block(1, either(1, 2)),
+                block(insns, Term::Jump(edge(3))),
+                block(insns, either(back, 3)),
+                block(1, Term::Exit(value)),
+            ],
+            ..VCode::default()
+        }
+    }
+
+    #[test]
+    fn long_branches_are_parts() {
+        let parts = choose(&code(2000, 3));
+        let blocks: Vec<Vec<usize>> = parts
+            .iter()
+            .map(|(_, region)| region.blocks.iter().copied().collect())
+            .collect();
+        assert_eq!(blocks.len(), 2);
+        assert!(blocks.contains(&vec![1]) && blocks.contains(&vec![2]));
+        assert!(choose(&code(1000, 3)).is_empty(), "not too long");
+    }
+
+    #[test]
+    fn no_part_begins_in_a_loop() {
+        let parts = choose(&code(2000, 2));
+        assert_eq!(parts.len(), 1);
+        assert_eq!(parts[0].0.head, BlockId(1));
+    }
+}
