@@ -11,6 +11,9 @@ use crate::values::Value;
 /// Style, number of frames, process id, then the addresses.
 const PARAMS: [Kind; 3 + STACK_FRAMES as usize] = [Int; 3 + STACK_FRAMES as usize];
 
+/// How many frames at the top of a kernel stack can be those of tracing.
+const MOST_OWN_FRAMES: usize = 6;
+
 /// How a stack is written; the numbers that `tapsets/stacks.rtp` gives.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
@@ -106,7 +109,10 @@ fn tracing_frames(host: &mut Host, frames: &[u64]) -> usize {
         let found = symbols.find(address);
         found.is_some_and(|found| OWN.iter().any(|own| found.name.starts_with(own)))
     };
-    frames.iter().take_while(|frame| is_own(**frame)).count()
+    // Before them is the program itself, which may have no name.
+    let top = &frames[..frames.len().min(MOST_OWN_FRAMES)];
+    let last = top.iter().rposition(|frame| is_own(*frame));
+    last.map_or(0, |at| at + 1)
 }
 
 /// How many frames of a process's stack there are, before what a program without frame pointers

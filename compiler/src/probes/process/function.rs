@@ -56,7 +56,20 @@ pub(super) fn resolve(
         Some(name) => name,
         None => request.text("plt").unwrap_or("*"),
     };
-    let pattern = written.split('@').next().unwrap_or_default();
+    let (pattern, file) = written.split_once('@').unwrap_or((written, ""));
+    if file.contains(':') {
+        return Err(Box::new(
+            Diagnostic::error(
+                codes::POINT_UNAVAILABLE,
+                "lines of a program's source are not known",
+            )
+            .label(request.span, "a line is named here")
+            .note("rtap does not read the line tables of debug information yet")
+            .help(
+                "name an instruction: .statement(ADDRESS), the address as `objdump -dl` shows it",
+            ),
+        ));
+    }
     let mut found = functions(
         if is_plt {
             binary.plt()
