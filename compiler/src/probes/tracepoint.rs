@@ -69,7 +69,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             )
             .label(request.span, "not in the kernel's BTF")
             .help_if(near)
-            .help("'rtap list \"kernel.trace(*)\"' shows all of them"),
+            .help("rtap list 'kernel.trace(\"*\")' shows all of them"),
         ));
     }
     let mut found = Vec::new();

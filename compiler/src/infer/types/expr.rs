@@ -13,13 +13,16 @@ impl Cx<'_> {
     /// `Void` when no value is needed.
     pub(super) fn expr(&mut self, expr: &mut Expr, want: Ty) -> Ty {
         let by = self.wanted_by.take();
+        let beside = self.beside.take();
         let (ty, slot) = self.kind(expr, want);
+        self.beside = beside;
         expr.ty = ty;
         if self.report && want == Ty::Void && ty == Ty::Stat {
             self.mismatch(expr, slot, None, Ty::Long, ty);
             expr.ty = Ty::Error;
         }
         if !self.report || want == Ty::Void || want == ty {
+            self.beside = None;
             return expr.ty;
         }
         match (want, ty) {
@@ -257,7 +260,10 @@ impl Cx<'_> {
         } else {
             first
         };
+        let (at_a, at_b) = (a.span, b.span);
+        self.beside = Some(at_b);
         self.expr(a, ty);
+        self.beside = Some(at_a);
         self.expr(b, ty)
     }
 

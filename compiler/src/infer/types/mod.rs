@@ -97,6 +97,8 @@ struct Cx<'d> {
     function: Option<FuncId>,
     /// The place that the next expression's value goes to.
     wanted_by: Option<Slot>,
+    /// The operand that the next expression must agree with.
+    beside: Option<Span>,
     changed: bool,
     /// What is text or address becomes text where nothing asks for a number.
     text_by_default: bool,
@@ -116,6 +118,7 @@ impl<'d> Cx<'d> {
             local_names: Vec::new(),
             function: None,
             wanted_by: None,
+            beside: None,
             changed: false,
             text_by_default: false,
             report: false,
@@ -255,6 +258,7 @@ impl<'d> Cx<'d> {
     /// Reports that an expression is not of the type that its use asks for. `slot`: the place
     /// it reads; `by`: the place it is for.
     fn mismatch(&mut self, expr: &Expr, slot: Option<Slot>, by: Option<Slot>, want: Ty, found: Ty) {
+        let beside = self.beside.take();
         let (title, label) = match (slot, by) {
             (Some(slot), _) => (
                 format!(
@@ -286,6 +290,9 @@ impl<'d> Cx<'d> {
             if fact.span != expr.span {
                 diag = diag.secondary(fact.span, format!("{} because of this", noun(ty)));
             }
+        }
+        if let Some(other) = beside {
+            diag = diag.secondary(other, format!("this is {}", noun(want)));
         }
         self.diags
             .push(diag.help_if(remedy(want, found).map(str::to_owned)));
