@@ -96,10 +96,10 @@ fn meta(image: &[u8]) -> Meta {
 
 /// Where `n` is, bytes from the start of the globals.
 fn slot(meta: &Meta) -> u32 {
-    let globals = meta.layout.globals.values();
+    let mut globals = meta.layout.globals.values();
     let offset = |layout: &Option<GlobalLayout>| match layout {
         Some(GlobalLayout::Scalar(slot)) => Some(slot.offset),
         _ => None,
     };
-    globals.filter_map(offset).next().expect("n has a place")
+    globals.find_map(offset).expect("n has a place")
 }
