@@ -109,13 +109,15 @@ impl Scan<'_, '_> {
     fn aliases(&mut self, mut at: usize) {
         loop {
             let mut name = String::new();
+            // Names and dots take turns: what is no alias is looked at once.
+            let mut after_dot = true;
             while let Some(token) = self.tokens.get(at) {
-                if !(token.kind == TokenKind::Ident
-                    || token.kind == TokenKind::Dot
-                    || token.kind.is_keyword())
-                {
+                let is_dot = token.kind == TokenKind::Dot;
+                let is_name = token.kind == TokenKind::Ident || token.kind.is_keyword();
+                if !(if after_dot { is_name } else { is_dot }) {
                     break;
                 }
+                after_dot = is_dot;
                 name.push_str(token.text);
                 at += 1;
             }

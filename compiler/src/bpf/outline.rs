@@ -99,10 +99,11 @@ pub fn outline(mut code: VCode, slots: u32) -> Result<Outlined, String> {
     let mut bases = vec![slots];
     let mut next = 0;
     while next < all.parts.len() {
-        while let Some((info, region)) = outermost(&mut all.parts[next].code) {
+        // Parts first: a loop that is in one is called from it, and its slots come after the part's.
+        for (info, region) in parts::choose(&all.parts[next].code) {
             all.cut(next, &mut bases, info, &region)?;
         }
-        for (info, region) in parts::choose(&all.parts[next].code) {
+        while let Some((info, region)) = outermost(&mut all.parts[next].code) {
             all.cut(next, &mut bases, info, &region)?;
         }
         next += 1;
