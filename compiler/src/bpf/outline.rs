@@ -217,6 +217,7 @@ impl Cutter {
         let (Some(frame), Some(index)) = (parent.frame, parent.frame_index) else {
             return Err("a function without a frame".to_owned());
         };
+        let region = &with_ends(parent, region);
         let border = border(parent, region, [frame, index]);
         if border.into.iter().any(|value| Some(*value) == parent.ctx) {
             return Err("the context is used outside of the program's own function".to_owned());
@@ -532,6 +533,30 @@ impl Cutter {
         parent.blocks[from.0 as usize].insts.push(imm(zero, 0));
         parent.blocks[from.0 as usize].term = Some(Term::Exit(zero));
     }
+}
+
+/// The region, with a block of its own for the end of each loop in it that gives up outside of it.
+fn with_ends(code: &mut VCode, region: &Region) -> Region {
+    let mut blocks = region.blocks.clone();
+    for at in 0..code.loops.len() {
+        let head = code.loops[at].head.0 as usize;
+        let LoopKind::Rounds { give_up, .. } = code.loops[at].kind else {
+            continue;
+        };
+        if !blocks.contains(&head) || blocks.contains(&(give_up.0 as usize)) {
+            continue;
+        }
+        let end = code.block(true);
+        code.blocks[end.0 as usize].term = Some(Term::Jump(Edge {
+            block: give_up,
+            args: Vec::new(),
+        }));
+        if let LoopKind::Rounds { give_up, .. } = &mut code.loops[at].kind {
+            *give_up = end;
+        }
+        blocks.insert(end.0 as usize);
+    }
+    Region { blocks }
 }
 
 /// The loops inside of one that moves.
