@@ -13,7 +13,7 @@ use rtap_compiler::image::SMALL_KEY_BYTES;
 use rtap_compiler::target::{Feature, Features, Target};
 
 use super::file::exists;
-use super::rights::Rights;
+use super::rights::{Rights, raise_memlock_limit};
 use crate::bpf::map::{MapSpec, MapType};
 use crate::bpf::perf::PerfEventSpec;
 use crate::bpf::{AttachType, Insn, Link, ProgSpec, ProgType, Program};
@@ -41,9 +41,11 @@ impl FeatureProbes {
         let bit = 1 << feature as u32;
         if self.asked.load(Ordering::Acquire) & bit == 0 {
             let by_release = feature.info().since <= target.kernel().minor();
-            let may_try = self
-                .may_try
-                .get_or_init(|| Rights::of_self().missing_for_tracing().is_empty());
+            let may_try = self.may_try.get_or_init(|| {
+                // What other programs hold counts too: at the limit every try would fail.
+                raise_memlock_limit();
+                Rights::of_self().missing_for_tracing().is_empty()
+            });
             let has = if *may_try {
                 probe(feature, target).unwrap_or(by_release)
             } else {
