@@ -66,7 +66,9 @@ impl FixtureTarget {
         }
         let symbols = "ffffffff81000000 T _text\nffffffff81001000 T vfs_read\n\
                        ffffffff81002000 T vfs_write\nffffffff81003000 t local_helper\n\
-                       ffffffff81004000 t local_helper\nffffffffc0001000 t sample_open\t[sample]\n";
+                       ffffffff81004000 t local_helper\n\
+                       ffffffff81005000 t do_sys_openat2.isra.0\nffffffff81006000 t kernel_clone.part.0\n\
+                       ffffffffc0001000 t sample_open\t[sample]\n";
         let program = Binary::synthetic(
             "/usr/bin/sample",
             &[
@@ -212,10 +214,20 @@ impl Target for FixtureTarget {
         Ok(self.symbols.clone())
     }
 
+    // The symbols are only some: a function is missing if a copy of it is there instead.
+    fn has_function(&self, _: Option<&str>, name: &str) -> bool {
+        let is_copy = |symbol: KernelSymbol<'_>| {
+            let rest = symbol.name.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        !self.symbols.iter().any(is_copy)
+    }
+
     fn traceable_functions(&self) -> Result<Arc<Vec<TraceableFunction>>, Unavailable> {
         let btf = self.btf()?;
         let mut names: Vec<TraceableFunction> = btf
             .own_functions()
+            .filter(|name| self.has_function(None, name))
             .map(|name| TraceableFunction {
                 name: name.to_owned(),
                 module: None,

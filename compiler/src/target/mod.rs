@@ -113,6 +113,10 @@ pub trait Target: Send + Sync {
     /// The kernel's symbols. Slow (tens of milliseconds): for what BTF cannot answer.
     fn symbols(&self) -> Result<Arc<KernelSymbols>, Unavailable>;
 
+    /// Whether a function that BTF describes exists under its name: the compiler may have kept
+    /// only copies of it, such as `f.isra.0`.
+    fn has_function(&self, module: Option<&str>, name: &str) -> bool;
+
     /// The functions that kprobes and fentry can attach to, sorted. Slow: for wildcards.
     fn traceable_functions(&self) -> Result<Arc<Vec<TraceableFunction>>, Unavailable>;
 

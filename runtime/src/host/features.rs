@@ -36,17 +36,21 @@ impl FeatureProbes {
             .collect()
     }
 
+    /// Whether we may load programs, to see what the kernel says.
+    pub(super) fn may_try(&self) -> bool {
+        *self.may_try.get_or_init(|| {
+            // What other programs hold counts too: at the limit every try would fail.
+            raise_memlock_limit();
+            Rights::of_self().missing_for_tracing().is_empty()
+        })
+    }
+
     /// Whether the kernel has a feature.
     pub(super) fn has(&self, feature: Feature, target: &dyn Target) -> bool {
         let bit = 1 << feature as u32;
         if self.asked.load(Ordering::Acquire) & bit == 0 {
             let by_release = feature.info().since <= target.kernel().minor();
-            let may_try = self.may_try.get_or_init(|| {
-                // What other programs hold counts too: at the limit every try would fail.
-                raise_memlock_limit();
-                Rights::of_self().missing_for_tracing().is_empty()
-            });
-            let has = if *may_try {
+            let has = if self.may_try() {
                 probe(feature, target).unwrap_or(by_release)
             } else {
                 by_release

@@ -4,6 +4,7 @@
 mod binaries;
 mod features;
 mod file;
+mod functions;
 mod kconfig;
 mod machine;
 mod rights;
@@ -59,6 +60,7 @@ pub struct LiveTarget {
     syscalls: OnceLock<Arc<SyscallTable>>,
     symbols: Fact<Arc<KernelSymbols>>,
     traceable: Fact<Arc<Vec<TraceableFunction>>>,
+    functions: Facts<(Option<String>, String), bool>,
     binaries: Facts<String, Result<Arc<Binary>, BinaryError>>,
 }
 
@@ -89,6 +91,7 @@ impl LiveTarget {
             syscalls: OnceLock::new(),
             symbols: OnceLock::new(),
             traceable: OnceLock::new(),
+            functions: Mutex::default(),
             binaries: Mutex::default(),
         }
     }
@@ -244,6 +247,20 @@ impl Target for LiveTarget {
     fn symbols(&self) -> Result<Arc<KernelSymbols>, Unavailable> {
         let read = || Ok(Arc::new(KernelSymbols::parse(read_text("/proc/kallsyms")?)));
         self.symbols.get_or_init(read).clone()
+    }
+
+    fn has_function(&self, module: Option<&str>, name: &str) -> bool {
+        let key = (module.map(str::to_owned), name.to_owned());
+        remember(&self.functions, &key, || {
+            let tried = self
+                .features
+                .may_try()
+                .then(|| functions::exists(self, module, name));
+            tried.flatten().unwrap_or_else(|| {
+                let symbols = self.symbols();
+                symbols.map_or(true, |all| all.by_name(name).any(|s| s.module == module))
+            })
+        })
     }
 
     fn traceable_functions(&self) -> Result<Arc<Vec<TraceableFunction>>, Unavailable> {

@@ -4,22 +4,23 @@
 //!
 //! Trampolines come first: they cost a fifth, and at the return the arguments are still
 //! there. A pattern that means many functions takes kprobes where the kernel attaches one
-//! program to all of them at once. Parameters and their types come from BTF.
+//! program to all of them at once. Parameters and their types come from BTF ([`vars`]). A function
+//! of which the compiler has kept only optimised copies ([`find`]) has kprobes there.
+
+mod find;
+mod vars;
 
 use std::rc::Rc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
-use rtap_grammar::source::Span;
 
-use super::{Candidate, ContextVars, Kind, Request, Typed, VarInfo, glob, is_pattern};
-use crate::access::{BtfType, CType};
-use crate::btf::{Btf, Kind as BtfKind, Signature};
-use crate::hir::{Expr, ExprKind, Ty};
+use super::{Candidate, Kind, Request, is_pattern};
 use crate::image::{Attach, KernelFunction};
-use crate::lir::{Context, CtxReg, Exec};
-use crate::resolve::Cx;
+use crate::lir::{Context, Exec};
 use crate::session::KprobeStyle;
-use crate::target::{Feature, suggest};
+use crate::target::Feature;
+use find::Found;
+use vars::FunctionVars;
 
 pub(super) const KIND: Kind = Kind {
     name: "function",
@@ -57,13 +58,6 @@ enum How {
     Kretprobe,
 }
 
-/// A function that a point means.
-#[derive(Clone)]
-struct Found {
-    name: String,
-    signature: Option<Signature>,
-}
-
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let written = request.text("function").unwrap_or_default();
     let (pattern, file) = match written.split_once('@') {
@@ -91,11 +85,11 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         Some(module) => request.session.target.module_btf(module),
     };
     let found = match &btf {
-        Ok(btf) => functions(request, btf, module, pattern),
-        Err(_) => listed(request, module, pattern),
+        Ok(btf) => find::functions(request, btf, module, pattern),
+        Err(_) => find::listed(request, module, pattern),
     };
     if found.is_empty() {
-        return Err(Box::new(missing(
+        return Err(Box::new(find::missing(
             request,
             btf.as_ref().ok(),
             module,
@@ -119,65 +113,6 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         Some(why) if out.is_empty() => Err(Box::new(why.label(request.span, "this probe point"))),
         _ => Ok(out),
     }
-}
-
-/// The functions of a name or pattern, out of BTF and the list of traceable functions.
-fn functions(request: &Request<'_>, btf: &Btf, module: Option<&str>, pattern: &str) -> Vec<Found> {
-    let with_signature = |name: &str| Found {
-        name: name.to_owned(),
-        signature: btf.function(name).ok().flatten(),
-    };
-    if !is_pattern(pattern) {
-        if btf.find(BtfKind::Func, pattern).is_some() {
-            return vec![with_signature(pattern)];
-        }
-        // Optimised copies (`f.isra.0`) and assembly are not in BTF.
-        return listed(request, module, pattern);
-    }
-    let listed = listed(request, module, pattern);
-    if !listed.is_empty() {
-        return listed
-            .into_iter()
-            .map(|f| with_signature(&f.name))
-            .collect();
-    }
-    let mut names: Vec<&str> = btf
-        .own_functions()
-        .filter(|name| glob(pattern, name))
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter().map(with_signature).collect()
-}
-
-/// The functions of a name or pattern, out of the list of traceable functions, else of all
-/// symbols.
-fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str) -> Vec<Found> {
-    let target = request.session.target;
-    let mut names: Vec<String> = match target.traceable_functions() {
-        Ok(all) => all
-            .iter()
-            .filter(|f| f.module.as_deref() == module && glob(pattern, &f.name))
-            .map(|f| f.name.clone())
-            .collect(),
-        Err(_) => match target.symbols() {
-            Ok(symbols) => symbols
-                .iter()
-                .filter(|s| s.is_function() && s.module == module && glob(pattern, s.name))
-                .map(|s| s.name.to_owned())
-                .collect(),
-            Err(_) => Vec::new(),
-        },
-    };
-    names.sort();
-    names.dedup();
-    names
-        .into_iter()
-        .map(|name| Found {
-            name,
-            signature: None,
-        })
-        .collect()
 }
 
 /// How to probe a function on this kernel, or why it cannot be.
@@ -204,10 +139,7 @@ fn choose(
     };
     let no_trampoline = if target.has(feature) {
         match &function.signature {
-            None => Some(format!(
-                "the kernel's BTF does not describe '{}'",
-                function.name
-            )),
+            None => Some(function.undescribed()),
             Some(s) if s.variadic => Some("it takes a variable number of arguments".to_owned()),
             Some(s) if s.params.len() > MAX_TRAMPOLINE_ARGS => {
                 Some(format!("it has more than {MAX_TRAMPOLINE_ARGS} parameters"))
@@ -323,9 +255,8 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
         ),
     };
     let vars = FunctionVars {
-        name: found.name.clone(),
+        found: found.clone(),
         module: module.map(Rc::from),
-        signature: found.signature,
         how,
     };
     Candidate {
@@ -340,167 +271,5 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
         share: share.map(str::to_owned),
         entry: is_return.then_some(entry),
         condition: None,
-    }
-}
-
-/// No function of that name: says what was sought and what there is instead.
-fn missing(
-    request: &Request<'_>,
-    btf: Option<&Btf>,
-    module: Option<&str>,
-    pattern: &str,
-) -> Diagnostic {
-    let target = request.session.target;
-    let place = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
-    let what = if is_pattern(pattern) {
-        "function like"
-    } else {
-        "function"
-    };
-    let diag = Diagnostic::error(
-        codes::NO_KERNEL_FUNCTION,
-        format!("{place} has no {what} '{pattern}'"),
-    );
-    if let (Some(module), None) = (module, btf) {
-        let reason = target
-            .module_btf(module)
-            .err()
-            .map(|e| (e.to_string(), e.help()));
-        let (note, help) = reason.unwrap_or_default();
-        return diag
-            .label(request.span, note)
-            .help_if(help.map(str::to_owned));
-    }
-    let diag = diag.label(
-        request.span,
-        "neither in its BTF nor among its traceable functions",
-    );
-    let Some(btf) = btf else { return diag };
-    if module.is_none()
-        && let Ok(modules) = target.modules()
-        && let Some(home) = modules.iter().find(|m| {
-            target
-                .module_btf(m)
-                .is_ok_and(|btf| btf.own_functions().any(|f| f == pattern))
-        })
-    {
-        return diag.help(format!(
-            "it is in a module: module(\"{home}\").function(\"{pattern}\")"
-        ));
-    }
-    let near = suggest(pattern, btf.own_functions(), 3);
-    match near.as_slice() {
-        [] => diag
-            .note("functions that the compiler has inlined everywhere do not exist in the kernel"),
-        names => diag.help(format!("did you mean {}?", quoted(names))),
-    }
-}
-
-/// `'a', 'b' or 'c'`.
-fn quoted<S: AsRef<str>>(names: &[S]) -> String {
-    let names: Vec<String> = names
-        .iter()
-        .map(|name| format!("'{}'", name.as_ref()))
-        .collect();
-    match names.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-        None => String::new(),
-    }
-}
-
-struct FunctionVars {
-    name: String,
-    module: Option<Rc<str>>,
-    signature: Option<Signature>,
-    how: How,
-}
-
-impl FunctionVars {
-    fn value(&self, kind: ExprKind, ty: crate::btf::TypeId, span: Span) -> Typed {
-        let expr = Expr::new(kind, Ty::Long, span);
-        Typed {
-            expr,
-            ty: CType::Value(BtfType {
-                module: self.module.clone(),
-                id: ty,
-            }),
-        }
-    }
-}
-
-impl ContextVars for FunctionVars {
-    fn get(&self, _: &mut Cx<'_>, name: &str, span: Span) -> Option<Typed> {
-        let signature = self.signature.as_ref()?;
-        if name == "return" {
-            let kind = match self.how {
-                How::Fexit => ExprKind::CtxRet,
-                How::Kretprobe => ExprKind::CtxReg(CtxReg::Ret),
-                How::Fentry | How::Kprobe => return None,
-            };
-            return (!signature.result.is_void()).then(|| self.value(kind, signature.result, span));
-        }
-        let index = signature
-            .params
-            .iter()
-            .position(|param| param.name == name)?;
-        let number = u8::try_from(index).ok()?;
-        let kind = match self.how {
-            How::Fentry | How::Fexit => ExprKind::CtxArg(number),
-            How::Kprobe | How::Kretprobe if index >= MAX_TRAMPOLINE_ARGS => return None,
-            How::Kprobe => ExprKind::CtxReg(CtxReg::Arg(number)),
-            How::Kretprobe => ExprKind::EntryArg(number),
-        };
-        Some(self.value(kind, signature.params[index].ty, span))
-    }
-
-    fn list(&self, cx: &Cx<'_>) -> Vec<VarInfo> {
-        let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok();
-        let c_type = |ty| btf.as_ref().map_or_else(String::new, |btf| btf.c_name(ty));
-        let params = self.signature.iter().flat_map(|s| &s.params);
-        params
-            .filter(|param| !param.name.is_empty())
-            .map(|param| VarInfo {
-                name: param.name.clone(),
-                c_type: c_type(param.ty),
-            })
-            .collect()
-    }
-
-    fn result(&self, cx: &Cx<'_>) -> Option<String> {
-        if !matches!(self.how, How::Fexit | How::Kretprobe) {
-            return None;
-        }
-        let result = self.signature.as_ref()?.result;
-        let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok()?;
-        (!result.is_void()).then(|| btf.c_name(result))
-    }
-
-    fn has_registers(&self) -> bool {
-        matches!(self.how, How::Kprobe | How::Kretprobe)
-    }
-
-    fn is_return(&self) -> bool {
-        matches!(self.how, How::Fexit | How::Kretprobe)
-    }
-
-    fn identity(&self) -> String {
-        format!("{}:{}", self.module.as_deref().unwrap_or(""), self.name)
-    }
-
-    fn remark(&self, _: &Cx<'_>, name: &str) -> Option<String> {
-        let Some(signature) = &self.signature else {
-            return Some(format!(
-                "the kernel's BTF does not describe '{}'; long_arg(n), pointer_arg(n) and returnval() work all the same",
-                self.name
-            ));
-        };
-        if name == "return" && self.is_return() && signature.result.is_void() {
-            return Some(format!("'{}' returns nothing", self.name));
-        }
-        if name == "return" && !self.is_return() {
-            return Some("only '.return' probes have a result".to_owned());
-        }
-        None
     }
 }
