@@ -409,7 +409,9 @@ fn section(handler: &Handler, points: &[u32], half: Half) -> String {
         Some(Attach::Kretprobe { function, .. }) => format!("kretprobe/{}", function.name),
         Some(Attach::Uprobe { .. }) => "uprobe".to_owned(),
         Some(Attach::Uretprobe { .. }) => "uretprobe".to_owned(),
-        Some(Attach::Profile { .. } | Attach::PerfEvent { .. }) => "perf_event".to_owned(),
+        Some(Attach::Profile { .. } | Attach::PerfEvent { .. } | Attach::Breakpoint { .. }) => {
+            "perf_event".to_owned()
+        }
         Some(
             Attach::Begin { .. }
             | Attach::End { .. }

@@ -121,6 +121,33 @@ pub enum Attach {
         /// Sample every `.0` events, or `.0` times a second.
         period: PerfPeriod,
     },
+    /// A hardware breakpoint on data of the kernel, on every CPU.
+    Breakpoint {
+        /// Where.
+        place: DataPlace,
+        /// Which accesses.
+        access: DataAccess,
+        /// Bytes that are watched: 1, 2, 4 or 8.
+        length_bytes: u8,
+    },
+}
+
+/// Where data of the kernel is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DataPlace {
+    /// At this address.
+    Address(u64),
+    /// At the symbol's address, which the running kernel tells.
+    Symbol(String),
+}
+
+/// Which accesses a hardware breakpoint stops at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DataAccess {
+    /// Writes.
+    Write,
+    /// Reads and writes.
+    ReadWrite,
 }
 
 /// A function of the kernel or of a module.

@@ -6,6 +6,7 @@
 //! none. What a kind knows of the machine comes from `Target`.
 
 mod begin;
+mod breakpoint;
 mod context;
 mod function;
 mod pattern;
@@ -46,6 +47,7 @@ pub(crate) static KINDS: &[Kind] = &[
     begin::KIND,
     timer::KIND,
     profile::KIND,
+    breakpoint::KIND,
     tracepoint::KIND,
     function::KIND,
     process::KIND,

@@ -1,5 +1,8 @@
-//! `timer.profile`, `timer.profile.freq.hz(n)`, `perf.type(t).config(c)` with `.sample(n)` or `.hz(n)`:
-//! perf events on every CPU.
+//! `timer.profile`, `timer.profile.freq.hz(n)`, `perf.type(t).config(c)` with `.sample(n)` or `.hz(n)`,
+//! and `.process("path")`: perf events on every CPU.
+//!
+//! A process is chosen by a condition before the handler: it moves from CPU to CPU, and others
+//! like it may begin later.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -7,6 +10,7 @@ use std::rc::Rc;
 use rtap_grammar::diag::{Diagnostic, codes};
 use rtap_grammar::source::Span;
 
+use super::process::subject as process_subject;
 use super::{Candidate, ContextVars, Kind, Request, Typed, VarInfo, function};
 use crate::image::{Attach, PerfPeriod};
 use crate::lir::{Context, Exec};
@@ -23,8 +27,18 @@ pub(super) const KIND: Kind = Kind {
         "perf.type(number).config(number)",
         "perf.type(number).config(number).sample(number)",
         "perf.type(number).config(number).hz(number)",
+        "perf.type(number).config(number).process",
+        "perf.type(number).config(number).process(string)",
+        "perf.type(number).config(number).process.sample(number)",
+        "perf.type(number).config(number).process(string).sample(number)",
+        "perf.type(number).config(number).sample(number).process",
+        "perf.type(number).config(number).sample(number).process(string)",
+        "perf.type(number).config(number).process.hz(number)",
+        "perf.type(number).config(number).process(string).hz(number)",
+        "perf.type(number).config(number).hz(number).process",
+        "perf.type(number).config(number).hz(number).process(string)",
     ],
-    doc: "samples on every CPU, by time or by a counter",
+    doc: "samples on every CPU, by time or by a counter; of one program with process",
     resolve,
 };
 
@@ -50,7 +64,20 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             ),
         ));
     }
-    let (text, attach) = if request.has("perf") {
+    let subject = if request.has("process") {
+        Some(process_subject::find(request)?)
+    } else {
+        None
+    };
+    let condition = subject.as_ref().and_then(|s| s.condition(false));
+    if subject.is_some() && condition.is_none() {
+        return Err(Box::new(
+            Diagnostic::error(codes::BAD_POINT, "which process is not said")
+                .label(request.span, "no program named here")
+                .help("name it, .process(\"path\"), or run a command with -c"),
+        ));
+    }
+    let (mut text, attach) = if request.has("perf") {
         perf(request, hz)?
     } else {
         let text = hz.map_or("timer.profile".to_owned(), |hz| {
@@ -63,6 +90,9 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             },
         )
     };
+    if let Some(subject) = &subject {
+        let _ = write!(text, ".{}", subject.text);
+    }
     Ok(vec![Candidate {
         text,
         function: String::new(),
@@ -74,7 +104,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         vars: Rc::new(SampleVars),
         share: None,
         entry: None,
-        condition: None,
+        condition,
     }])
 }
 
@@ -113,7 +143,8 @@ fn perf(request: &Request<'_>, hz: Option<i64>) -> Result<(String, Attach), Box<
     ))
 }
 
-struct SampleVars;
+/// Perf events have no variables, but registers.
+pub(super) struct SampleVars;
 
 impl ContextVars for SampleVars {
     fn get(&self, _: &mut Cx<'_>, _: &str, _: Span) -> Option<Typed> {

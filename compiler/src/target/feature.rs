@@ -80,6 +80,8 @@ features! {
     PerfEvent "perf events" (4, 9) option "CONFIG_PERF_EVENTS";
     /// Hardware counters: cycles, instructions.
     PerfHardware "hardware perf events" (2, 6) option "CONFIG_PERF_EVENTS";
+    /// Hardware breakpoints on data.
+    HardwareBreakpoint "hardware breakpoints" (2, 6) option "CONFIG_HAVE_HW_BREAKPOINT";
     /// Links and cookies for kprobes, uprobes and perf events.
     PerfEventLink "perf event links" (5, 15);
     /// Cookies for BTF tracepoints, fentry and fexit.

@@ -68,6 +68,7 @@ impl FixtureTarget {
                        ffffffff81002000 T vfs_write\nffffffff81003000 t local_helper\n\
                        ffffffff81004000 t local_helper\n\
                        ffffffff81005000 t do_sys_openat2.isra.0\nffffffff81006000 t kernel_clone.part.0\n\
+                       ffffffff82000000 D panic_timeout\n\
                        ffffffffc0001000 t sample_open\t[sample]\n";
         let program = Binary::synthetic(
             "/usr/bin/sample",

@@ -45,6 +45,22 @@ pub enum AttachError {
     /// The event is not supported by this machine.
     #[error("this machine does not count that event")]
     NoEvent,
+    /// The kernel has no such data.
+    #[error("this kernel has no data called '{0}' with a known address")]
+    NoData(String),
+    /// All debug registers are in use.
+    #[error("the processor has no hardware breakpoint left (x86-64 has four)")]
+    NoBreakpointLeft,
+    /// The processor cannot watch such a place.
+    #[error(
+        "the processor cannot watch {length_bytes} bytes at {address:#x}: an address of the kernel that is a multiple of the length is needed"
+    )]
+    BadBreakpoint {
+        /// The address.
+        address: u64,
+        /// How many bytes.
+        length_bytes: u8,
+    },
     /// What must be known to attach is not.
     #[error(transparent)]
     Unknown(#[from] Unavailable),
@@ -105,6 +121,9 @@ impl AttachError {
             | Self::NotAnInstruction { .. }
             | Self::NoEvent
             | Self::NoPoints
+            | Self::NoData(_)
+            | Self::NoBreakpointLeft
+            | Self::BadBreakpoint { .. }
             | Self::Io { .. } => None,
         }
     }

@@ -4,6 +4,7 @@
 //! or a process that is killed, leaves nothing behind. Detaching is closing, which for all
 //! mechanisms in use takes well below a millisecond each.
 
+mod breakpoint;
 mod error;
 mod kprobe;
 mod perf_event;
@@ -145,6 +146,7 @@ pub fn install(
         Attach::Profile { .. } | Attach::PerfEvent { .. } => {
             perf_event::install(loaded, symbol, points, options)?
         }
+        Attach::Breakpoint { .. } => breakpoint::install(loaded, symbol, points, options)?,
         Attach::Begin { .. }
         | Attach::End { .. }
         | Attach::Error { .. }

@@ -1,5 +1,7 @@
 //! Perf events on every CPU: `timer.profile`'s clock, hardware and software counters.
 
+use std::io;
+
 use rtap_compiler::image::{Attach, PerfPeriod, Point};
 use rtap_compiler::target::{Feature, Kconfig, Target};
 
@@ -29,32 +31,41 @@ pub(super) fn install(
         symbol,
         ProgramKind::new(ProgType::PerfEvent, AttachType::Any),
     )?;
-    let use_link = options.target.has(Feature::PerfEventLink);
-    let cpus = online_cpus();
     let mut outcome = Outcome::default();
     for (at, point) in points.iter().enumerate() {
         let Some(spec) = event(&point.attach, options.target) else {
             continue;
         };
-        for &cpu in &cpus {
-            let opened = spec
-                .open(cpu, None)
-                .map_err(|error| match error.raw_os_error() {
-                    Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL) => AttachError::NoEvent,
-                    _ => AttachError::io("opening a perf event", error),
-                });
-            let link = opened.and_then(|event| {
-                let attached = event.attach(&program, use_link, 0);
-                attached.map_err(|error| AttachError::io("attaching to a perf event", error))
-            });
-            let gave_up = link.is_err();
-            outcome.add(at, link, Attachment::Perf);
-            if gave_up {
-                break;
-            }
-        }
+        let explain = |error: io::Error| match error.raw_os_error() {
+            Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL) => AttachError::NoEvent,
+            _ => AttachError::io("opening a perf event", error),
+        };
+        on_every_cpu(&mut outcome, at, &spec, &program, options, explain);
     }
     Ok((program, outcome))
+}
+
+/// Runs `program` on an event of every CPU, up to the first that refuses.
+pub(super) fn on_every_cpu(
+    outcome: &mut Outcome,
+    at: usize,
+    spec: &PerfEventSpec,
+    program: &Program,
+    options: &AttachOptions<'_>,
+    explain: impl Fn(io::Error) -> AttachError,
+) {
+    let use_link = options.target.has(Feature::PerfEventLink);
+    for cpu in online_cpus() {
+        let link = spec.open(cpu, None).map_err(&explain).and_then(|event| {
+            let attached = event.attach(program, use_link, 0);
+            attached.map_err(|error| AttachError::io("attaching to a perf event", error))
+        });
+        let gave_up = link.is_err();
+        outcome.add(at, link, Attachment::Perf);
+        if gave_up {
+            break;
+        }
+    }
 }
 
 fn event(attach: &Attach, target: &dyn Target) -> Option<PerfEventSpec> {

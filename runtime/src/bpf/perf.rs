@@ -13,6 +13,12 @@ use super::prog::Program;
 pub const TYPE_SOFTWARE: u32 = 1;
 /// `PERF_TYPE_TRACEPOINT`
 const TYPE_TRACEPOINT: u32 = 2;
+/// `PERF_TYPE_BREAKPOINT`
+const TYPE_BREAKPOINT: u32 = 5;
+/// `HW_BREAKPOINT_R`
+const BREAK_ON_READ: u32 = 1;
+/// `HW_BREAKPOINT_W`
+const BREAK_ON_WRITE: u32 = 2;
 /// `PERF_COUNT_SW_CPU_CLOCK`
 pub const SOFTWARE_CPU_CLOCK: u64 = 0;
 
@@ -130,6 +136,17 @@ impl PerfEventSpec {
     pub fn sampling_period(kind: u32, config: u64, count: u64) -> Self {
         let mut spec = Self::new(kind, config);
         spec.attr.sample = count;
+        spec
+    }
+
+    /// A hardware breakpoint that runs its program at every write (`reads`: and read) of
+    /// some of the 1, 2, 4 or 8 bytes at an address of the kernel.
+    pub fn breakpoint(address: u64, length_bytes: u8, reads: bool) -> Self {
+        let mut spec = Self::sampling_period(TYPE_BREAKPOINT, 0, 1);
+        spec.attr.bp_type = BREAK_ON_WRITE | if reads { BREAK_ON_READ } else { 0 };
+        // bp_addr and bp_len share these words.
+        spec.attr.config1 = address;
+        spec.attr.config2 = u64::from(length_bytes);
         spec
     }
 

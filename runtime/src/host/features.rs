@@ -74,6 +74,7 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
         UprobeRefCounter => pmu("uprobe/format/ref_ctr_offset"),
         PerfEvent => pmu("software/type"),
         PerfHardware => hardware_counters(),
+        HardwareBreakpoint => pmu("breakpoint/type"),
         KprobeMulti => takes_kprobe_multi(AttachType::TraceKprobeMulti),
         KprobeSession => takes_kprobe_multi(AttachType::TraceKprobeSession),
         UprobeMulti => takes_uprobe_multi(AttachType::TraceUprobeMulti),

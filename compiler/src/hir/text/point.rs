@@ -1,6 +1,6 @@
 //! Attachments as text. Ids that differ from kernel to kernel are left out.
 
-use crate::image::{Attach, KernelFunction, PerfPeriod, ProcessScope};
+use crate::image::{Attach, DataAccess, DataPlace, KernelFunction, PerfPeriod, ProcessScope};
 
 /// An attachment on one line.
 pub(super) fn attach(attach: &Attach) -> String {
@@ -83,6 +83,21 @@ pub(super) fn attach(attach: &Attach) -> String {
                 PerfPeriod::Hz(n) => format!("{n}Hz"),
             };
             format!("perf {kind}:{config} {period}")
+        }
+        Attach::Breakpoint {
+            place,
+            access,
+            length_bytes,
+        } => {
+            let place = match place {
+                DataPlace::Address(address) => format!("{address:#x}"),
+                DataPlace::Symbol(name) => name.clone(),
+            };
+            let access = match access {
+                DataAccess::Write => "write",
+                DataAccess::ReadWrite => "rw",
+            };
+            format!("breakpoint {access} {place} {length_bytes} bytes")
         }
     }
 }

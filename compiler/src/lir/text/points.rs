@@ -4,7 +4,9 @@ use std::fmt::{Display, Write};
 
 use super::cursor::{Cursor, Read};
 use super::print::quote;
-use crate::image::{Attach, KernelFunction, PerfPeriod, Point, ProcessScope};
+use crate::image::{
+    Attach, DataAccess, DataPlace, KernelFunction, PerfPeriod, Point, ProcessScope,
+};
 
 /// Appends a point's line.
 pub(super) fn print(out: &mut String, point: &Point) {
@@ -132,6 +134,27 @@ fn attach(out: &mut String, attach: &Attach) {
                     ("config", config),
                     ("every", &every),
                     ("hz", &hz),
+                ],
+            );
+        }
+        Attach::Breakpoint {
+            place,
+            access,
+            length_bytes,
+        } => {
+            let writes_only = u8::from(*access == DataAccess::Write);
+            let (name, address) = match place {
+                DataPlace::Address(address) => ("", *address),
+                DataPlace::Symbol(name) => (name.as_str(), 0),
+            };
+            kind(
+                out,
+                "breakpoint",
+                &[
+                    ("name", &quote(name.as_bytes())),
+                    ("address", &address),
+                    ("writes_only", &writes_only),
+                    ("length", length_bytes),
                 ],
             );
         }
@@ -302,6 +325,17 @@ fn make_attach(kind: &str, fields: &Fields) -> Option<Attach> {
                 0 => PerfPeriod::Count(fields.number("every")),
                 hz => PerfPeriod::Hz(hz),
             },
+        },
+        "breakpoint" => Attach::Breakpoint {
+            place: match fields.name() {
+                name if name.is_empty() => DataPlace::Address(fields.number("address")),
+                name => DataPlace::Symbol(name),
+            },
+            access: match fields.number::<u8>("writes_only") {
+                0 => DataAccess::ReadWrite,
+                _ => DataAccess::Write,
+            },
+            length_bytes: fields.number("length"),
         },
         _ => return None,
     })

@@ -207,7 +207,7 @@ pub(super) fn missing(
 }
 
 /// `'a', 'b' or 'c'`.
-fn quoted<S: AsRef<str>>(names: &[S]) -> String {
+pub(in crate::probes) fn quoted<S: AsRef<str>>(names: &[S]) -> String {
     let names: Vec<String> = names
         .iter()
         .map(|name| format!("'{}'", name.as_ref()))

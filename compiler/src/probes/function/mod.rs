@@ -20,6 +20,7 @@ use crate::lir::{Context, Exec};
 use crate::session::KprobeStyle;
 use crate::target::Feature;
 use find::Found;
+pub(super) use find::quoted;
 use vars::FunctionVars;
 
 pub(super) const KIND: Kind = Kind {

@@ -6,7 +6,7 @@
 mod function;
 mod life;
 mod mark;
-mod subject;
+pub(super) mod subject;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 

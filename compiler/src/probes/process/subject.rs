@@ -14,7 +14,7 @@ use crate::image::ProcessScope;
 use crate::target::{Binary, BinaryError, FileId};
 
 /// Whose processes a point is for.
-pub(super) struct Subject {
+pub(in crate::probes) struct Subject {
     /// The files that are probed, or that the processes run.
     pub binaries: Vec<Arc<Binary>>,
     /// For the image.
@@ -57,7 +57,7 @@ impl Subject {
 }
 
 /// Finds it.
-pub(super) fn find(request: &Request<'_>) -> Result<Subject, Box<Diagnostic>> {
+pub(in crate::probes) fn find(request: &Request<'_>) -> Result<Subject, Box<Diagnostic>> {
     let (path, scope) = program(request)?;
     let library = request.text("library");
     let Some(path) = path else {
@@ -212,7 +212,8 @@ fn program(request: &Request<'_>) -> Result<(Option<String>, ProcessScope), Box<
     } else {
         ProcessScope::All
     };
-    match request.components.first().and_then(|c| c.arg.as_ref()) {
+    let process = request.components.iter().find(|c| &*c.name == "process");
+    match process.and_then(|c| c.arg.as_ref()) {
         Some(Arg::Text(path)) => Ok((Some(path.clone()), scope)),
         Some(Arg::Number(pid)) => match u32::try_from(*pid) {
             Ok(pid) if pid > 0 => Ok((Some(format!("/proc/{pid}/exe")), ProcessScope::Pid(pid))),
