@@ -9,7 +9,7 @@ use aya::maps::Array;
 use aya::{Btf, Ebpf, programs::BtfTracePoint};
 use rtap::host::Rights;
 use rtap::load::ObjectFile;
-use rtap_compiler::image::{GLOBALS_MAP, GlobalLayout, Meta, SessionState, header};
+use rtap_compiler::image::{GLOBALS_MAP, GlobalLayout, Meta, ProgramCounter, SessionState, header};
 use rtap_tests::paths;
 
 const SCRIPT: &str = r#"
@@ -18,7 +18,7 @@ probe kernel.trace("sys_enter") { if (pid() == target() && $id == 110) n++ }
 probe end { println(n) }"#;
 
 /// Words of the globals map with one program's counters and one scalar.
-const WORDS: usize = 13;
+const WORDS: usize = header::SIZE as usize / 8 + ProgramCounter::COUNT as usize + 1;
 
 #[test]
 fn aya_loads_and_runs_an_image() {

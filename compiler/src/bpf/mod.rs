@@ -131,6 +131,7 @@ fn generate_for(
             handler: program.handler,
             program: number as u32,
             context: handler.context,
+            context_on_stack: handler.has_context_on_stack(),
             point: program.points.first().copied().unwrap_or(0),
             by_cookie: program.by_cookie,
             reentrant: reentrant(handler, features),

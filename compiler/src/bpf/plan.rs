@@ -243,6 +243,8 @@ impl Plan {
         for (name, offset) in [
             ("state", header::STATE),
             ("self_tgid", header::SELF_TGID),
+            ("self_stack", header::SELF_STACK),
+            ("self_stack_bytes", header::SELF_STACK_BYTES),
             ("target_pid", header::TARGET_PID),
             ("realtime_offset_ns", header::REALTIME_OFFSET_NS),
             ("errors", header::ERRORS),

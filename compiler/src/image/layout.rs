@@ -26,26 +26,31 @@ pub const SNAPSHOTS_MAP: &str = "rtap_snapshots";
 /// Largest key of a hash map before Linux 5.11, bytes.
 pub const SMALL_KEY_BYTES: u32 = 512;
 
-/// Offsets in the globals map's header.
+/// Offsets in the globals map's header. What every handler reads first shares a cache line.
 pub mod header {
     /// [`super::SessionState`] of the session.
     pub const STATE: u32 = 0;
     /// PID of rtap itself, whose own activity handlers ignore; 0 when it is asked for.
     pub const SELF_TGID: u32 = 8;
+    /// Where rtap's kernel stack begins: only handlers with a context in [`SELF_STACK_BYTES`]
+    /// from there can have been set off by rtap, and ask whether they were.
+    pub const SELF_STACK: u32 = 16;
+    /// Bytes of that stack; all that there are if it is not known where the stack is.
+    pub const SELF_STACK_BYTES: u32 = 24;
     /// `target()`.
-    pub const TARGET_PID: u32 = 16;
+    pub const TARGET_PID: u32 = 32;
     /// CLOCK_REALTIME minus CLOCK_MONOTONIC, nanoseconds.
-    pub const REALTIME_OFFSET_NS: u32 = 24;
+    pub const REALTIME_OFFSET_NS: u32 = 40;
     /// Run-time errors so far, of both executors.
-    pub const ERRORS: u32 = 32;
+    pub const ERRORS: u32 = 48;
     /// MAXERRORS: one more error than this ends the session.
-    pub const MAX_ERRORS: u32 = 40;
+    pub const MAX_ERRORS: u32 = 56;
     /// Handlers skipped so far.
-    pub const SKIPPED: u32 = 48;
+    pub const SKIPPED: u32 = 64;
     /// Handlers in the kernel at this moment is not kept: detaching waits for them.
     /// Size of the fixed part; the programs' counters follow, [`super::ProgramCounter::COUNT`]
     /// words each, then the scalars.
-    pub const SIZE: u32 = 64;
+    pub const SIZE: u32 = 72;
 }
 
 /// What the session is doing; the value at [`header::STATE`]. Kernel handlers run only

@@ -8,7 +8,7 @@ use super::{
     CoreId, FormatId, Func, Function, Global, HandlerId, RegexId, SiteId, Space, StatField, StrId,
     TableId, Ty, UserFn,
 };
-use crate::image::Point;
+use crate::image::{Attach, Point};
 
 /// A whole program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -500,6 +500,28 @@ pub struct Handler {
     pub context: Context,
     /// What it is attached to. `Env::Point` is the index into this list.
     pub points: Vec<Point>,
+}
+
+impl Handler {
+    /// Whether its context is on the kernel stack of the task that came to the point: the
+    /// arguments or registers that the kernel saved there. (On another stack if it was an interrupt, which
+    /// is no doing of the task.) Perf events have buffers of their own. The context of a uprobe is on the stack, too,
+    /// but these cost so much that nothing is gained by knowing it.
+    pub fn has_context_on_stack(&self) -> bool {
+        match self.context {
+            Context::RawTracepoint
+            | Context::BtfTracepoint
+            | Context::Fentry
+            | Context::Fexit { .. } => true,
+            Context::Regs => self.points.iter().all(|point| {
+                matches!(
+                    point.attach,
+                    Attach::Kprobe { .. } | Attach::Kretprobe { .. }
+                )
+            }),
+            Context::None | Context::RawSyscall { .. } | Context::PerfEvent => false,
+        }
+    }
 }
 
 /// Limits that `-D` sets.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rtap_compiler::image::{Meta, MetaError, header};
-use rtap_compiler::lir;
+use rtap_compiler::lir::{self, Handler};
 use rtap_compiler::target::{Feature, Target};
 
 use super::Status;
@@ -16,7 +16,7 @@ use super::args::RunArgs;
 use super::compile::Job;
 use super::{build, shebang, source};
 use crate::bpf::RingReader;
-use crate::host::{LiveTarget, Rights};
+use crate::host::{LiveTarget, OwnStack, Rights};
 use crate::interp::{BpfStore, MemStore, Program, UserSide};
 use crate::kernel::{Installation, Plan};
 use crate::load::ObjectFile;
@@ -309,6 +309,9 @@ impl Start<'_> {
             u64::from(std::process::id())
         };
         control.store(header::SELF_TGID, self_pid);
+        let stack = self.own_stack(self_pid);
+        control.store(header::SELF_STACK, stack.begin);
+        control.store(header::SELF_STACK_BYTES, stack.bytes);
         control.store(header::TARGET_PID, target_pid);
         control.store(
             header::REALTIME_OFFSET_NS,
@@ -318,6 +321,32 @@ impl Start<'_> {
             header::MAX_ERRORS,
             u64::from(self.meta.module.limits.max_errors),
         );
+    }
+
+    /// Where handlers look for contexts of events that rtap itself may have made.
+    fn own_stack(&self, self_pid: u64) -> OwnStack {
+        if self_pid == 0 {
+            return OwnStack::NOWHERE;
+        }
+        let handlers = &self.meta.module.handlers;
+        let mut programs = self.meta.programs.iter();
+        let looks = programs.any(|program| {
+            let handler = handlers.get(program.handler);
+            handler.is_some_and(Handler::has_context_on_stack)
+        });
+        if !looks {
+            return OwnStack::ANYWHERE;
+        }
+        // All that rtap does, it does in this thread.
+        let types = self.target.btf().ok();
+        types
+            .and_then(|types| OwnStack::find(&types))
+            .unwrap_or_else(|| {
+                if self.args.script.verbose > 0 {
+                    Status::warn("the kernel does not tell where rtap's stack is: handlers cost some 8 ns more");
+                }
+                OwnStack::ANYWHERE
+            })
     }
 
     fn output_file(&self) -> Result<Option<File>, Status> {

@@ -7,6 +7,7 @@ mod file;
 mod functions;
 mod kconfig;
 mod machine;
+mod own_stack;
 mod rights;
 mod tracefs;
 
@@ -15,6 +16,7 @@ mod tests;
 
 pub use binaries::resolve as resolve_program;
 pub use machine::online_cpus;
+pub use own_stack::OwnStack;
 pub use rights::{Capability, Rights, raise_memlock_limit};
 
 use std::collections::HashMap;

@@ -69,6 +69,8 @@ pub struct ProgramCx {
     pub program: u32,
     /// Its context.
     pub context: Context,
+    /// Whether that is on the stack of the task ([`crate::lir::Handler::has_context_on_stack`]).
+    pub context_on_stack: bool,
     /// The first point it is for.
     pub point: u32,
     /// Whether it is for several, told apart by the attachments' cookies.
@@ -110,7 +112,7 @@ struct Cx<'a> {
     ctx: Option<VReg>,
     /// The scratch frame, if the program has one.
     frame: Option<VReg>,
-    /// `pid_tgid` of the current task, read by the prologue.
+    /// `pid_tgid` of the current task, if the prologue asked for it.
     pid_tgid: Option<VReg>,
     /// Its upper half.
     tgid: Option<VReg>,

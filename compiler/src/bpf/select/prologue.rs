@@ -1,6 +1,8 @@
 //! How a program begins and ends: the tests whether it is to run at all, the scratch frame, the
 //! report of an error, `exit()`.
 
+use regalloc2::VReg;
+
 use super::build::Arg;
 use super::text::Text;
 use super::{Cx, Half, Lowered};
@@ -31,8 +33,6 @@ impl Cx<'_> {
         self.code.ctx = Some(ctx);
 
         let out = self.code.block(true);
-        let pid_tgid = self.call(Helper::GetCurrentPidTgid, &[]);
-        self.pid_tgid = Some(pid_tgid);
         let state = self.load(Size::D, Mem::Globals(header::STATE));
         // What begins before the session runs may end in it: entries are saved from the first.
         let not_now = match half {
@@ -40,10 +40,11 @@ impl Cx<'_> {
             Half::Entry => Cond::Gt,
         };
         self.jump_if(not_now, state, Src::Imm(SessionState::Running as i32), out);
-        let tgid = self.alu(AluOp::Rsh, pid_tgid, Src::Imm(32));
-        self.tgid = Some(tgid);
-        let own = self.load(Size::D, Mem::Globals(header::SELF_TGID));
-        self.jump_if(Cond::Eq, tgid, Src::Reg(own), out);
+        if self.program.context_on_stack {
+            self.leave_if_own_by_stack(ctx, out);
+        } else {
+            self.leave_if_own(out);
+        }
         // Asked for in any case: both runs of selection must ask for the same.
         let key = self.buffers.alloc(8, Access::Stack, (0, 0));
         if self.buffers.needs_frame() {
@@ -64,6 +65,36 @@ impl Cx<'_> {
             self.store_imm(message.at(ERROR_HEAD_BYTES), 0);
             self.store_imm(message.at(RECORD_HEAD_BYTES + 16), 0);
         }
+    }
+
+    /// Leaves if the current task is rtap itself. Keeps its id for the handler.
+    fn leave_if_own(&mut self, out: BlockId) {
+        let pid_tgid = self.call(Helper::GetCurrentPidTgid, &[]);
+        let tgid = self.alu(AluOp::Rsh, pid_tgid, Src::Imm(32));
+        let own = self.load(Size::D, Mem::Globals(header::SELF_TGID));
+        self.jump_if(Cond::Eq, tgid, Src::Reg(own), out);
+        self.pid_tgid = Some(pid_tgid);
+        self.tgid = Some(tgid);
+    }
+
+    /// The same where the context is on the stack of the task: what is elsewhere than on rtap's stack
+    /// is not rtap's, and no helper has to be called to know it.
+    fn leave_if_own_by_stack(&mut self, ctx: VReg, out: BlockId) {
+        let address = self.launder(ctx);
+        let begin = self.load(Size::D, Mem::Globals(header::SELF_STACK));
+        let above = self.alu(AluOp::Sub, address, Src::Reg(begin));
+        let bytes = self.load(Size::D, Mem::Globals(header::SELF_STACK_BYTES));
+        let others = self.code.block(false);
+        let ask = self.cold(|cx| {
+            cx.leave_if_own(out);
+            cx.jump(others, Vec::new());
+        });
+        self.jump_if(Cond::Lt, above, Src::Reg(bytes), ask);
+        self.jump(others, Vec::new());
+        self.enter(others);
+        // These are known on one of the two ways only.
+        self.pid_tgid = None;
+        self.tgid = None;
     }
 
     /// Takes a scratch frame. Handlers that interrupt one another on a CPU each find the
