@@ -19,7 +19,7 @@ fn main() {
         None => Features::all(),
     };
     let files = [("test.stp".to_owned(), text)];
-    match bpf::generate(&module, features) {
+    match bpf::generate(&module, features, bpf::Settings::default()) {
         Ok(object) => println!("{}", object.disassemble()),
         Err(errors) => {
             for error in errors {

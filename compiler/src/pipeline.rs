@@ -116,11 +116,12 @@ pub fn compile_watched(
     let types = types.flatten();
     let features = features(session, &module);
     let requires = portable.then(|| session.target.relied_on());
-    let portability = bpf::Portability {
+    let settings = bpf::Settings {
         types: types.as_ref(),
         requires: requires.unwrap_or_default(),
+        sizes: session.options.sizes,
     };
-    match bpf::compile_for(&module, features, kernel, &texts, portability) {
+    match bpf::compile_with(&module, features, kernel, &texts, settings) {
         Ok((elf, meta)) => {
             reached(Milestone::Compiled);
             (Some(Output { elf, meta }), diags)
@@ -309,7 +310,11 @@ pub fn emit_watched(
     if matches!(stage, Emit::LirRaw | Emit::Lir) {
         return (lir::text::print(&module), diags);
     }
-    match bpf::generate(&module, features(session, &module)) {
+    let settings = bpf::Settings {
+        sizes: session.options.sizes,
+        ..bpf::Settings::default()
+    };
+    match bpf::generate(&module, features(session, &module), settings) {
         Ok(object) if stage == Emit::Code => {
             let code = lir::text::print(&module) + &object.disassemble();
             (code, diags)

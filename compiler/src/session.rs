@@ -1,5 +1,6 @@
 //! What a compilation is given besides the script: target, tapsets, options.
 
+use crate::bpf::Sizes;
 use crate::lir::Limits;
 use crate::resolve::TapsetLibrary;
 use crate::target::Target;
@@ -46,6 +47,8 @@ pub struct Options {
     pub has_target: bool,
     /// Run `begin` handlers in the kernel: how the two executors are compared.
     pub begin_in_kernel: bool,
+    /// How long functions of kernel handlers may become.
+    pub sizes: Sizes,
     /// The image is to run on other machines too: accesses to kernel types are relocated when it
     /// is loaded (CO-RE).
     pub portable: bool,

@@ -1,6 +1,6 @@
 //! Execution: `tests/golden/exec`. Each script's `begin` handlers are run by the interpreter and, as
-//! eBPF programs, by the kernel (`rtap run --begin-in-kernel`, by `BPF_PROG_TEST_RUN`). Both must
-//! print the same, end with the same status, and print what the golden file says.
+//! eBPF programs, by the kernel (`rtap run --begin-in-kernel`, by `BPF_PROG_TEST_RUN`), as one function each and divided
+//! into many. All must print the same, end with the same status, and print what the golden file says.
 //!
 //! `//# executor: user` marks what kernel handlers cannot do: only the interpreter runs it. Runs on
 //! this machine's kernel, as root; elsewhere it says so and compares the interpreter's output alone.
@@ -20,14 +20,19 @@ fn both_executors_agree() {
         println!("SKIPPED in the kernel: needs root; the interpreter alone is tested");
     }
     golden::check("exec", |case| {
-        let interpreted = run(&rtap, case, false);
+        let interpreted = run(&rtap, case, &[]);
         if kernel && case.directive("executor").as_deref() != Some("user") {
-            let in_kernel = run(&rtap, case, true);
-            assert_eq!(
-                interpreted, in_kernel,
-                "{}: interpreter (left) and kernel (right) differ",
-                case.name
-            );
+            for options in [
+                &["--begin-in-kernel"][..],
+                &["--begin-in-kernel", "--part-insns=20"],
+            ] {
+                let in_kernel = run(&rtap, case, options);
+                assert_eq!(
+                    interpreted, in_kernel,
+                    "{}: interpreter (left) and kernel (right, {options:?}) differ",
+                    case.name
+                );
+            }
         }
         interpreted
     });
@@ -53,7 +58,7 @@ fn begin_handlers_run_in_the_kernel() {
 }
 
 /// Output, errors and status of a run.
-fn run(rtap: &Path, case: &Case, in_kernel: bool) -> String {
+fn run(rtap: &Path, case: &Case, options: &[&str]) -> String {
     let mut command = Command::new(rtap);
     // `-E` adds the end, so that cases are nothing but their `begin` handlers.
     command.args([
@@ -63,11 +68,9 @@ fn run(rtap: &Path, case: &Case, in_kernel: bool) -> String {
         "-E",
         "probe timer.ms(1) { exit() }",
     ]);
-    if in_kernel {
-        command.arg("--begin-in-kernel");
-    }
     let directory = case.path.parent().expect("a case lies in a folder");
     let output = command
+        .args(options)
         .arg(case.file_name())
         .current_dir(directory)
         .output()

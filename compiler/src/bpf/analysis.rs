@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use cranelift_entity::SecondaryMap;
+use cranelift_entity::{EntityRef, SecondaryMap};
 
+use super::graph;
 use crate::lir::{Block, BlockCall, Env, Func, Function, Module, Op, Terminator, Value};
 
 /// Calls `f` on every operation of a function, those of `Try` included.
@@ -133,26 +134,11 @@ impl Positions {
 
 /// Blocks so that each stands behind those that dominate it.
 fn reverse_postorder(func: &Function) -> Vec<Block> {
-    let mut seen: SecondaryMap<Block, bool> = SecondaryMap::new();
-    let mut order = Vec::new();
-    let mut todo = vec![(func.entry(), false)];
-    while let Some((block, done)) = todo.pop() {
-        if done {
-            order.push(block);
-            continue;
-        }
-        if std::mem::replace(&mut seen[block], true) {
-            continue;
-        }
-        todo.push((block, true));
-        func.for_each_successor(block, |to, _| {
-            if !seen[to.block] {
-                todo.push((to.block, false));
-            }
-        });
-    }
-    order.reverse();
-    order
+    let successors = |block, f: &mut dyn FnMut(usize)| {
+        func.for_each_successor(Block::new(block), |to, _| f(to.block.index()));
+    };
+    let order = graph::reverse_postorder(func.blocks.len(), func.entry().index(), successors);
+    order.into_iter().map(Block::new).collect()
 }
 
 /// What code generation knows of the values before it starts.

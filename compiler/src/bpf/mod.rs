@@ -11,15 +11,14 @@ pub mod disasm;
 pub mod encode;
 mod error;
 mod frame;
+mod graph;
 pub mod helpers;
 pub mod inline;
 pub mod insn;
 mod object;
 mod outline;
-mod parts;
 pub mod plan;
 mod regalloc;
-mod region;
 mod select;
 mod vcode;
 
@@ -69,33 +68,53 @@ pub fn compile(
     kernel: (&str, u64),
     files: &[(String, String)],
 ) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
-    compile_for(module, features, kernel, files, Portability::default())
+    compile_with(module, features, kernel, files, Settings::default())
 }
 
-/// What an image for other kernels needs.
+/// How code is made.
 #[derive(Clone, Copy, Default)]
-pub struct Portability<'a> {
+pub struct Settings<'a> {
     /// The types of the kernel compiled against: the image says where it depends on them (CO-RE).
     pub types: Option<&'a Btf>,
-    /// Features that the other kernels must have.
+    /// Features that other kernels must have.
     pub requires: Features,
+    /// How long functions may become.
+    pub sizes: Sizes,
 }
 
-/// The same, for other kernels too.
-pub fn compile_for(
+/// How long functions may become, in instructions, before they are divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Functions up to so many stay whole.
+    pub whole: usize,
+    /// A part is at least this long.
+    pub part: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Sizes {
+            whole: 2500,
+            part: 600,
+        }
+    }
+}
+
+/// The same, with settings.
+pub fn compile_with(
     module: &Module,
     features: Features,
     kernel: (&str, u64),
     files: &[(String, String)],
-    portability: Portability<'_>,
+    settings: Settings<'_>,
 ) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
-    let types = portability.types;
-    let object = generate_for(module, features, types.is_some())?;
+    let types = settings.types;
+    let object = generate(module, features, settings)?;
     let meta = Meta {
         version: META_VERSION,
         kernel_release: kernel.0.to_owned(),
         btf_hash: kernel.1,
-        requires: portability.requires.iter().map(|f| f.to_string()).collect(),
+        requires: settings.requires.iter().map(|f| f.to_string()).collect(),
         module: module.clone(),
         programs: object.plan.programs.clone(),
         layout: object.plan.layout(),
@@ -111,14 +130,10 @@ pub fn compile_for(
 }
 
 /// Generates the code of all kernel handlers.
-pub fn generate(module: &Module, features: Features) -> Result<Object, Vec<BpfError>> {
-    generate_for(module, features, false)
-}
-
-fn generate_for(
+pub fn generate(
     module: &Module,
     features: Features,
-    portable: bool,
+    settings: Settings<'_>,
 ) -> Result<Object, Vec<BpfError>> {
     let mut plan = Plan::new(module, features);
     let mut programs = Vec::new();
@@ -141,7 +156,7 @@ fn generate_for(
         } else {
             Half::Body
         };
-        match generate_program(module, features, &mut plan, cx, &body, (half, portable)) {
+        match generate_program(module, features, &mut plan, cx, &body, (half, settings)) {
             Ok(functions) => programs.push(ProgramCode {
                 section: section(handler, &program.points, half),
                 functions,
@@ -174,7 +189,7 @@ fn generate_program(
     plan: &mut Plan,
     cx: ProgramCx,
     body: &Function,
-    (half, portable): (Half, bool),
+    (half, settings): (Half, Settings<'_>),
 ) -> Result<Vec<FunctionCode>, Vec<BpfError>> {
     let positions = Positions::new(body);
     let uses = Uses::new(body, &positions);
@@ -190,13 +205,13 @@ fn generate_program(
                 func: body,
                 positions: &positions,
                 uses: &uses,
-                portable,
+                portable: settings.types.is_some(),
                 divided,
             };
             select::program(&task, plan, buffers)
         };
         let draft = run(&mut buffers, false)?;
-        let divided = outline::is_needed(&draft) || !draft.callbacks.is_empty();
+        let divided = outline::is_needed(&draft, settings.sizes) || !draft.callbacks.is_empty();
         if divided {
             buffers.use_frame_only();
         }
@@ -213,7 +228,8 @@ fn generate_program(
         }
         let callbacks = std::mem::take(&mut code.callbacks);
         let mut parts = if divided {
-            let outlined = outline::outline(code, buffers.frame_end()).map_err(internal)?;
+            let outlined =
+                outline::outline(code, buffers.frame_end(), settings.sizes).map_err(internal)?;
             buffers.extend_frame(outlined.frame_bytes);
             outlined.parts
         } else {

@@ -173,16 +173,8 @@ impl VCode {
                 rename(&mut value);
                 *operand = Operand::new(value, operand.constraint(), operand.kind(), operand.pos());
             }
-            match &mut block.term {
-                Some(Term::If { left, right, .. }) => {
-                    rename(left);
-                    if let Src::Reg(right) = right {
-                        rename(right);
-                    }
-                }
-                Some(Term::Exit(value)) => rename(value),
-                Some(Term::Jump(_)) | None => {}
-            }
+            let read = block.term.iter_mut().flat_map(Term::values_mut);
+            read.for_each(&mut rename);
             for edge in block.term.iter_mut().flat_map(Term::edges_mut) {
                 edge.args.iter_mut().for_each(&mut rename);
             }
@@ -268,6 +260,19 @@ impl VCode {
 }
 
 impl Term {
+    /// The values that it reads itself, to change them.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut VReg> {
+        let (a, b) = match self {
+            Term::If { left, right, .. } => match right {
+                Src::Reg(right) => (Some(left), Some(right)),
+                Src::Imm(_) => (Some(left), None),
+            },
+            Term::Exit(value) => (Some(value), None),
+            Term::Jump(_) => (None, None),
+        };
+        a.into_iter().chain(b)
+    }
+
     /// The edges out of a block, to change them.
     pub fn edges_mut(&mut self) -> impl Iterator<Item = &mut Edge> {
         let (a, b) = match self {

@@ -163,6 +163,9 @@ pub struct RunArgs {
     /// Run `begin` handlers in the kernel, to compare the two executors. Implies `--trace-self`.
     #[arg(long, hide = true)]
     pub begin_in_kernel: bool,
+    /// Divide kernel handlers into parts of about so many instructions, to try how that is done.
+    #[arg(long, hide = true, value_name = "INSTRUCTIONS")]
+    pub part_insns: Option<usize>,
     /// Print how often each probe ran, how long it took and what it missed, at the end.
     #[arg(short = 't')]
     pub timing: bool,
@@ -239,6 +242,7 @@ impl RunArgs {
             buffer_mib: self.buffer_mib.or(first.buffer_mib),
             suppress_handler_errors: self.suppress_handler_errors || first.suppress_handler_errors,
             begin_in_kernel: self.begin_in_kernel || first.begin_in_kernel,
+            part_insns: self.part_insns.or(first.part_insns),
             timing: self.timing || first.timing,
             no_global_var_display: self.no_global_var_display || first.no_global_var_display,
             foreign: self.foreign.and(first.foreign),

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use rtap_compiler::bpf::Sizes;
 use rtap_compiler::pipeline::{self, Emit, Output};
 use rtap_compiler::resolve::{self, TapsetLibrary};
 use rtap_compiler::session::{self, Session};
@@ -200,6 +201,14 @@ impl Job {
     /// `begin` handlers are run in the kernel.
     pub fn begin_in_kernel(&mut self) {
         self.setting.options.begin_in_kernel = true;
+    }
+
+    /// Functions of kernel handlers are divided into parts of about so many instructions.
+    pub fn divide(&mut self, insns: usize) {
+        self.setting.options.sizes = Sizes {
+            whole: insns,
+            part: insns,
+        };
     }
 
     /// The machine.

@@ -72,6 +72,9 @@ fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
     if args.begin_in_kernel {
         job.begin_in_kernel();
     }
+    if let Some(insns) = args.part_insns {
+        job.divide(insns);
+    }
     let work = if build::stops_early(&args.script) {
         Work::Compile(Box::new(job))
     } else {

@@ -17,9 +17,8 @@ use crate::generate::{Shape, UNORDERED};
 pub const SHAPE: Shape<'static> = Shape {
     points: &["begin"],
     context: &[],
-    // The verifier does not take all loops yet, and kernel handlers cannot go through arrays.
-    loops: false,
-    whole_arrays: false,
+    loops: true,
+    whole_arrays: true,
 };
 
 /// Longest time that a run may take.
@@ -67,38 +66,58 @@ fn kind(refusal: &str) -> String {
     line.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-/// Runs a script in both executors; `at` is where its text is put.
-pub fn compare(rtap: &Path, script: &str, at: &Path) -> io::Result<Verdict> {
-    std::fs::write(at, script)?;
-    let interpreted = run(rtap, at, false)?;
-    if interpreted.contains("error[E") {
-        return Ok(Verdict::Invalid(interpreted));
-    }
-    let in_kernel = run(rtap, at, true)?;
-    let unavailable = ["error[E0702]", "error[E0703]", "error[E0704]"];
-    let refusals = ["the kernel refused", "error[E0799]", NO_END];
-    Ok(if interpreted == in_kernel {
-        Verdict::Agree
-    } else if unavailable.iter().any(|code| in_kernel.contains(code)) {
-        Verdict::Unavailable(in_kernel)
-    } else if refusals.iter().any(|text| in_kernel.contains(text)) {
-        Verdict::Refused(in_kernel)
-    } else {
-        Verdict::Differ(interpreted, in_kernel)
-    })
+/// How scripts are run in both executors.
+#[derive(Clone, Copy, Debug)]
+pub struct Runner<'a> {
+    /// The binary.
+    pub rtap: &'a Path,
+    /// Where the script's text is put.
+    pub at: &'a Path,
+    /// About how many instructions the parts have into which kernel handlers are divided, if not the usual number.
+    pub part_insns: Option<u32>,
 }
 
-/// Output, errors and status of a run.
-fn run(rtap: &Path, script: &Path, in_kernel: bool) -> io::Result<String> {
-    let mut command = Command::new(rtap);
-    command.args(["run", "-w", "--trace-self"]);
-    // Both count the rounds of loops against the same limit.
-    command.args(["-DMAXACTION=2000", "-DMAXACTION_INTERRUPTIBLE=2000"]);
-    command.args(["-E", "probe timer.ms(1) { exit() }"]);
-    if in_kernel {
-        command.arg("--begin-in-kernel");
+impl Runner<'_> {
+    /// Runs a script in both executors.
+    pub fn compare(&self, script: &str) -> io::Result<Verdict> {
+        std::fs::write(self.at, script)?;
+        let interpreted = self.run(false)?;
+        if interpreted.contains("error[E") {
+            return Ok(Verdict::Invalid(interpreted));
+        }
+        let in_kernel = self.run(true)?;
+        let unavailable = ["error[E0702]", "error[E0703]", "error[E0704]"];
+        let refusals = ["the kernel refused", "error[E0799]", NO_END];
+        Ok(if interpreted == in_kernel {
+            Verdict::Agree
+        } else if unavailable.iter().any(|code| in_kernel.contains(code)) {
+            Verdict::Unavailable(in_kernel)
+        } else if refusals.iter().any(|text| in_kernel.contains(text)) {
+            Verdict::Refused(in_kernel)
+        } else {
+            Verdict::Differ(interpreted, in_kernel)
+        })
     }
-    command.arg(script);
+
+    /// Output, errors and status of a run.
+    fn run(&self, in_kernel: bool) -> io::Result<String> {
+        let mut command = Command::new(self.rtap);
+        command.args(["run", "-w", "--trace-self"]);
+        // Both count the rounds of loops against the same limit.
+        command.args(["-DMAXACTION=2000", "-DMAXACTION_INTERRUPTIBLE=2000"]);
+        command.args(["-E", "probe timer.ms(1) { exit() }"]);
+        if in_kernel {
+            command.arg("--begin-in-kernel");
+            let parts = self.part_insns.map(|insns| format!("--part-insns={insns}"));
+            command.args(parts);
+        }
+        command.arg(self.at);
+        outcome(command)
+    }
+}
+
+/// Output, errors and status of a command.
+fn outcome(command: Command) -> io::Result<String> {
     let Some(output) = finish(command)? else {
         return Ok(NO_END.to_owned());
     };

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use rtap_tests::agree::{SHAPE, Verdict, compare, shrink};
-use rtap_tests::generate::{Shape, script};
+use rtap_tests::agree::{Runner, SHAPE, Verdict, shrink};
+use rtap_tests::generate::script;
 use rtap_tests::paths;
 
 /// Runs random programs in the interpreter and in the kernel, and compares.
@@ -37,12 +37,9 @@ struct Options {
     /// Shows also what kernel handlers do not have.
     #[arg(short, long)]
     verbose: bool,
-    /// Lets handlers have loops.
+    /// Divides kernel handlers into parts of about so many instructions.
     #[arg(long)]
-    loops: bool,
-    /// Lets handlers go through arrays and empty whole ones.
-    #[arg(long)]
-    whole_arrays: bool,
+    part_insns: Option<u32>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -92,10 +89,10 @@ impl Run {
     fn work(&self, worker: u64) -> Result<()> {
         let options = &self.options;
         let at = std::env::temp_dir().join(format!("agree-{}-{worker}.rtp", std::process::id()));
-        let shape = Shape {
-            loops: options.loops,
-            whole_arrays: options.whole_arrays,
-            ..SHAPE
+        let runner = Runner {
+            rtap: &self.rtap,
+            at: &at,
+            part_insns: options.part_insns,
         };
         loop {
             let seed = self.next.fetch_add(1, Ordering::Relaxed);
@@ -103,8 +100,8 @@ impl Run {
             if seed >= options.seed + options.programs || enough {
                 break;
             }
-            let text = script(seed, shape);
-            let verdict = compare(&self.rtap, &text, &at)?;
+            let text = script(seed, SHAPE);
+            let verdict = runner.compare(&text)?;
             let name = match &verdict {
                 Verdict::Agree => "agree",
                 Verdict::Unavailable(why) => {
@@ -129,9 +126,11 @@ impl Run {
             if verdict.is_fault() {
                 self.found.fetch_add(1, Ordering::Relaxed);
                 let small = shrink(&text, Duration::from_secs(options.shrink), |text| {
-                    compare(&self.rtap, text, &at).is_ok_and(|other| other.is_like(&verdict))
+                    runner
+                        .compare(text)
+                        .is_ok_and(|other| other.is_like(&verdict))
                 });
-                let verdict = compare(&self.rtap, &small, &at)?;
+                let verdict = runner.compare(&small)?;
                 println!("--- seed {seed}\n{small}{}", Shown(&verdict));
             }
         }

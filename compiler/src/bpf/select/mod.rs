@@ -330,8 +330,9 @@ impl Cx<'_> {
     fn block(&mut self, block: Block, positions: &Positions) {
         let data = &self.func.blocks[block];
         self.cur = self.lir_block(block);
-        // Nothing comes between the prologue and the entry block if nobody jumps back to it.
-        if block != self.func.entry() || self.preds[block] != 1 {
+        // Nothing comes between the prologue and the entry block if nobody jumps back to it and no
+        // function begins there.
+        if block != self.func.entry() || self.preds[block] != 1 || self.divided {
             self.globals = None;
         }
         if let Some(site) = data.loop_head {

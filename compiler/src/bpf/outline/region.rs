@@ -2,15 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::vcode::{Loop, LoopKind, Term, VCode};
-
-/// The blocks of a loop, or of another part of a program.
-#[derive(Debug)]
-pub struct Region {
-    /// Those that move with it: the rounds, and what is off the usual path and only reached from
-    /// there.
-    pub blocks: BTreeSet<usize>,
-}
+use crate::bpf::graph;
+use crate::bpf::vcode::{Loop, LoopKind, Term, VCode};
 
 /// What can be reached in a function, and from where.
 #[derive(Debug)]
@@ -32,21 +25,7 @@ impl Flow {
     pub fn new(code: &VCode) -> Flow {
         let count = code.blocks.len();
         let succs = |block: usize| code.blocks[block].edges().map(|edge| edge.block.0 as usize);
-        let mut seen = vec![false; count];
-        let mut order = Vec::new();
-        let mut todo = vec![(0, false)];
-        while let Some((block, done)) = todo.pop() {
-            if done {
-                order.push(block);
-                continue;
-            }
-            if std::mem::replace(&mut seen[block], true) {
-                continue;
-            }
-            todo.push((block, true));
-            todo.extend(succs(block).filter(|to| !seen[*to]).map(|to| (to, false)));
-        }
-        order.reverse();
+        let order = graph::reverse_postorder(count, 0, |block, f| succs(block).for_each(f));
         let mut flow = Flow {
             place: vec![NOWHERE; count],
             preds: vec![Vec::new(); count],
@@ -98,24 +77,47 @@ impl Flow {
         a
     }
 
-    fn dominates(&self, a: usize, mut b: usize) -> bool {
+    /// Whether all ways to `b` lead through `a`.
+    pub fn dominates(&self, a: usize, mut b: usize) -> bool {
         while self.place[b] > self.place[a] {
             b = self.dominator[b];
         }
         a == b
     }
 
-    /// The blocks of a loop; none if nothing goes back to its head.
-    pub fn region(&self, code: &VCode, info: &Loop) -> Option<Region> {
+    /// The blocks of a loop: the rounds, and what is only reached from there and must not be cut off. None if
+    /// nothing goes back to its head.
+    pub fn region(&self, code: &VCode, info: &Loop) -> Option<BTreeSet<usize>> {
         let head = info.head.0 as usize;
-        if self.place[head] == NOWHERE {
+        let mut blocks = self.natural_loop(head)?;
+        let keep = match info.kind {
+            LoopKind::Rounds { give_up, .. } => Some(give_up.0 as usize),
+            LoopKind::Whole { .. } | LoopKind::Once => None,
+        };
+        // In a loop of the script, what an operation began in a round it also ends there.
+        let of_script = code.blocks[head].boundary;
+        for &block in &self.order[self.place[head]..] {
+            let own = &code.blocks[block];
+            let moves = (own.cold || of_script && !own.boundary)
+                && Some(block) != keep
+                && !matches!(own.term, Some(Term::Exit(_)) | None)
+                && self.preds[block]
+                    .iter()
+                    .all(|pred| blocks.contains(pred) || self.dominates(block, *pred));
+            if moves {
+                blocks.insert(block);
+            }
+        }
+        Some(blocks)
+    }
+
+    /// The blocks from which a way leads back to `head`, if there are any that it dominates.
+    fn natural_loop(&self, head: usize) -> Option<BTreeSet<usize>> {
+        if !self.is_reached(head) {
             return None;
         }
-        let mut todo: Vec<usize> = self.preds[head]
-            .iter()
-            .copied()
-            .filter(|pred| self.dominates(head, *pred))
-            .collect();
+        let back = self.preds[head].iter().copied();
+        let mut todo: Vec<usize> = back.filter(|pred| self.dominates(head, *pred)).collect();
         if todo.is_empty() {
             return None;
         }
@@ -125,21 +127,19 @@ impl Flow {
                 todo.extend(&self.preds[block]);
             }
         }
-        let keep = match info.kind {
-            LoopKind::Rounds { give_up, .. } => Some(give_up.0 as usize),
-            LoopKind::Whole { .. } | LoopKind::Once => None,
-        };
-        for &block in &self.order[self.place[head]..] {
-            let own = &code.blocks[block];
-            let moves = own.cold
-                && Some(block) != keep
-                && !matches!(own.term, Some(Term::Exit(_)) | None)
-                && self.preds[block].iter().all(|pred| blocks.contains(pred));
-            if moves {
-                blocks.insert(block);
-            }
-        }
-        Some(Region { blocks })
+        Some(blocks)
+    }
+
+    /// For each loop, inner ones first, the place of its head and the last place in it.
+    pub fn loops(&self) -> Vec<(usize, usize)> {
+        let heads = self.order.iter().rev();
+        heads
+            .filter_map(|head| {
+                let blocks = self.natural_loop(*head)?;
+                let last = blocks.iter().map(|block| self.place[*block]).max()?;
+                Some((self.place[*head], last))
+            })
+            .collect()
     }
 
     /// What can be reached, each block behind those that dominate it.
@@ -147,30 +147,24 @@ impl Flow {
         &self.order
     }
 
+    /// The place of a block in this order.
+    pub fn place(&self, block: usize) -> usize {
+        self.place[block]
+    }
+
+    /// Whether a block can be reached.
+    pub fn is_reached(&self, block: usize) -> bool {
+        self.place[block] != NOWHERE
+    }
+
+    /// The blocks from which a way leads to this one.
+    pub fn preds(&self, block: usize) -> &[usize] {
+        &self.preds[block]
+    }
+
     /// The next block that dominates another; the first is its own.
     pub fn dominator(&self, block: usize) -> usize {
         self.dominator[block]
-    }
-
-    /// For each of `count` blocks, whether it is in a loop.
-    pub fn in_loops(&self, count: usize) -> Vec<bool> {
-        let mut inside = vec![false; count];
-        for &head in &self.order {
-            let back = self.preds[head].iter().copied();
-            let mut todo: Vec<usize> = back.filter(|pred| self.dominates(head, *pred)).collect();
-            if todo.is_empty() {
-                continue;
-            }
-            let mut seen = BTreeSet::from([head]);
-            inside[head] = true;
-            while let Some(block) = todo.pop() {
-                if seen.insert(block) {
-                    inside[block] = true;
-                    todo.extend(&self.preds[block]);
-                }
-            }
-        }
-        inside
     }
 }
 
@@ -223,7 +217,8 @@ mod tests {
             kind: LoopKind::Whole { most: 1 },
         };
         let region = Flow::new(&code).region(&code, &info).expect("a loop");
-        assert_eq!(region.blocks, BTreeSet::from([1, 2, 3, 5]));
+        assert_eq!(region, BTreeSet::from([1, 2, 3, 5]));
+        assert_eq!(Flow::new(&code).loops().len(), 1);
         let not_one = Loop {
             head: BlockId(4),
             ..info

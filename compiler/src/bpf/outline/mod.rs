@@ -1,0 +1,263 @@
+//! Loops, and parts of long programs, as functions of their own.
+//!
+//! A verifier that follows a loop follows each round, with all that it knows there; most of
+//! what handlers do in loops (strings above all) is too much for that. A *global* function,
+//! on the other hand, is verified once, by itself and with nothing known of its arguments, on
+//! every kernel since 5.6. So a loop's body becomes such a function: it runs one round and says
+//! whether to go round again (0) or by which way the loop was left. What lives across
+//! its border goes through slots in the scratch frame, whose contents no verifier follows (`slots`);
+//! the function finds the frame by its index. Around the call a small loop is left, which every
+//! verifier takes (`carve`). Loops nest as calls do.
+//!
+//! Loops inside operations on strings count their rounds in registers, and verifiers take them as they are. When a
+//! program has many of these, they move to functions as well, each with all its rounds: then only
+//! one at a time counts against the verifier's limits.
+//!
+//! A function that is still too long is divided (`parts`); a part is called once, where it stood.
+
+mod carve;
+mod emit;
+mod parts;
+mod region;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use regalloc2::VReg;
+
+use self::parts::Share;
+use self::region::Flow;
+use super::insn::Insn;
+use super::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
+use super::{MAX_CALLS, Part, Sizes};
+
+/// Calls around which the verifier goes in all loops of a program together: some instructions each, of the
+/// million that it examines. With a MAXACTION beyond that, loops end with its error before.
+const MAX_ROUNDS: u32 = 100_000;
+/// Rounds that each loop can make in any case.
+const LEAST_ROUNDS: u32 = 1024;
+
+/// How much of the verifier's patience the loops inside operations may take before they move
+/// to functions: rounds times conditional jumps. It gives up at 8192.
+const PATIENCE: usize = 2500;
+
+/// What a program became.
+pub struct Outlined {
+    /// Its functions, its own first.
+    pub parts: Vec<Part>,
+    /// End of the slots in the scratch frame.
+    pub frame_bytes: u32,
+}
+
+/// Whether the program is too long for one function, or has loops that must become functions.
+pub fn is_needed(code: &VCode, sizes: Sizes) -> bool {
+    code.loops
+        .iter()
+        .any(|info| matches!(info.kind, LoopKind::Rounds { .. }))
+        || is_impatient(code)
+        || parts::length(code) > sizes.whole
+}
+
+/// Whether the loops inside operations are too much for one function.
+fn is_impatient(code: &VCode) -> bool {
+    let flow = Flow::new(code);
+    let mut sum = 0;
+    for info in &code.loops {
+        if let LoopKind::Whole { most } = info.kind
+            && let Some(region) = flow.region(code, info)
+        {
+            let jumps = region.iter().map(|block| jumps(&code.blocks[*block]));
+            sum += jumps.sum::<usize>() * most as usize;
+        }
+    }
+    sum > PATIENCE
+}
+
+/// The conditional jumps of a block.
+fn jumps(block: &VBlock) -> usize {
+    let inside = block.insts.iter().flat_map(|inst| &inst.code);
+    let inside = inside.filter(|insn| matches!(insn, Insn::JumpIf { .. }));
+    inside.count() + usize::from(matches!(block.term, Some(Term::If { .. })))
+}
+
+/// Makes functions of a program's loops and of parts of it. Slots begin at `slots`.
+pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, String> {
+    let is_impatient = is_impatient(&code);
+    let mut loops = std::mem::take(&mut code.loops);
+    if !is_impatient {
+        loops.retain(|info| matches!(info.kind, LoopKind::Rounds { .. }));
+    }
+    bound_rounds(&mut loops);
+    let begins = add_beginnings(&mut code, &loops);
+    let flow = Flow::new(&code);
+    let loops = loops.iter().zip(begins).filter_map(|(info, head)| {
+        // Others go round at most once.
+        let mut blocks = flow.region(&code, info)?;
+        blocks.insert(head.0 as usize);
+        Some((Loop { head, ..*info }, blocks))
+    });
+    let mut chosen: Vec<(Loop, BTreeSet<usize>)> = loops.collect();
+    let nest = Regions::new(code.blocks.len(), chosen.clone());
+    chosen.extend(nest.parts(&code, &flow, sizes));
+    let mut regions = Regions::new(code.blocks.len(), chosen);
+    let frame_bytes = slots::settle(&mut code, &flow, &mut regions, slots)?;
+    let mut functions = Vec::with_capacity(regions.all.len() + 1);
+    // What is called is carved out before its caller is.
+    for number in (1..=regions.all.len()).rev() {
+        let body = carve::carve(&mut code, number, &mut regions)?;
+        functions.push(Part::new(body, Some(regions.all[number - 1].parent)));
+    }
+    functions.push(Part::new(code, None));
+    functions.reverse();
+    Ok(Outlined {
+        parts: functions,
+        frame_bytes,
+    })
+}
+
+/// Puts a block before each loop that moves with all its rounds: there the function begins, and the numbers in
+/// which the loop counts stay in registers. Gives the block at which the function of each loop begins.
+fn add_beginnings(code: &mut VCode, loops: &[Loop]) -> Vec<BlockId> {
+    let flow = Flow::new(code);
+    let begins = loops.iter().map(|info| {
+        let head = info.head.0 as usize;
+        if !matches!(info.kind, LoopKind::Whole { .. }) || !flow.is_reached(head) {
+            return info.head;
+        }
+        let begin = code.block(code.blocks[head].cold);
+        let before = flow.preds(head).iter();
+        for &pred in before.filter(|pred| !flow.dominates(head, **pred)) {
+            for edge in code.blocks[pred].term.iter_mut().flat_map(Term::edges_mut) {
+                if edge.block == info.head {
+                    edge.block = begin;
+                }
+            }
+        }
+        let count = code.blocks[head].params.len();
+        let params: Vec<VReg> = (0..count).map(|_| code.vreg()).collect();
+        let block = &mut code.blocks[begin.0 as usize];
+        block.params.clone_from(&params);
+        block.term = Some(Term::Jump(Edge {
+            block: info.head,
+            args: params,
+        }));
+        begin
+    });
+    begins.collect()
+}
+
+/// Divides the rounds that verifiers can follow among the loops.
+fn bound_rounds(loops: &mut [Loop]) {
+    let each = (MAX_ROUNDS / loops.len().max(1) as u32).max(LEAST_ROUNDS);
+    for info in loops {
+        if let LoopKind::Rounds { most, .. } = &mut info.kind {
+            *most = each.min(*most);
+        }
+    }
+}
+
+/// Blocks that are to be a function.
+struct Region {
+    info: Loop,
+    blocks: BTreeSet<usize>,
+    /// The function that it is called from.
+    parent: usize,
+}
+
+/// All regions of a program. The one at `n` becomes function `n + 1`; function 0 is what is left.
+struct Regions {
+    /// Each behind those that it is in.
+    all: Vec<Region>,
+    /// For each block the innermost function that it is in.
+    owner: Vec<usize>,
+}
+
+impl Regions {
+    fn new(count: usize, mut chosen: Vec<(Loop, BTreeSet<usize>)>) -> Regions {
+        chosen.sort_by_key(|(info, blocks)| (std::cmp::Reverse(blocks.len()), info.head));
+        let mut regions = Regions {
+            all: Vec::with_capacity(chosen.len()),
+            owner: vec![0; count],
+        };
+        for (number, (info, blocks)) in chosen.into_iter().enumerate() {
+            let parent = regions.owner[info.head.0 as usize];
+            for &block in &blocks {
+                regions.owner[block] = number + 1;
+            }
+            regions.all.push(Region {
+                info,
+                blocks,
+                parent,
+            });
+        }
+        regions
+    }
+
+    /// The parts of functions that are too long, where the nest of calls has room for them.
+    fn parts(&self, code: &VCode, flow: &Flow, sizes: Sizes) -> Vec<(Loop, BTreeSet<usize>)> {
+        let callbacks = usize::from(!code.callbacks.is_empty());
+        let levels = self.levels_below();
+        // How many calls are under way in each function.
+        let mut depth = vec![1; self.all.len() + 1];
+        let mut found = Vec::new();
+        for number in 0..depth.len() {
+            let most = depth[number] + 1 + levels[number] + callbacks;
+            let parts = if most <= MAX_CALLS {
+                parts::choose(code, flow, &self.shares(code, number), sizes)
+            } else {
+                Vec::new()
+            };
+            let below = depth[number] + 1 + usize::from(!parts.is_empty());
+            for (called, region) in self.all.iter().enumerate() {
+                if region.parent == number {
+                    depth[called + 1] = below;
+                }
+            }
+            found.extend(parts.into_iter().map(|(head, blocks)| {
+                let info = Loop {
+                    head: BlockId(head as u32),
+                    kind: LoopKind::Once,
+                };
+                (info, blocks)
+            }));
+        }
+        found
+    }
+
+    /// For each function how deep the calls from it nest.
+    fn levels_below(&self) -> Vec<usize> {
+        let mut levels = vec![0; self.all.len() + 1];
+        for (at, region) in self.all.iter().enumerate().rev() {
+            levels[region.parent] = levels[region.parent].max(levels[at + 1] + 1);
+        }
+        levels
+    }
+
+    /// What the blocks are to a function that may be divided.
+    fn shares(&self, code: &VCode, number: usize) -> Vec<Share> {
+        let region = number.checked_sub(1).map(|at| &self.all[at]);
+        let head = region.map(|region| region.info.head.0 as usize);
+        let called: BTreeSet<usize> = (self.all.iter())
+            .filter(|region| region.parent == number)
+            .map(|region| region.info.head.0 as usize)
+            .collect();
+        (0..code.blocks.len())
+            .map(|block| {
+                let own = self.owner[block] == number;
+                Share {
+                    inside: region.is_none_or(|region| region.blocks.contains(&block)),
+                    may_begin: own && code.blocks[block].boundary && Some(block) != head,
+                    insns: if own {
+                        parts::insns(code, block)
+                    } else if called.contains(&block) {
+                        parts::CALL_INSNS
+                    } else {
+                        0
+                    },
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,100 @@
+//! Tests of functions made of loops.
+
+use regalloc2::RegClass;
+
+use super::emit::{add_one, imm};
+use super::*;
+use crate::bpf::insn::{Cond, Src};
+
+fn reg(number: usize) -> VReg {
+    VReg::new(number, RegClass::Int)
+}
+
+fn edge(block: u32, args: &[usize]) -> Edge {
+    Edge {
+        block: BlockId(block),
+        args: args.iter().map(|number| reg(*number)).collect(),
+    }
+}
+
+fn branch(left: usize, then: Edge, els: Edge) -> Option<Term> {
+    Some(Term::If {
+        cond: Cond::Gt,
+        wide: true,
+        left: reg(left),
+        right: Src::Imm(9),
+        then,
+        els,
+    })
+}
+
+/// `for (i = 0; i <= 9; i++) {}`, then returns `i`; block 4 gives up.
+fn program(kind: LoopKind) -> VCode {
+    let block = |params: &[usize], insts, term| VBlock {
+        params: params.iter().map(|number| reg(*number)).collect(),
+        insts,
+        term,
+        ..VBlock::default()
+    };
+    VCode {
+        vregs: 6,
+        blocks: vec![
+            block(&[], vec![imm(reg(2), 0)], Some(Term::Jump(edge(1, &[2])))),
+            block(&[3], vec![], branch(3, edge(3, &[]), edge(2, &[]))),
+            block(
+                &[],
+                vec![add_one(reg(4), reg(3))],
+                Some(Term::Jump(edge(1, &[4]))),
+            ),
+            block(&[], vec![], Some(Term::Exit(reg(3)))),
+            block(&[], vec![imm(reg(5), 1)], Some(Term::Exit(reg(5)))),
+        ],
+        loops: vec![Loop {
+            head: BlockId(1),
+            kind,
+        }],
+        frame: Some(reg(0)),
+        frame_index: Some(reg(1)),
+        ..VCode::default()
+    }
+}
+
+fn calls(code: &VCode) -> usize {
+    let insts = code.blocks.iter().flat_map(|block| &block.insts);
+    let insns = insts.flat_map(|inst| &inst.code);
+    insns.filter(|insn| matches!(insn, Insn::CallFn(1))).count()
+}
+
+#[test]
+fn a_round_is_a_function() {
+    let rounds = LoopKind::Rounds {
+        most: 1000,
+        give_up: BlockId(4),
+    };
+    let outlined = outline(program(rounds), 64, Sizes::default()).expect("a loop with a frame");
+    assert_eq!(outlined.parts[1].caller, Some(0));
+    // `i`, which lives across rounds and behind the loop.
+    assert_eq!(outlined.frame_bytes, 72);
+    let [main, body] = &outlined.parts[..] else {
+        panic!("two functions");
+    };
+    let (main, body) = (&main.code, &body.code);
+    assert_eq!((calls(main), calls(body)), (1, 0));
+    // The body has no way back: it returns.
+    assert!(
+        body.blocks
+            .iter()
+            .flat_map(VBlock::edges)
+            .all(|edge| edge.args.is_empty())
+    );
+}
+
+#[test]
+fn short_loops_inside_operations_stay() {
+    let whole = |most| program(LoopKind::Whole { most });
+    assert!(!is_needed(&whole(100), Sizes::default()));
+    assert!(is_needed(&whole(8192), Sizes::default()));
+    let outlined = outline(whole(8192), 64, Sizes::default()).expect("a loop with a frame");
+    assert_eq!(outlined.parts.len(), 2);
+    assert_eq!(calls(&outlined.parts[0].code), 1);
+}
