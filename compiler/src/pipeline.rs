@@ -165,12 +165,8 @@ pub fn check_watched(
     }
     let mut found = Diagnostics::new();
     infer_types(&mut program, &mut found);
-    // One word about a variable is enough.
-    let unresolved: Vec<_> = found.iter().map(Diagnostic::span).collect();
-    let told = |d: &Diagnostic| d.code == codes::NEVER_ASSIGNED && unresolved.contains(&d.span());
-    let mut all = Diagnostics::new();
-    all.extend(diags.into_iter().filter(|diag| !told(diag)));
-    let mut diags = all;
+    found.drop_repeated();
+    let mut diags = one_word_each(diags, &mut found);
     extend(&mut diags, found, &program, files);
     if diags.has_errors() {
         return (None, diags);
@@ -182,6 +178,26 @@ pub fn check_watched(
         globals: program.globals.len(),
     });
     (Some(program), diags)
+}
+
+/// One word about a variable is enough: warnings that it is never assigned go where its type cannot be
+/// told either, and leave their remedy (a name that is nearly the same) there.
+fn one_word_each(warnings: Diagnostics, found: &mut Diagnostics) -> Diagnostics {
+    let mut kept = Diagnostics::new();
+    for warning in warnings {
+        let unresolved = found
+            .iter_mut()
+            .find(|d| d.code == codes::TYPE_UNRESOLVED && d.span() == warning.span());
+        match unresolved {
+            Some(error) if warning.code == codes::NEVER_ASSIGNED => {
+                if !warning.helps.is_empty() {
+                    error.helps = warning.helps;
+                }
+            }
+            _ => kept.push(warning),
+        }
+    }
+    kept
 }
 
 /// Makes kernel handlers of `begin` probes; the runtime runs them once, by `BPF_PROG_TEST_RUN`.

@@ -1,9 +1,11 @@
 //! Registers of what is traced, by position or by name: what `int_arg(n)`, `returnval()` and
 //! `register("rax")` are made of. Which operation it is depends on how the probe is attached.
 
+use rtap_grammar::source::Span;
+
 use super::{Builtin, Call};
 use crate::hir::Ty::{Long, Str};
-use crate::lir::{BinOp, CmpOp, Context, CtxReg, ErrorKind, Op, Place, Value};
+use crate::lir::{BinOp, CmpOp, Context, CtxReg, ErrorKind, Op, Place, Space, Value};
 use crate::lower::{Lower, Lowered};
 
 /// Most arguments that a trampoline or tracepoint hands over.
@@ -88,28 +90,62 @@ pub(super) const ROWS: &[Builtin] = &[
     },
 ];
 
+/// How an argument by number is read.
+#[derive(Clone, Copy)]
+enum Argument {
+    /// A register at the probe point.
+    Register,
+    /// Handed over by a trampoline or tracepoint.
+    Given,
+    /// A register of the task that made the system call.
+    OfCall,
+}
+
+impl Argument {
+    fn read(self, l: &mut Lower<'_>, n: u8, span: Span) -> Value {
+        match self {
+            Argument::Register => l.int(Op::CtxReg(CtxReg::Arg(n)), span),
+            Argument::Given => l.int(Op::CtxArg(n), span),
+            Argument::OfCall => {
+                let registers = l.int(Op::CtxArg(0), span);
+                let offsets = l.arch().syscall_argument_offsets();
+                let offset = offsets.get(usize::from(n)).copied().unwrap_or(0);
+                let offset = l.const_int(i64::from(offset), span);
+                let op = Op::MemRead {
+                    addr: l.int(Op::Bin(BinOp::Add, registers, offset), span),
+                    space: Space::Kernel,
+                    size: 8,
+                    signed: false,
+                    site: l.site(ErrorKind::ReadFault(Space::Kernel), span),
+                };
+                l.int(op, span)
+            }
+        }
+    }
+}
+
 fn argument(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
-    let (count, by_register) = match l.context() {
-        Some(Context::Regs | Context::PerfEvent) => (l.arch().argument_offsets().len() as u8, true),
-        Some(Context::RawSyscall { .. }) => (2, false),
-        Some(Context::Fexit { args }) => (args, false),
+    let (count, how) = match l.context() {
+        Some(_) if l.is_syscall() => (
+            l.arch().syscall_argument_offsets().len() as u8,
+            Argument::OfCall,
+        ),
+        Some(Context::Regs | Context::PerfEvent) => {
+            let registers = l.arch().argument_offsets();
+            (registers.len() as u8, Argument::Register)
+        }
+        Some(Context::RawSyscall { .. }) => (2, Argument::Given),
+        Some(Context::Fexit { args }) => (args, Argument::Given),
         Some(Context::RawTracepoint | Context::BtfTracepoint | Context::Fentry) => {
-            (MOST_ARGS, false)
+            (MOST_ARGS, Argument::Given)
         }
         Some(Context::None) | None => {
             return l.fault(call.span, "there are no arguments to read here");
         }
     };
-    let op = |n: u8| {
-        if by_register {
-            Op::CtxReg(CtxReg::Arg(n))
-        } else {
-            Op::CtxArg(n)
-        }
-    };
     if let Some(n) = l.as_const(call.args[0]) {
         return match u8::try_from(n) {
-            Ok(n) if n < count => Ok(Some(l.int(op(n), call.span))),
+            Ok(n) if n < count => Ok(Some(how.read(l, n, call.span))),
             _ => l.fault(
                 call.span,
                 format!(
@@ -123,7 +159,7 @@ fn argument(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let span = call.span;
     let value = l.select(call.args[0], &numbers, crate::lir::Ty::I64, span, |l, i| {
         if i < numbers.len() {
-            return Ok(l.int(op(i as u8), span));
+            return Ok(how.read(l, i as u8, span));
         }
         let site = l.site(ErrorKind::Script, span);
         let message = l.const_text(b"no such argument", 16, span);

@@ -194,6 +194,8 @@ pub struct Probe {
     pub exec: Exec,
     /// What its context is.
     pub context: Context,
+    /// Whether it is of system calls: arguments by number are those of the call.
+    pub syscall: bool,
     /// What it is attached to.
     pub points: Vec<Point>,
     /// For points that share an attachment: the number that `Point::selector` is compared

@@ -229,7 +229,7 @@ impl StatRecord {
         let sum = layout.sum.then(|| take(1));
         let min = layout.min.then(|| take(1));
         let max = layout.max.then(|| take(1));
-        let squares = layout.variance.is_some().then(|| take(2));
+        let squares = layout.variance.then(|| take(2));
         let histograms = layout
             .histograms
             .iter()

@@ -117,8 +117,8 @@ pub struct StatLayout {
     pub min: bool,
     /// Whether the maximum is kept.
     pub max: bool,
-    /// Whether mean and sum of squared differences are kept, with the script's bit shift.
-    pub variance: Option<u8>,
+    /// Whether the sum of squares is kept.
+    pub variance: bool,
     /// Histograms, each distinct one once.
     pub histograms: Vec<Histogram>,
 }
@@ -132,9 +132,9 @@ impl StatLayout {
             StatField::Min => self.min = true,
             StatField::Max => self.max = true,
             StatField::Avg => self.sum = true,
-            StatField::Variance(shift) => {
+            StatField::Variance => {
                 self.sum = true;
-                self.variance = Some(shift);
+                self.variance = true;
             }
         }
     }

@@ -120,8 +120,8 @@ pub enum StatField {
     Max,
     /// Sum / count, truncated towards zero; fails when empty.
     Avg,
-    /// Variance with the given bit shift; fails when empty.
-    Variance(u8),
+    /// The sample variance, truncated; fails when empty.
+    Variance,
 }
 
 /// How a foreach goes through its array.

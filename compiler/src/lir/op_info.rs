@@ -110,7 +110,7 @@ impl Op {
             | Op::User(.., site) => Some(*site),
             Op::StatGet(_, _, field, site) => match field {
                 StatField::Count | StatField::Sum => None,
-                StatField::Min | StatField::Max | StatField::Avg | StatField::Variance(_) => {
+                StatField::Min | StatField::Max | StatField::Avg | StatField::Variance => {
                     Some(*site)
                 }
             },

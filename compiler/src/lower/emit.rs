@@ -173,6 +173,11 @@ impl Lower<'_> {
         self.spec.context
     }
 
+    /// Whether this code is for system calls.
+    pub fn is_syscall(&self) -> bool {
+        self.spec.syscall
+    }
+
     /// The processor.
     pub fn arch(&self) -> Arch {
         self.tables.arch

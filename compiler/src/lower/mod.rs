@@ -92,6 +92,8 @@ pub struct Lower<'a> {
 struct Spec {
     exec: Option<Exec>,
     context: Option<Context>,
+    /// Whether arguments by number are those of a system call.
+    syscall: bool,
 }
 
 /// Something that has to be dealt with when control leaves it.

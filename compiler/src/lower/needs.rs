@@ -81,6 +81,7 @@ impl Needs {
         Spec {
             exec: caller.exec.filter(|_| need.exec),
             context: caller.context.filter(|_| need.context),
+            syscall: caller.syscall && need.context,
         }
     }
 }

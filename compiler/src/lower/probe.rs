@@ -43,6 +43,7 @@ pub(super) fn lower(
         spec: Spec {
             exec: Some(probe.exec),
             context: Some(probe.context),
+            syscall: probe.syscall,
         },
         locals: SecondaryMap::new(),
         scopes: Vec::new(),

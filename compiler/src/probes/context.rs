@@ -47,6 +47,11 @@ pub(crate) trait ContextVars {
         false
     }
 
+    /// Whether it is a system call: its arguments are those of the call, not of the tracepoint.
+    fn is_syscall(&self) -> bool {
+        false
+    }
+
     /// Points whose variables mean the same in every way have the same identity.
     fn identity(&self) -> String;
 

@@ -199,6 +199,10 @@ impl ContextVars for SyscallVars {
         self.is_return
     }
 
+    fn is_syscall(&self) -> bool {
+        true
+    }
+
     /// `$arg1` means the same for all calls, names do not.
     fn identity(&self) -> String {
         self.params.join(",")

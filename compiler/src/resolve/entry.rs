@@ -139,6 +139,7 @@ impl Cx<'_> {
             span,
             exec: first.exec,
             context: first.context,
+            syscall: first.vars.is_syscall(),
             selector,
             locals: scope.locals,
             variants: vec![Variant {

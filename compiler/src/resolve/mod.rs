@@ -19,6 +19,7 @@ mod functions;
 mod globals;
 mod library;
 mod list;
+mod live;
 mod mentions;
 mod points;
 mod print;

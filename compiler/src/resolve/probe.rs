@@ -9,6 +9,7 @@ use rtap_grammar::ast;
 use rtap_grammar::source::Span;
 
 use super::Cx;
+use super::live::live_names;
 use super::mentions::Mentions;
 use super::points::{Expanded, Layer};
 use super::prune::Held;
@@ -31,6 +32,8 @@ impl Cx<'_> {
         let expanded = self.expand(&probe.points);
         let mut body = Mentions::default();
         body.block(&probe.body);
+        // What the body assigns before it reads it is its own.
+        body.names = live_names(&probe.body);
         let mut groups: IndexMap<String, Vec<Expanded>> = IndexMap::new();
         for (index, point) in expanded.into_iter().enumerate() {
             let key = match &point.candidate.share {
@@ -155,6 +158,7 @@ impl Cx<'_> {
             span: probe.points.first().map_or(probe.span, |point| point.span),
             exec: first.exec,
             context: first.context,
+            syscall: first.vars.is_syscall(),
             points: points.collect(),
             selector,
             locals: scope.locals,
@@ -221,6 +225,7 @@ impl Cx<'_> {
                 self.held_stmts(&block.stmts, place, out);
             }
             Layer::Syscall(call) => {
+                self.scope.offered.extend(call.provided());
                 let text = call.prologue(&self.wanted(point, body.mentions), body.points);
                 let Some(block) = self.syscall_prologue(&text, call) else {
                     return;

@@ -30,6 +30,8 @@ pub(crate) struct Scope {
     pub(crate) vars: Option<Rc<dyn ContextVars>>,
     /// Values that a return probe takes from its entry.
     pub(crate) snapshots: Vec<Snapshot>,
+    /// Names of variables that an alias would set if they were mentioned.
+    pub(crate) offered: Vec<String>,
     /// C types of locals that were given a value of such a type.
     c_types: HashMap<Local, CType>,
 }
@@ -52,6 +54,7 @@ impl Default for Scope {
             loops: 0,
             vars: None,
             snapshots: Vec::new(),
+            offered: Vec::new(),
             c_types: HashMap::new(),
         }
     }
@@ -170,11 +173,10 @@ impl Cx<'_> {
                 continue;
             }
             let assigned = self.scope.locals.values().map(|local| local.name.as_str());
+            let offered = self.scope.offered.iter().map(String::as_str);
             let globals = self.symbols.script_globals();
-            let near = did_you_mean(
-                &name,
-                assigned.chain(globals).filter(|other| *other != name),
-            );
+            let known = assigned.chain(offered).chain(globals);
+            let near = did_you_mean(&name, known.filter(|other| *other != name));
             self.report(
                 Diagnostic::warning(
                     codes::NEVER_ASSIGNED,

@@ -11,7 +11,7 @@ use crate::lir::{CtxReg, Histogram, Space, StatField};
 
 /// Most buckets of a linear histogram.
 const MAX_LINEAR_BUCKETS: i64 = 128;
-/// Greatest bit shift of a variance.
+/// Greatest bit shift of a variance. (It is checked and has no effect: ours is exact.)
 const MAX_VARIANCE_SHIFT: i64 = 62;
 
 impl Cx<'_> {
@@ -34,7 +34,7 @@ impl Cx<'_> {
                         "out of range",
                     );
                 }
-                self.stat_get(args, StatField::Variance(shift as u8), span)
+                self.stat_get(args, StatField::Variance, span)
             }
             AtOp::HistLog | AtOp::HistLinear => self.fail(
                 codes::MISPLACED,

@@ -335,7 +335,7 @@ fn sort(foreach: &ast::Foreach) -> Option<Sort> {
             Some(AtOp::Min) => SortBy::Stat(StatField::Min),
             Some(AtOp::Max) => SortBy::Stat(StatField::Max),
             Some(AtOp::Avg) => SortBy::Stat(StatField::Avg),
-            Some(AtOp::Variance) => SortBy::Stat(StatField::Variance(0)),
+            Some(AtOp::Variance) => SortBy::Stat(StatField::Variance),
             Some(_) => SortBy::Stat(StatField::Count),
         };
         Sort {

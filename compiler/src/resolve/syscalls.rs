@@ -277,7 +277,7 @@ impl SyscallUse {
     }
 
     /// All variables that the call's prologue can define.
-    fn provided(&self) -> Vec<String> {
+    pub(super) fn provided(&self) -> Vec<String> {
         let mut all = vec!["name".to_owned()];
         if self.is_return {
             all.extend(["retval".to_owned(), "retstr".to_owned()]);

@@ -185,6 +185,22 @@ impl Diagnostics {
         self.list.iter()
     }
 
+    /// Drops those that were there before: of code that is looked at once for each probe point.
+    pub fn drop_repeated(&mut self) {
+        let mut said: Vec<Diagnostic> = Vec::with_capacity(self.list.len());
+        for diagnostic in self.list.drain(..) {
+            if !said.contains(&diagnostic) {
+                said.push(diagnostic);
+            }
+        }
+        self.list = said;
+    }
+
+    /// All of them, to be added to.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Diagnostic> {
+        self.list.iter_mut()
+    }
+
     /// Sorts them by file and place, those without a place first; equal places keep their order.
     pub fn sort_by_place(&mut self) {
         self.list.sort_by_key(|d| {

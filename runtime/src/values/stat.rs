@@ -150,32 +150,43 @@ impl Stat {
             StatField::Min => Some(self.min),
             StatField::Max => Some(self.max),
             StatField::Avg => Some(self.sum.wrapping_div(self.count)),
-            StatField::Variance(_) => Some(self.variance()),
+            StatField::Variance => Some(self.variance()),
         }
     }
 
-    /// The sample variance, truncated: exact as long as the sum of the values fits 64 bits.
-    /// (SystemTap's own is an integer approximation; its bit shift has nothing to add here.)
+    /// The sample variance, (n·Σx² - (Σx)²) / (n·(n-1)), truncated, exactly as
+    /// `compiler/src/bpf/select/variance.rs` computes it: 0 where it comes out below that, and the greatest
+    /// number above that. (SystemTap's own is an approximation; its bit shift has nothing to add here.)
     fn variance(&self) -> i64 {
         if self.count < 2 {
             return 0;
         }
-        // (n·Σx² - (Σx)²) / (n·(n-1)), in 128 bits where that fits, else in floating point.
+        const LOW: u128 = u64::MAX as u128;
         let n = self.count as u128;
+        // Three words of 64 bits, the highest first: n·Σx².
+        let low = n * (self.squares & LOW);
+        let high = n * (self.squares >> 64) + (low >> 64);
+        let (high, low) = (high, low & LOW);
+        // What is below 64 bits borrows from above.
         let sum = u128::from(self.sum.unsigned_abs());
-        let exact = n
-            .checked_mul(self.squares)
-            .and_then(|a| a.checked_sub(sum.checked_mul(sum)?))
-            .map(|above| above / (n * (n - 1)));
-        match exact {
-            Some(variance) => i64::try_from(variance).unwrap_or(i64::MAX),
-            None => {
-                let n = n as f64;
-                let mean = self.sum as f64 / n;
-                let variance = (self.squares as f64 - mean * mean * n) / (n - 1.0);
-                // `as` saturates.
-                variance.max(0.0) as i64
+        let square = sum * sum;
+        let (low, borrow) = (low as u64).overflowing_sub(square as u64);
+        let taken = (square >> 64) + u128::from(borrow);
+        let Some(high) = high.checked_sub(taken) else {
+            return 0;
+        };
+        let mut words = [(high >> 64) as u64, high as u64, low];
+        for divisor in [n, n - 1] {
+            let mut rest = 0;
+            for word in &mut words {
+                let part = rest << 64 | u128::from(*word);
+                *word = (part / divisor) as u64;
+                rest = part % divisor;
             }
+        }
+        match words {
+            [0, 0, low] => i64::try_from(low).unwrap_or(i64::MAX),
+            _ => i64::MAX,
         }
     }
 }
@@ -200,7 +211,7 @@ mod tests {
             sum: true,
             min: true,
             max: true,
-            variance: Some(0),
+            variance: true,
             histograms: vec![
                 Histogram::Log,
                 Histogram::Linear {
@@ -255,18 +266,18 @@ mod tests {
             StatField::Min,
             StatField::Max,
             StatField::Avg,
-            StatField::Variance(0),
+            StatField::Variance,
         ] {
             assert_eq!(stat.get(field), None);
         }
         for value in 0..100 {
             stat.push(&layout, value);
         }
-        assert_eq!(stat.get(StatField::Variance(3)), Some(841));
+        assert_eq!(stat.get(StatField::Variance), Some(841));
         assert_eq!(stat.get(StatField::Avg), Some(49));
         let mut one = Stat::new(&layout);
         one.push(&layout, -3);
-        assert_eq!(one.get(StatField::Variance(0)), Some(0));
+        assert_eq!(one.get(StatField::Variance), Some(0));
         assert_eq!(one.get(StatField::Avg), Some(-3));
     }
 
@@ -276,7 +287,7 @@ mod tests {
         let mut stat = Stat::new(&layout);
         stat.push(&layout, i64::MIN);
         stat.push(&layout, i64::MAX);
-        assert_eq!(stat.get(StatField::Variance(0)), Some(i64::MAX));
+        assert_eq!(stat.get(StatField::Variance), Some(i64::MAX));
     }
 
     #[test]

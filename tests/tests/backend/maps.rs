@@ -104,7 +104,7 @@ fn statistics_add_up() {
         return;
     }
     let source = r#"
-g0 = global "s" stat {sum min max variance 0 log linear -10 100 10}
+g0 = global "s" stat {sum min max variance log linear -10 100 10}
 g1 = global "per" array [i64] -> stat {sum} max 16 shared
 site0 = array_overflow 10 near "" at ""
 fn0 "p"() {

@@ -5,6 +5,7 @@
 use regalloc2::VReg;
 
 use super::build::{Arg, Template};
+use super::format_sized::SizedField;
 use super::text::{Text, TextMem};
 use super::text_ops::TextBuilder;
 use super::{Cx, Dest, Lowered, Val};
@@ -18,8 +19,8 @@ use crate::lir::{
 };
 
 /// The most digits that a number has: octal.
-const MAX_DIGITS: u32 = 22;
-/// Widest field that is made in the kernel, bytes.
+pub(super) const MAX_DIGITS: u32 = 22;
+/// Widest field that is made in one piece, bytes.
 const MAX_FIELD_BYTES: u32 = 128;
 /// Bytes of a late string before its fields.
 pub(super) const LATE_HEAD_BYTES: u32 = 8;
@@ -34,6 +35,10 @@ enum Part<'a> {
     Padded(&'a Conv, Text),
     /// A number.
     Number(Conv, Val),
+    /// A string whose sizes are not constant, or large.
+    SizedText(SizedField, Text),
+    /// The same of a number.
+    SizedNumber(SizedField, Val),
 }
 
 impl Cx<'_> {
@@ -57,62 +62,74 @@ impl Cx<'_> {
                     ));
                 }
                 Piece::Conv(conv) => {
-                    let arg = args.next();
-                    let Some(arg) = arg else {
+                    let mut sizes = [conv.width, conv.precision].into_iter();
+                    let sizes = sizes.by_ref().filter(|size| *size == ConvSize::Arg);
+                    let given: Vec<Value> = args.by_ref().take(sizes.count()).copied().collect();
+                    let Some(arg) = args.next() else {
                         return Err(self.internal("format with too few arguments"));
                     };
-                    parts.push(self.part(conv, *arg)?);
+                    parts.push(self.part(conv, &given, *arg));
                 }
             }
         }
         Ok(self.text_of_parts(parts, cap, dest))
     }
 
-    fn part<'b>(&mut self, conv: &'b Conv, arg: Value) -> Lowered<Part<'b>> {
-        let wide = |size: ConvSize| match size {
-            ConvSize::None => Some(0),
-            ConvSize::Fixed(n) => Some(n),
-            ConvSize::Arg => None,
-        };
-        let (Some(width), Some(precision)) = (wide(conv.width), wide(conv.precision)) else {
-            return Err(self.unsupported(
-                "sprintf() with `*`",
-                "give the width as a number, or print instead",
-            ));
-        };
-        let text = self.func.ty(arg).is_str();
-        match conv.kind {
-            ConvKind::Str if text => {
-                let text = self.text(arg);
-                if width == 0 && conv.precision == ConvSize::None {
-                    return Ok(Part::Whole(text));
+    /// A conversion; `sizes` are the arguments for its `*`.
+    fn part<'b>(&mut self, conv: &'b Conv, sizes: &[Value], arg: Value) -> Part<'b> {
+        let is_text = self.func.ty(arg).is_str();
+        let in_one_piece =
+            sizes.is_empty() && fixed(conv.width).max(fixed(conv.precision)) <= MAX_FIELD_BYTES;
+        if in_one_piece {
+            match conv.kind {
+                ConvKind::Str | ConvKind::Memory if is_text => {
+                    let text = self.text(arg);
+                    return match (conv.width, conv.precision) {
+                        (ConvSize::None, ConvSize::None) => Part::Whole(text),
+                        _ => Part::Padded(conv, text),
+                    };
                 }
-                if width <= MAX_FIELD_BYTES {
-                    return Ok(Part::Padded(conv, text));
-                }
+                ConvKind::Char if conv.flag == Some(ConvFlag::Alternate) => {}
+                ConvKind::Binary | ConvKind::MemoryHex => {}
+                _ if is_text => {}
+                _ => return Part::Number(conv.clone(), self.int(arg)),
             }
-            ConvKind::Decimal
-            | ConvKind::Str
-            | ConvKind::Unsigned
-            | ConvKind::Octal
-            | ConvKind::HexLower
-            | ConvKind::HexUpper
-            | ConvKind::Pointer
-                if !text && width.max(precision) <= MAX_FIELD_BYTES =>
-            {
-                return Ok(Part::Number(conv.clone(), self.int(arg)));
-            }
-            ConvKind::Char
-                if conv.flag != Some(ConvFlag::Alternate) && width <= MAX_FIELD_BYTES =>
-            {
-                return Ok(Part::Number(conv.clone(), self.int(arg)));
-            }
-            _ => {}
         }
-        Err(self.unsupported(
-            "this conversion of sprintf()",
-            "print it instead, or do it in an end or timer probe",
-        ))
+        let mut sizes = sizes.iter();
+        let mut size = |cx: &mut Self, size| match size {
+            ConvSize::None => None,
+            ConvSize::Fixed(n) => Some(cx.field_size(Val::Const(i64::from(n)))),
+            ConvSize::Arg => sizes.next().map(|size| {
+                let size = cx.int(*size);
+                cx.field_size(size)
+            }),
+        };
+        let field = SizedField {
+            kind: conv.kind,
+            flag: conv.flag,
+            width: size(self, conv.width),
+            precision: size(self, conv.precision),
+        };
+        let whole = SizedField {
+            precision: None,
+            ..field
+        };
+        match conv.kind {
+            ConvKind::MemoryHex if is_text => {
+                let text = self.text(arg);
+                Part::SizedText(whole, self.hex_text(text))
+            }
+            _ if is_text => Part::SizedText(field, self.text(arg)),
+            ConvKind::Char => {
+                let value = self.int(arg);
+                Part::SizedText(whole, self.character_text(conv.flag, value))
+            }
+            ConvKind::Binary => {
+                let value = self.int(arg);
+                Part::Whole(self.bytes_text(field.width, value))
+            }
+            _ => Part::SizedNumber(field, self.int(arg)),
+        }
     }
 
     fn text_of_parts(&mut self, parts: Vec<Part<'_>>, cap: u32, dest: Dest) -> Val {
@@ -122,6 +139,8 @@ impl Cx<'_> {
                 Part::Literal(text) | Part::Whole(text) => self.text_cap(*text),
                 Part::Padded(conv, text) => self.text_cap(*text).max(fixed(conv.width)),
                 Part::Number(conv, _) => field_bytes(conv),
+                Part::SizedText(_, text) => self.field_cap(Some(*text)),
+                Part::SizedNumber(..) => self.field_cap(None),
             })
             .collect();
         let mut builder = self.begin_text(&caps, cap, dest);
@@ -130,6 +149,10 @@ impl Cx<'_> {
                 Part::Literal(text) | Part::Whole(text) => self.append(&mut builder, text),
                 Part::Padded(conv, text) => self.append_padded(&mut builder, conv, text),
                 Part::Number(conv, value) => self.append_number(&mut builder, &conv, value),
+                Part::SizedText(field, text) => self.append_sized_text(&mut builder, &field, text),
+                Part::SizedNumber(field, value) => {
+                    self.append_sized_number(&mut builder, &field, value);
+                }
             }
         }
         self.built(&builder)
@@ -180,7 +203,7 @@ impl Cx<'_> {
     }
 
     /// Adds the string at an address, of at most `cap` bytes.
-    fn append_memory(&mut self, builder: &mut TextBuilder, from: VReg, cap: u32) {
+    pub(super) fn append_memory(&mut self, builder: &mut TextBuilder, from: VReg, cap: u32) {
         let to = self.cursor_mem(builder);
         let copied = self.call(
             Helper::ProbeReadKernelStr,
@@ -232,18 +255,8 @@ impl Cx<'_> {
             length = self.at_least(length, precision);
         }
         // What stands before the digits: its length is 0 or 1 for a sign.
-        let alternate = conv.flag == Some(ConvFlag::Alternate) || conv.kind == ConvKind::Pointer;
-        let prefix: &[u8] = match conv.kind {
-            ConvKind::Octal if alternate => b"0",
-            ConvKind::HexLower | ConvKind::Pointer if alternate => b"0x",
-            ConvKind::HexUpper if alternate => b"0X",
-            _ => b"",
-        };
-        let plus = match conv.flag {
-            Some(ConvFlag::Plus) if signed => Some(b'+'),
-            Some(ConvFlag::Space) if signed => Some(b' '),
-            _ => None,
-        };
+        let prefix = prefix_of(conv.kind, conv.flag);
+        let plus = sign_byte(conv.kind, conv.flag);
         let sign_len = match (negative, plus) {
             (Some(_), Some(_)) => Val::Const(1),
             (Some(negative), None) => Val::Reg(negative),
@@ -316,13 +329,13 @@ impl Cx<'_> {
     }
 
     /// Where the last `len` bytes of a field begin.
-    fn field_offset(&mut self, bytes: u32, len: VReg) -> VReg {
+    pub(super) fn field_offset(&mut self, bytes: u32, len: VReg) -> VReg {
         let end = self.imm(i64::from(bytes));
         self.alu(AluOp::Sub, end, Src::Reg(len))
     }
 
     /// Writes the digits of a number to the end of a field; gives how many there are.
-    fn digits(&mut self, field: Mem, bytes: u32, number: VReg, kind: ConvKind) -> VReg {
+    pub(super) fn digits(&mut self, field: Mem, bytes: u32, number: VReg, kind: ConvKind) -> VReg {
         let (done, count) = self.join();
         let (head, round) = self.counted_loop(MAX_DIGITS);
         let rest = self.code.vreg();
@@ -609,6 +622,27 @@ impl Cx<'_> {
                 }
             }
         }
+    }
+}
+
+/// What stands before the digits of a number without a sign.
+pub(super) fn prefix_of(kind: ConvKind, flag: Option<ConvFlag>) -> &'static [u8] {
+    let alternate = flag == Some(ConvFlag::Alternate);
+    match kind {
+        ConvKind::Octal if alternate => b"0",
+        ConvKind::Pointer => b"0x",
+        ConvKind::HexLower if alternate => b"0x",
+        ConvKind::HexUpper if alternate => b"0X",
+        _ => b"",
+    }
+}
+
+/// What stands before the digits of a number that is not negative.
+pub(super) fn sign_byte(kind: ConvKind, flag: Option<ConvFlag>) -> Option<u8> {
+    match (kind, flag) {
+        (ConvKind::Decimal | ConvKind::Str, Some(ConvFlag::Plus)) => Some(b'+'),
+        (ConvKind::Decimal | ConvKind::Str, Some(ConvFlag::Space)) => Some(b' '),
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ mod emit;
 mod entry;
 mod env;
 mod format;
+mod format_sized;
 mod global;
 mod int;
 mod iterate;
@@ -24,6 +25,7 @@ mod stack;
 mod stat;
 mod text;
 mod text_ops;
+mod variance;
 
 pub use entry::entry_args;
 

@@ -16,7 +16,7 @@ const LONGEST: u32 = 4;
 const LEAST_CAP: u32 = 8;
 
 /// What stands for a byte.
-fn escape(byte: u8) -> Vec<u8> {
+pub(super) fn escape(byte: u8) -> Vec<u8> {
     let letter = match byte {
         0x07 => b'a',
         0x08 => b'b',
@@ -58,19 +58,7 @@ impl Cx<'_> {
             return Err(self.unsupported("a quoted string this short", "raise MAXSTRINGLEN"));
         }
         let text = self.text(text);
-        let Text::Mem(text) = text else {
-            // A constant: made in memory like any other, it happens too rarely.
-            let width = width_bytes(Ty::str(self.text_cap(text)));
-            let mem = self.temp_variable(width);
-            self.copy_text(text, mem, width, true);
-            let text = TextMem {
-                mem,
-                cap: width - 1,
-                padded: true,
-                late: false,
-            };
-            return Ok(self.quote_memory(text, cap, dest));
-        };
+        let text = self.text_in_memory(text);
         Ok(self.quote_memory(text, cap, dest))
     }
 

@@ -8,12 +8,10 @@ use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
 use regex_automata::{Input, MatchKind};
 
-use super::text::{Text, TextMem};
 use super::{Cx, Lowered, Val};
 use crate::bpf::frame::Mem;
 use crate::bpf::insn::{AluOp, Cond, Size, Src};
-use crate::image::width_bytes;
-use crate::lir::{RegexId, Ty, Value, ere};
+use crate::lir::{RegexId, Value, ere};
 
 /// The most memory that making an automaton may take, bytes.
 const BUILD_BYTES: usize = 16 << 20;
@@ -140,20 +138,7 @@ impl Cx<'_> {
             return Ok(Val::Const(i64::from(tables.start)));
         }
         let text = self.text(text);
-        let text = match text {
-            Text::Mem(text) => text,
-            Text::Empty | Text::Const(_) => {
-                let width = width_bytes(Ty::str(self.text_cap(text)));
-                let mem = self.temp_variable(width);
-                self.copy_text(text, mem, width, true);
-                TextMem {
-                    mem,
-                    cap: width - 1,
-                    padded: true,
-                    late: false,
-                }
-            }
-        };
+        let text = self.text_in_memory(text);
         let classes = Mem::Rodata(self.plan.constant(&tables.classes));
         let bytes: Vec<u8> = tables.next.iter().flat_map(|n| n.to_le_bytes()).collect();
         let bound = (bytes.len() as u32).next_power_of_two();

@@ -300,11 +300,7 @@ impl Cx<'_> {
             StatField::Sum | StatField::Avg => record.sum,
             StatField::Min => record.min,
             StatField::Max => record.max,
-            StatField::Variance(_) => {
-                return Err(
-                    self.unsupported("reading a variance", "read it in an end or timer probe")
-                );
-            }
+            StatField::Variance => return self.stat_variance(map, record, key),
         };
         let Some(kept) = kept else {
             return Err(self.internal("statistic without the field that is read"));
@@ -313,7 +309,7 @@ impl Cx<'_> {
         let mut second = |_: &mut Self, at: Mem| at.at(kept);
         let (count, merged) = self.merge_cpus(map, key, record.count, &mut second, raises)?;
         let value = match field {
-            StatField::Count | StatField::Sum | StatField::Variance(_) => merged,
+            StatField::Count | StatField::Sum | StatField::Variance => merged,
             StatField::Avg => {
                 // The count is positive: only the sum has a sign.
                 let sign = self.alu(AluOp::Arsh, merged, Src::Imm(63));
@@ -429,7 +425,7 @@ impl Cx<'_> {
     }
 
     /// Makes code for the record of each CPU; if it is `long`, as a function.
-    fn for_each_cpu(
+    pub(super) fn for_each_cpu(
         &mut self,
         what: &str,
         map: MapId,

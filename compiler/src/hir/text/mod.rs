@@ -562,7 +562,7 @@ fn stat_field(field: StatField) -> String {
         StatField::Min => "@min".to_owned(),
         StatField::Max => "@max".to_owned(),
         StatField::Avg => "@avg".to_owned(),
-        StatField::Variance(shift) => format!("@variance<{shift}>"),
+        StatField::Variance => "@variance".to_owned(),
     }
 }
 
@@ -589,7 +589,7 @@ fn declaration(global: &GlobalData) -> String {
         kept.extend(stat.sum.then(|| "sum".to_owned()));
         kept.extend(stat.min.then(|| "min".to_owned()));
         kept.extend(stat.max.then(|| "max".to_owned()));
-        kept.extend(stat.variance.map(|shift| format!("variance({shift})")));
+        kept.extend(stat.variance.then(|| "variance".to_owned()));
         kept.extend(stat.histograms.iter().map(|h| histogram(*h)));
         let _ = write!(text, "({})", kept.join(", "));
     }

@@ -109,8 +109,14 @@ impl Cx<'_> {
                 long(Ty::Long)
             }
             ExprKind::Bin(_, a, b) | ExprKind::Div(a, b) | ExprKind::Rem(a, b) => {
+                // A message about one of them shows the other, if that is as it should be.
+                let (left, right) = ((a.ty, a.span), (b.ty, b.span));
+                let shown = |(ty, span)| (ty == Ty::Long).then_some(span);
+                self.beside = shown(right);
                 self.expr(a, Ty::Long);
+                self.beside = shown(left);
                 self.expr(b, Ty::Long);
+                self.beside = None;
                 long(Ty::Long)
             }
             ExprKind::Cmp(_, a, b) => {
@@ -125,9 +131,13 @@ impl Cx<'_> {
                 (self.both(a, b, want), None)
             }
             ExprKind::Concat(parts) => {
+                let text = parts.iter().find(|part| part.ty == Ty::Str);
+                let text = text.map(|part| part.span);
                 for part in parts {
+                    self.beside = text;
                     self.expr(part, Ty::Str);
                 }
+                self.beside = None;
                 long(Ty::Str)
             }
             ExprKind::Match(e, _) => {
@@ -253,13 +263,18 @@ impl Cx<'_> {
     /// Two expressions of the same type.
     fn both(&mut self, a: &mut Expr, b: &mut Expr, want: Ty) -> Ty {
         let want = if want == Ty::Void { Ty::Unknown } else { want };
-        let first = self.peek(a, want);
-        let second = self.peek(b, first);
-        let ty = if first == Ty::Unknown || first == Ty::Error {
-            second
-        } else {
-            first
-        };
+        let known = |ty| ty != Ty::Unknown && ty != Ty::Error;
+        if !self.report {
+            let first = self.expr(a, want);
+            let second = self.expr(b, if known(first) { first } else { want });
+            if known(first) || !known(second) {
+                return if known(first) { first } else { second };
+            }
+            return self.expr(a, second);
+        }
+        // What the walks before have found.
+        let ty = [a.ty, b.ty, want].into_iter().find(|ty| known(*ty));
+        let ty = ty.unwrap_or(Ty::Unknown);
         let (at_a, at_b) = (a.span, b.span);
         self.beside = Some(at_b);
         self.expr(a, ty);

@@ -5,6 +5,7 @@
 //! learns nothing new; one more walk then reports what does not agree. What is still
 //! unknown has no use that tells its type: an error if it is read, `long` if not.
 
+mod apart;
 mod expr;
 mod finish;
 mod stmt;
@@ -23,6 +24,7 @@ const MAX_WALKS: usize = 1000;
 
 /// Infers all types of `program`.
 pub fn infer_types(program: &mut Program, diags: &mut Diagnostics) {
+    apart::separate(program);
     let mut cx = Cx::new(program, diags);
     let mut probes = std::mem::take(&mut program.probes);
     let mut functions = std::mem::take(&mut program.functions);

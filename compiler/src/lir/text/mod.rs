@@ -8,7 +8,7 @@
 //! limits max_action=100                         ; those that differ from the defaults
 //! g0 = global "hits" i64 = 0 shared print
 //! g1 = global "by" array [i64, str<15>] -> i64 max 2048 wrap
-//! g2 = global "lat" stat {sum min max variance 0 log linear 0 100 10}
+//! g2 = global "lat" stat {sum min max variance log linear 0 100 10}
 //! str0 = "text\n\x01"
 //! fmt0 = out "n=" %-8d " " %s call "ctime" 1
 //! site0 = division_by_zero near "operator '/'" at "a.stp:1:2"

@@ -423,7 +423,8 @@ fn stat_field(word: &str) -> Option<StatField> {
         "min" => StatField::Min,
         "max" => StatField::Max,
         "avg" => StatField::Avg,
-        _ => StatField::Variance(index(word, "variance.")?),
+        "variance" => StatField::Variance,
+        _ => return None,
     })
 }
 

@@ -127,7 +127,7 @@ fn stat(cursor: &mut Cursor<'_>) -> Read<StatLayout> {
             "sum" => layout.sum = true,
             "min" => layout.min = true,
             "max" => layout.max = true,
-            "variance" => layout.variance = Some(cursor.number()?),
+            "variance" => layout.variance = true,
             "log" => layout.histograms.push(Histogram::Log),
             "linear" => {
                 let low = cursor.number()?;

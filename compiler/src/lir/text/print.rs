@@ -126,13 +126,11 @@ fn stat(out: &mut String, layout: &StatLayout) {
         (layout.sum, "sum"),
         (layout.min, "min"),
         (layout.max, "max"),
+        (layout.variance, "variance"),
     ] {
         if kept {
             parts.push(word.to_owned());
         }
-    }
-    if let Some(shift) = layout.variance {
-        parts.push(format!("variance {shift}"));
     }
     for histogram in &layout.histograms {
         parts.push(match histogram {

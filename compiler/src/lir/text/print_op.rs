@@ -45,7 +45,7 @@ impl Display for OrBlank {
     }
 }
 
-/// The word of a statistic's field: `variance.3`.
+/// The word of a statistic's field: `variance`.
 pub(super) struct Field(pub StatField);
 
 impl Display for Field {
@@ -56,7 +56,7 @@ impl Display for Field {
             StatField::Min => f.write_str("min"),
             StatField::Max => f.write_str("max"),
             StatField::Avg => f.write_str("avg"),
-            StatField::Variance(shift) => write!(f, "variance.{shift}"),
+            StatField::Variance => f.write_str("variance"),
         }
     }
 }

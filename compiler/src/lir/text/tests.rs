@@ -8,7 +8,7 @@ g0 = global "hits" i64 = -3 shared print
 g1 = global "name" str<15> = "a\"b\\\n\t\x01\xff"
 g2 = global "by" array [i64, str<15>] -> i64 max 2048
 g3 = global "ring" array [late<24>] -> str<8> max 3 wrap shared
-g4 = global "lat" stat {count sum min max variance 3 log linear -10 100 10} print
+g4 = global "lat" stat {count sum min max variance log linear -10 100 10} print
 g5 = global "per" array [i64] -> stat {count} max 16
 str0 = "text"
 str1 = ""
@@ -128,13 +128,13 @@ block0(v0: i64, v1: str<15>):
     stat.push g4, v0 !site1
     stat.push g5[v0], v2 !site1
     v58: i64 = stat.count g4 !site2
-    v59: i64 = stat.variance.3 g4 !site2
+    v59: i64 = stat.variance g4 !site2
     v60: i64 = stat.avg g5[v0] !site2
     v61: i64 = stat.bucket.1 g4, v0 !site3
     v62: i64 = iter.begin g2[_, _] desc value limit v0 !site10
     iter.end v62
     v63: i64 = iter.begin g2[v0, _] asc key.1 !site10
-    v64: i64 = iter.begin g5 desc variance.3 !site10
+    v64: i64 = iter.begin g5 desc variance !site10
     emit fmt0(v0, v1)
     emit.hist.0 g4 !site2
     exit

@@ -72,6 +72,7 @@ impl Script {
             span: Span::NONE,
             exec: Exec::User,
             context: Context::None,
+            syscall: false,
             points: vec![point("begin", None)],
             selector: None,
             locals: declare(locals),

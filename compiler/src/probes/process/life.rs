@@ -179,6 +179,10 @@ impl ContextVars for LifeVars {
         self.call.as_ref().is_some_and(SyscallVars::is_return)
     }
 
+    fn is_syscall(&self) -> bool {
+        self.call.is_some()
+    }
+
     fn identity(&self) -> String {
         String::new()
     }

@@ -180,7 +180,7 @@ fn statistics() -> StatLayout {
         sum: true,
         min: true,
         max: true,
-        variance: Some(0),
+        variance: true,
         histograms: vec![Histogram::Log],
     }
 }
