@@ -17,8 +17,8 @@ const ANY: i64 = 0;
 const NOEXIST: i64 = 1;
 /// `-EEXIST`: somebody else made the element in between.
 const EEXIST: i32 = -17;
-/// `-EBUSY`: the handler interrupted an update of the same bucket.
-const EBUSY: i32 = -16;
+/// `-E2BIG`: the map is full.
+const E2BIG: i32 = -7;
 
 impl Cx<'_> {
     pub(super) fn array_place(&mut self, array: Global) -> Lowered<(MapId, ArrayLayout)> {
@@ -203,14 +203,15 @@ impl Cx<'_> {
         (self.code.block(true), overflow, done)
     }
 
-    /// Fills in the block: an array that is full is an error; an update that the kernel refused because
-    /// this handler interrupted it is counted as skipped.
+    /// Fills in the block: an array that is full is an error. An update that the kernel refused because
+    /// this handler interrupted one of the same bucket (EBUSY; EDEADLK and ETIMEDOUT since 6.15), or
+    /// because it had nothing to evict just now (ENOMEM), is counted as skipped.
     pub(super) fn finish_failed(
         &mut self,
         (_, overflow, done): (BlockId, BlockId, BlockId),
         result: regalloc2::VReg,
     ) {
-        self.jump_if(Cond::Ne, result, Src::Imm(EBUSY), overflow);
+        self.jump_if(Cond::Eq, result, Src::Imm(E2BIG), overflow);
         let one = self.imm(1);
         self.atomic_add(Mem::Globals(header::SKIPPED), one);
         let at = ProgramCounter::Skipped.offset(self.program.program);
