@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point};
+use rtap_compiler::target::Target;
 
 use crate::attach::{self, AttachError, AttachOptions, Installed};
 use crate::bpf::{AttachType, Map, Mapping, ProgType, Program, RingReader, enable_stats};
@@ -42,6 +43,10 @@ impl Plan<'_> {
     /// Creates the maps.
     pub fn load(&self, image: &[u8]) -> Result<InKernel, Status> {
         raise_memlock_limit();
+        if let Some(complaint) = too_many_cpus(self.meta.max_cpus, self.target.cpus().possible) {
+            let help = "read and reset statistics in end and timer probes instead";
+            return Err(Status::fail(&complaint, Some(help)));
+        }
         let options = LoadOptions {
             target: self.target,
             ring_buffer_bytes: self.buffer_bytes,
@@ -194,6 +199,15 @@ impl Plan<'_> {
     }
 }
 
+/// Why an image is not loaded that goes through `most` CPUs at most, if any, on a machine with `possible`.
+fn too_many_cpus(most: Option<u32>, possible: u32) -> Option<String> {
+    let most = most.filter(|most| *most < possible)?;
+    Some(format!(
+        "a kernel handler reads or resets a statistic, which it can for {most} CPUs; \
+         this machine may have {possible}"
+    ))
+}
+
 /// What a program is called in reports.
 fn name_of(handler: &str, points: &[&Point], entry_half: bool) -> String {
     let name = match points {
@@ -290,5 +304,18 @@ impl Attached for Installation {
             })
         };
         self.installed.iter().filter_map(runs).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_many_cpus;
+
+    #[test]
+    fn images_that_go_through_cpus_need_a_machine_that_is_not_too_large() {
+        assert_eq!(too_many_cpus(None, 8192), None);
+        assert_eq!(too_many_cpus(Some(1024), 1024), None);
+        let complaint = too_many_cpus(Some(1024), 1025).expect("a complaint");
+        assert!(complaint.ends_with("for 1024 CPUs; this machine may have 1025"));
     }
 }

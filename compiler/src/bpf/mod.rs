@@ -115,6 +115,7 @@ pub fn compile_with(
         kernel_release: kernel.0.to_owned(),
         btf_hash: kernel.1,
         requires: settings.requires.iter().map(|f| f.to_string()).collect(),
+        max_cpus: object.plan.max_cpus,
         module: module.clone(),
         programs: object.plan.programs.clone(),
         layout: object.plan.layout(),

@@ -153,6 +153,8 @@ pub struct Plan {
     entry_maps: Vec<(HandlerId, MapId)>,
     /// Bytes of one scratch frame, 0 if no handler needs any.
     pub frame_bytes: u32,
+    /// CPUs that programs go through at most, if any does.
+    pub max_cpus: Option<u32>,
 }
 
 impl Plan {
@@ -214,6 +216,7 @@ impl Plan {
             records: Vec::new(),
             entry_maps: Vec::new(),
             frame_bytes: 0,
+            max_cpus: None,
         };
         plan.header(module);
         for global in module.globals.keys() {

@@ -42,6 +42,9 @@ pub struct Meta {
     ///
     /// [`OLDEST_RELEASE`]: crate::target::OLDEST_RELEASE
     pub requires: Vec<String>,
+    /// CPUs that its programs go through at most, if they do (to read statistics): machines that may have
+    /// more must not run it.
+    pub max_cpus: Option<u32>,
     /// The program in LIR. Kernel handlers' functions are kept too, for error messages
     /// and for `rtap run --interpret`-style tests.
     pub module: Module,

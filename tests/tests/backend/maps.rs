@@ -142,6 +142,7 @@ block0():
     let here = LiveTarget::new().features();
     for features in [here, Features::of_release((5, 10))] {
         let session = Session::new(&module, features);
+        assert_eq!(session.meta.max_cpus, None, "each CPU has its own record");
         for value in &values {
             session.run(&[*value as u64]);
         }
@@ -256,6 +257,7 @@ block2(v11: i64, v12: i64):
     }
     let session = Session::new(&super::module(source), features);
     println!("{} instructions verified", session.run(&[-5_i64 as u64]));
+    assert_eq!(session.meta.max_cpus, Some(1024));
     let got = session.globals();
     let value = |name: &str| got[name].parse::<i64>().expect("a number");
     assert_eq!(

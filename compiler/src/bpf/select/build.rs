@@ -9,7 +9,6 @@ use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, AtomicOp, Cond, Insn, MapId, Reg, Size, Src, Wide};
 use crate::bpf::plan::Plan;
 use crate::bpf::vcode::{BlockId, Edge, TReg, Term, VInst, call_clobbers, preg};
-use crate::image::header;
 use crate::lir::CoreId;
 
 /// A template under construction.
@@ -223,14 +222,19 @@ impl Cx<'_> {
 
     /// The same number, of which the verifier knows nothing any more. Where it would follow
     /// the rest of the program once for each value that it knows to be possible, this
-    /// makes it stop. Exclusive or, twice, with a number unknown to it.
+    /// makes it stop. Exclusive or, twice, with a number unknown to it: the address of the stack.
     pub(super) fn forget(&mut self, a: VReg) -> VReg {
-        let unknown = self.load(Size::D, Mem::Globals(header::STATE));
         let reg = self.code.vreg();
+        let scratch = self.code.vreg();
         let mut t = Template::default();
         let first = t.read(a);
-        let unknown = t.read_late(unknown);
         let dst = t.write_over(reg, first);
+        let unknown = t.write_early(scratch);
+        t.alu(AluOp::Mov, unknown, Src::Reg(TReg::Phys(Reg::FP)));
+        t.add(Insn::ToLe {
+            dst: unknown,
+            bits: 64,
+        });
         t.alu(AluOp::Xor, dst, Src::Reg(unknown));
         t.alu(AluOp::Xor, dst, Src::Reg(unknown));
         self.push(t);

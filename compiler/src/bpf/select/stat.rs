@@ -14,7 +14,8 @@ use crate::image::{HIST_HEAD_WORDS, RECORD_HEAD_BYTES, RecordKind, StatRecord, V
 use crate::lir::{Global, Histogram, SiteId, StatField, Value};
 use crate::target::Feature;
 
-/// CPUs that are merged at most: verifiers follow every round.
+/// CPUs that are merged at most: verifiers follow every round. The loader refuses images that go through
+/// CPUs on machines that may have more.
 const MAX_CPUS: i32 = 1024;
 /// The bucket of `@hist_log` that counts zeroes.
 const LOG_ZERO: i32 = 64;
@@ -166,8 +167,8 @@ impl Cx<'_> {
     fn bucket(&mut self, histogram: Histogram, value: VReg) -> VReg {
         match histogram {
             Histogram::Log => {
-                let bits = self.bit_length(value);
                 let sign = self.alu(AluOp::Arsh, value, Src::Imm(63));
+                let bits = self.bit_length(value, sign);
                 let bits = self.alu(AluOp::Xor, bits, Src::Reg(sign));
                 let bits = self.alu(AluOp::Sub, bits, Src::Reg(sign));
                 self.alu(AluOp::Add, bits, Src::Imm(LOG_ZERO))
@@ -210,10 +211,9 @@ impl Cx<'_> {
         }
     }
 
-    /// Number of bits of the absolute value. The verifier is made to forget the result's history:
+    /// Number of bits of the absolute value of a number with that sign, 0 or -1. The verifier is made to forget the result's history:
     /// it would follow each of the 65 outcomes to the end of the program.
-    fn bit_length(&mut self, value: VReg) -> VReg {
-        let sign = self.alu(AluOp::Arsh, value, Src::Imm(63));
+    fn bit_length(&mut self, value: VReg, sign: VReg) -> VReg {
         let abs = self.alu(AluOp::Xor, value, Src::Reg(sign));
         let abs = self.alu(AluOp::Sub, abs, Src::Reg(sign));
         let reg = self.code.vreg();
@@ -222,7 +222,6 @@ impl Cx<'_> {
         let first = t.read(abs);
         let x = t.write_over(rest, first);
         let bits = t.write_early(reg);
-        t.alu(AluOp::Mov, bits, Src::Imm(0));
         for step in [32, 16, 8, 4, 2, 1] {
             // While there is something above the low `step` bits: count and drop them.
             if step == 32 {
@@ -436,6 +435,7 @@ impl Cx<'_> {
         if !self.features.has(Feature::LookupPercpuElem) {
             return Err(self.needs_kernel(what, "5.19", "do it in an end or timer probe"));
         }
+        self.plan.max_cpus = Some(MAX_CPUS as u32);
         let start = self.imm(0);
         let done = self.code.block(self.is_cold());
         let (head, cpu) = if long {
