@@ -82,6 +82,7 @@ impl Plan<'_> {
             same_kernel: self.same_kernel,
             multi: true,
             cookies: &[],
+            sleepable: false,
         };
         let mut installed = Vec::with_capacity(self.meta.programs.len());
         let mut begin_programs = Vec::new();
@@ -129,6 +130,7 @@ impl Plan<'_> {
             let options = AttachOptions {
                 multi: !halved,
                 cookies: &cookies,
+                sleepable: program.sleepable,
                 ..options
             };
             if let Some(Point {

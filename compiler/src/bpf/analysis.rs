@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use cranelift_entity::{EntityRef, SecondaryMap};
 
 use super::graph;
-use crate::lir::{Block, BlockCall, Env, Func, Function, Module, Op, Terminator, Value};
+use crate::lir::{Block, BlockCall, Env, Func, Function, Module, Op, Space, Terminator, Value};
 
 /// Calls `f` on every operation of a function, those of `Try` included.
 pub fn for_each_op(function: &Function, mut f: impl FnMut(&Op)) {
@@ -18,6 +18,29 @@ pub fn for_each_op(function: &Function, mut f: impl FnMut(&Op)) {
             f(op);
         }
     }
+}
+
+/// Whether the handler body `func`, or anything it calls, reads memory of the current process.
+pub fn reads_user_memory(module: &Module, func: Func) -> bool {
+    let mut found = false;
+    for called in reachable(module, func) {
+        for_each_op(&module.functions[called], |op| {
+            found |= matches!(
+                op,
+                Op::MemRead {
+                    space: Space::User,
+                    ..
+                } | Op::MemReadStr {
+                    space: Space::User,
+                    ..
+                } | Op::MemReadStrN {
+                    space: Space::User,
+                    ..
+                }
+            );
+        });
+    }
+    found
 }
 
 /// Whether the handler body `func`, or anything it calls, asks which point fired.

@@ -47,6 +47,8 @@ pub enum Helper {
     RingbufReserve = 131,
     /// `void bpf_ringbuf_submit(sample, flags)`, 5.8.
     RingbufSubmit = 132,
+    /// `long bpf_copy_from_user(dst, size, address)`, 5.10, where the program may sleep: 6.0.
+    CopyFromUser = 148,
     /// `long bpf_for_each_map_elem(map, callback, context, flags)`, 5.13.
     ForEachMapElem = 164,
     /// `u64 bpf_get_attach_cookie(ctx)`, 5.15.
@@ -85,6 +87,7 @@ impl Helper {
             Helper::RingbufOutput => "ringbuf_output",
             Helper::RingbufReserve => "ringbuf_reserve",
             Helper::RingbufSubmit => "ringbuf_submit",
+            Helper::CopyFromUser => "copy_from_user",
             Helper::GetAttachCookie => "get_attach_cookie",
             Helper::GetCurrentTaskBtf => "get_current_task_btf",
             Helper::TaskPtRegs => "task_pt_regs",

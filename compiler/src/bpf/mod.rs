@@ -34,7 +34,7 @@ use self::plan::Plan;
 use self::select::{Half, ProgramCx, Task};
 use self::vcode::VCode;
 use crate::btf::Btf;
-use crate::image::{Attach, META_VERSION, Meta};
+use crate::image::{Attach, META_VERSION, Meta, Program};
 use crate::lir::{Context, Function, Handler, Module};
 use crate::target::{Feature, Features};
 
@@ -57,6 +57,7 @@ pub const FEATURES: &[Feature] = &[
     Feature::ForEachMapElem,
     Feature::LookupPercpuElem,
     Feature::RecursionGuard,
+    Feature::SleepableUprobe,
 ];
 
 /// Compiles the kernel handlers of a module to an ELF object. `kernel` is the release compiled
@@ -150,6 +151,8 @@ pub fn generate(
             context_on_stack: handler.has_context_on_stack(),
             point: program.points.first().copied().unwrap_or(0),
             by_cookie: program.by_cookie,
+            sleepable: program.sleepable,
+            early: handler.early,
             reentrant: reentrant(handler, features),
         };
         let half = if program.entry_half {
@@ -159,7 +162,7 @@ pub fn generate(
         };
         match generate_program(module, features, &mut plan, cx, &body, (half, settings)) {
             Ok(functions) => programs.push(ProgramCode {
-                section: section(handler, &program.points, half),
+                section: section(handler, &program, half),
                 functions,
             }),
             // A body that was copied to several places is complained about once.
@@ -392,19 +395,18 @@ fn reentrant(handler: &Handler, features: Features) -> bool {
         Context::RawSyscall { .. } => false,
         // The kernel runs no kprobe or perf event program inside another, on any version;
         // uprobe programs can be preempted.
-        Context::Regs | Context::PerfEvent => handler.points.iter().any(|point| {
-            matches!(
-                point.attach,
-                Attach::Uprobe { .. } | Attach::Uretprobe { .. }
-            )
-        }),
+        Context::Regs | Context::PerfEvent => {
+            handler.points.iter().any(|point| point.attach.is_uprobe())
+        }
         Context::None => true,
     }
 }
 
 /// The ELF section of a program: its kind and, where loaders want it, its target.
-fn section(handler: &Handler, points: &[u32], half: Half) -> String {
-    let attach = points
+fn section(handler: &Handler, program: &Program, half: Half) -> String {
+    let sleepable = if program.sleepable { ".s" } else { "" };
+    let attach = program
+        .points
         .first()
         .and_then(|&point| handler.points.get(point as usize))
         .map(|point| &point.attach);
@@ -425,8 +427,8 @@ fn section(handler: &Handler, points: &[u32], half: Half) -> String {
         }
         Some(Attach::Uretprobe { .. }) if half == Half::Entry => "uprobe".to_owned(),
         Some(Attach::Kretprobe { function, .. }) => format!("kretprobe/{}", function.name),
-        Some(Attach::Uprobe { .. }) => "uprobe".to_owned(),
-        Some(Attach::Uretprobe { .. }) => "uretprobe".to_owned(),
+        Some(Attach::Uprobe { .. }) => format!("uprobe{sleepable}"),
+        Some(Attach::Uretprobe { .. }) => format!("uretprobe{sleepable}"),
         Some(Attach::Profile { .. } | Attach::PerfEvent { .. } | Attach::Breakpoint { .. }) => {
             "perf_event".to_owned()
         }

@@ -515,7 +515,15 @@ fn programs(module: &Module, features: Features) -> Vec<Program> {
         let groups: Vec<Vec<u32>> = if per_attachment {
             groups.into_values().collect()
         } else {
-            vec![groups.into_values().flatten().collect()]
+            // One program for each mechanism: what is loaded for one cannot be attached by another.
+            let (user, kernel): (Vec<_>, Vec<_>) = groups
+                .into_iter()
+                .partition(|(attach, _)| attach.is_uprobe());
+            [kernel, user]
+                .map(|all| all.into_iter().flat_map(|(_, points)| points).collect())
+                .into_iter()
+                .filter(|points: &Vec<u32>| !points.is_empty())
+                .collect()
         };
         let saves = super::analysis::reads_entry_args(module, handler.func)
             && handler.context == Context::Regs;
@@ -528,8 +536,13 @@ fn programs(module: &Module, features: Features) -> Vec<Program> {
                 programs.push(entry);
             }
             let by_cookie = reads_point && !per_attachment && points.len() > 1;
+            let mut attached = points.iter().map(|&point| &handler.points[point as usize]);
+            let sleepable = features.has(Feature::SleepableUprobe)
+                && attached.all(|point| point.attach.is_uprobe())
+                && super::analysis::reads_user_memory(module, handler.func);
             programs.push(Program {
                 by_cookie,
+                sleepable,
                 ..program(id, n, points, programs.len() as u32)
             });
         }
@@ -550,5 +563,6 @@ fn program(handler: HandlerId, n: usize, points: Vec<u32>, counters: u32) -> Pro
         counters,
         entry_half: false,
         by_cookie: false,
+        sleepable: false,
     }
 }

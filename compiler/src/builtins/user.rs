@@ -262,6 +262,10 @@ fn user(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
         Str => Ty::str(call.cap.0),
         _ => Ty::I64,
     };
+    let args = args
+        .into_iter()
+        .map(|arg| l.rendered(arg, call.span))
+        .collect::<Lowered<Vec<Value>>>()?;
     let site = l.site(ErrorKind::UserFn, call.span);
     Ok(l.emit(Op::User(function, args, site), Some(ty), call.span))
 }

@@ -196,6 +196,9 @@ pub struct Probe {
     pub context: Context,
     /// Whether it is of system calls: arguments by number are those of the call.
     pub syscall: bool,
+    /// Whether it runs as soon as it is attached, before `begin` handlers have run: a tapset's own
+    /// probe, which keeps what its `begin` handler has looked up.
+    pub early: bool,
     /// What it is attached to.
     pub points: Vec<Point>,
     /// For points that share an attachment: the number that `Point::selector` is compared

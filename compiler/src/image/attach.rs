@@ -189,6 +189,11 @@ impl Attach {
         if is_return { "sys_exit" } else { "sys_enter" }
     }
 
+    /// Whether it is at an instruction of a program, entry or return.
+    pub fn is_uprobe(&self) -> bool {
+        matches!(self, Attach::Uprobe { .. } | Attach::Uretprobe { .. })
+    }
+
     /// Where the entry half of a return probe is attached: the function's entry.
     pub fn entry(&self) -> Option<Attach> {
         match self {

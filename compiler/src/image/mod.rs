@@ -99,4 +99,7 @@ pub struct Program {
     pub entry_half: bool,
     /// Whether it asks for the attachment's cookie: the point's index in `Handler::points`.
     pub by_cookie: bool,
+    /// Whether it has to be loaded as one that may sleep: it brings in pages of the process that it
+    /// reads.
+    pub sleepable: bool,
 }

@@ -498,6 +498,8 @@ pub struct Handler {
     pub exec: Exec,
     /// What its context is.
     pub context: Context,
+    /// Whether a kernel handler runs before the session does, while `begin` handlers run.
+    pub early: bool,
     /// What it is attached to. `Env::Point` is the index into this list.
     pub points: Vec<Point>,
 }

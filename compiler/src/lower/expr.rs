@@ -24,8 +24,13 @@ impl Lower<'_> {
     /// The value of an expression as a string of characters.
     pub(super) fn chars(&mut self, expr: &Expr) -> Lowered<Value> {
         let value = self.value(expr)?;
+        self.rendered(value, expr.span)
+    }
+
+    /// A value, of a late string its characters.
+    pub(crate) fn rendered(&mut self, value: Value, span: Span) -> Lowered<Value> {
         match self.builder.ty(value) {
-            Ty::Str { late: true, .. } => self.fit(value, Ty::str(self.max_cap()), expr.span),
+            Ty::Str { late: true, .. } => self.fit(value, Ty::str(self.max_cap()), span),
             Ty::I64 | Ty::Str { late: false, .. } => Ok(value),
         }
     }

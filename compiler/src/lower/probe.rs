@@ -62,6 +62,7 @@ pub(super) fn lower(
         func,
         exec: probe.exec,
         context: probe.context,
+        early: probe.early,
         points: probe.points.clone(),
     });
 }

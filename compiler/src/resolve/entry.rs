@@ -140,6 +140,7 @@ impl Cx<'_> {
             exec: first.exec,
             context: first.context,
             syscall: first.vars.is_syscall(),
+            early: false,
             selector,
             locals: scope.locals,
             variants: vec![Variant {

@@ -159,6 +159,7 @@ impl Cx<'_> {
             exec: first.exec,
             context: first.context,
             syscall: first.vars.is_syscall(),
+            early: self.is_library(probe.span.file),
             points: points.collect(),
             selector,
             locals: scope.locals,

@@ -68,6 +68,8 @@ features! {
     UprobeMulti "uprobe.multi" (6, 6) option "CONFIG_UPROBE_EVENTS";
     /// Entry and return of many user functions in one program.
     UprobeSession "uprobe.session" (6, 13) option "CONFIG_UPROBE_EVENTS";
+    /// Programs on uprobes that may sleep: pages that are not there yet are brought in.
+    SleepableUprobe "sleepable uprobe programs" (6, 0) option "CONFIG_UPROBE_EVENTS";
     /// Raw tracepoints.
     RawTracepoint "raw tracepoints" (4, 17) option "CONFIG_TRACEPOINTS";
     /// Raw tracepoints with arguments typed by BTF.

@@ -8,6 +8,7 @@ use std::io;
 use rtap_compiler::image::{Attach, KernelFunction, Point};
 use rtap_compiler::target::Feature;
 
+use super::halves::by_halves;
 use super::{AttachError, AttachOptions, Attachment, Outcome, load};
 use crate::bpf::link::KprobeTargets;
 use crate::bpf::perf::PerfEventSpec;
@@ -16,19 +17,23 @@ use crate::load::{Loaded, ProgramKind};
 
 /// A kprobe's place.
 struct Place<'a> {
+    /// Position in the list of points.
+    at: usize,
     function: &'a KernelFunction,
     offset: u64,
     is_return: bool,
 }
 
-fn place(attach: &Attach) -> Option<Place<'_>> {
+fn place(at: usize, attach: &Attach) -> Option<Place<'_>> {
     match attach {
         Attach::Kprobe { function, offset } => Some(Place {
+            at,
             function,
             offset: *offset,
             is_return: false,
         }),
         Attach::Kretprobe { function, .. } => Some(Place {
+            at,
             function,
             offset: 0,
             is_return: true,
@@ -45,7 +50,8 @@ pub(super) fn install(
 ) -> Result<(Program, Outcome), AttachError> {
     let places: Vec<Place<'_>> = points
         .iter()
-        .filter_map(|point| place(&point.attach))
+        .enumerate()
+        .filter_map(|(at, point)| place(at, &point.attach))
         .collect();
     if places.len() > 1
         && options.multi
@@ -54,16 +60,9 @@ pub(super) fn install(
     {
         let kind = ProgramKind::new(ProgType::Kprobe, AttachType::TraceKprobeMulti);
         let program = load(loaded, symbol, kind)?;
-        // One function that cannot be traced fails them all: then each on its own.
-        if let Ok(link) = attach_all(&program, &places, options.cookies) {
-            let links = vec![Attachment::Link(link)];
-            return Ok((
-                program,
-                Outcome {
-                    links,
-                    ..Outcome::default()
-                },
-            ));
+        let attach = |group: &[&Place<'_>]| attach_group(&program, group, options);
+        if let Ok(outcome) = by_halves(vec![places.iter().collect()], attach, wrong) {
+            return Ok((program, outcome));
         }
     }
     if !options.target.has(Feature::Kprobe) {
@@ -78,15 +77,15 @@ pub(super) fn install(
     )?;
     let use_link = options.target.has(Feature::PerfEventLink);
     let mut outcome = Outcome::default();
-    for (at, place) in places.iter().enumerate() {
+    for place in &places {
         let link = open(place)
             .and_then(|spec| spec.open(0, None))
             .map_err(|error| explain(place, error))
             .and_then(|event| {
-                let attached = event.attach(&program, use_link, options.cookie(at));
+                let attached = event.attach(&program, use_link, options.cookie(place.at));
                 attached.map_err(|error| AttachError::io("attaching to a kprobe", error))
             });
-        outcome.add(at, link, Attachment::Perf);
+        outcome.add(place.at, link, Attachment::Perf);
     }
     Ok((program, outcome))
 }
@@ -105,14 +104,19 @@ fn fit_one_link(places: &[Place<'_>]) -> bool {
     })
 }
 
-fn attach_all(program: &Program, places: &[Place<'_>], cookies: &[u64]) -> io::Result<Link> {
-    let is_return = places.first().is_some_and(|place| place.is_return);
-    let addresses: Vec<u64> = places
+/// Links places of one direction.
+fn attach_group(
+    program: &Program,
+    group: &[&Place<'_>],
+    options: &AttachOptions<'_>,
+) -> io::Result<Link> {
+    let first = group.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let addresses: Vec<u64> = group
         .iter()
         .map(|place| place.function.address)
         .filter(|&a| a != 0)
         .collect();
-    let names: Vec<&str> = places
+    let names: Vec<&str> = group
         .iter()
         .map(|place| place.function.name.as_str())
         .collect();
@@ -121,13 +125,32 @@ fn attach_all(program: &Program, places: &[Place<'_>], cookies: &[u64]) -> io::R
     } else {
         KprobeTargets::Addresses(&addresses)
     };
+    let cookies: Vec<u64> = if options.cookies.is_empty() {
+        Vec::new()
+    } else {
+        group.iter().map(|place| options.cookie(place.at)).collect()
+    };
     Link::kprobe_multi(
         program,
         targets,
-        cookies,
-        is_return,
+        &cookies,
+        first.is_return,
         AttachType::TraceKprobeMulti,
     )
+}
+
+/// What is wrong with a place that a link was refused for, if that is the reason.
+fn wrong(place: &Place<'_>, error: &io::Error) -> Option<(usize, AttachError)> {
+    let code = error.raw_os_error()?;
+    let reason = match code {
+        // None of that name, or several.
+        libc::ESRCH => AttachError::NoFunction(place.function.name.clone()),
+        libc::ENOENT | libc::EINVAL | libc::EILSEQ | libc::EADDRNOTAVAIL => {
+            explain(place, io::Error::from_raw_os_error(code))
+        }
+        _ => return None,
+    };
+    Some((place.at, reason))
 }
 
 fn open(place: &Place<'_>) -> io::Result<PerfEventSpec> {

@@ -6,6 +6,7 @@
 
 mod breakpoint;
 mod error;
+mod halves;
 mod kprobe;
 mod perf_event;
 mod raw_syscall;
@@ -37,6 +38,8 @@ pub struct AttachOptions<'a> {
     pub multi: bool,
     /// What `bpf_get_attach_cookie` gives at each of the points; empty if nobody asks.
     pub cookies: &'a [u64],
+    /// Whether the program may sleep.
+    pub sleepable: bool,
 }
 
 impl AttachOptions<'_> {

@@ -46,6 +46,7 @@ fn options(target: &LiveTarget, multi: bool) -> AttachOptions<'_> {
         same_kernel: false,
         multi,
         cookies: &[],
+        sleepable: false,
     }
 }
 

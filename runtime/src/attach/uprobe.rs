@@ -11,9 +11,11 @@ use indexmap::IndexMap;
 use rtap_compiler::image::{Attach, Point};
 use rtap_compiler::target::Feature;
 
+use super::halves::by_halves;
 use super::{AttachError, AttachOptions, Attachment, Outcome, load};
 use crate::bpf::link::UprobeTargets;
 use crate::bpf::perf::PerfEventSpec;
+use crate::bpf::prog::SLEEPABLE;
 use crate::bpf::{AttachType, Link, ProgType, Program};
 use crate::load::{Loaded, ProgramKind};
 
@@ -64,7 +66,7 @@ pub(super) fn install(
         .filter_map(|(at, point)| place(at, &point.attach))
         .collect();
     if places.len() > 1 && options.multi && options.target.has(Feature::UprobeMulti) {
-        let kind = ProgramKind::new(ProgType::Kprobe, AttachType::TraceUprobeMulti);
+        let kind = kind(AttachType::TraceUprobeMulti, options);
         let program = load(loaded, symbol, kind)?;
         if let Ok(outcome) = attach_groups(&program, &places, options) {
             return Ok((program, outcome));
@@ -75,11 +77,7 @@ pub(super) fn install(
             feature: Feature::Uprobe,
         });
     }
-    let program = load(
-        loaded,
-        symbol,
-        ProgramKind::new(ProgType::Kprobe, AttachType::Any),
-    )?;
+    let program = load(loaded, symbol, kind(AttachType::Any, options))?;
     let use_link = options.target.has(Feature::PerfEventLink);
     let mut outcome = Outcome::default();
     for place in &places {
@@ -101,8 +99,14 @@ pub(super) fn install(
     Ok((program, outcome))
 }
 
-/// One link for each file and direction. A place that cannot be probed fails its link: which one it
-/// is, is found by halves.
+fn kind(attach: AttachType, options: &AttachOptions<'_>) -> ProgramKind {
+    ProgramKind {
+        flags: if options.sleepable { SLEEPABLE } else { 0 },
+        ..ProgramKind::new(ProgType::Kprobe, attach)
+    }
+}
+
+/// One link for each file and direction.
 fn attach_groups(
     program: &Program,
     places: &[Place<'_>],
@@ -115,22 +119,14 @@ fn attach_groups(
             .or_default()
             .push(place);
     }
-    let mut outcome = Outcome::default();
-    let mut todo: Vec<Vec<&Place<'_>>> = groups.into_values().collect();
-    while let Some(mut group) = todo.pop() {
-        match attach_group(program, &group, options) {
-            Ok(link) => outcome.links.push(Attachment::Link(link)),
-            Err(error) if !is_of_place(&error) => return Err(error),
-            Err(error) => match group[..] {
-                [only] => outcome.failed.push((only.at, explain(only, error))),
-                _ => {
-                    todo.push(group.split_off(group.len() / 2));
-                    todo.push(group);
-                }
-            },
-        }
-    }
-    Ok(outcome)
+    by_halves(
+        groups.into_values().collect(),
+        |group| attach_group(program, group, options),
+        |place, error| {
+            let code = error.raw_os_error().filter(|_| is_of_place(error))?;
+            Some((place.at, explain(place, io::Error::from_raw_os_error(code))))
+        },
+    )
 }
 
 /// Links places of one file and direction.

@@ -17,7 +17,7 @@ pub struct Link {
 const MULTI_RETURN: u32 = 1;
 
 impl Link {
-    pub(super) fn from_fd(fd: OwnedFd) -> Self {
+    pub(crate) fn from_fd(fd: OwnedFd) -> Self {
         Self { fd }
     }
 

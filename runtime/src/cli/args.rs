@@ -180,11 +180,12 @@ pub struct RunArgs {
 /// What is listed.
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
-    /// A probe point with wildcards, such as `kernel.trace("sched:*")` or `syscall.*`; all kinds of
-    /// probe points if there is none.
+    /// A probe point with wildcards, such as `kernel.trace("sched:*")` or `syscall.*`; a word to look
+    /// for in all names, such as `open`; `function str*` for functions. All kinds of probe points if there
+    /// is none.
     pub pattern: Option<String>,
     /// Functions of the tapsets instead, with their types.
-    #[arg(short = 'f', long, conflicts_with = "pattern")]
+    #[arg(short = 'f', long)]
     pub functions: bool,
     /// Names only, without variables.
     #[arg(short = 'l', long)]

@@ -146,6 +146,13 @@ impl Job {
 
     /// Prints the probe points that the script's probes mean, one a line, with their variables.
     pub fn list(&mut self, names_only: bool) -> Status {
+        let (points, diagnostics) = self.points(names_only);
+        Status::print(&points);
+        self.report(diagnostics)
+    }
+
+    /// The points that the script's probes mean, a line each, and what is wrong with the probes.
+    pub fn points(&mut self, names_only: bool) -> (String, Diagnostics) {
         let session = self.setting.session();
         let (listed, diagnostics) =
             pipeline::list(&session, &mut self.files, &self.scripts, !names_only);
@@ -157,8 +164,7 @@ impl Job {
             }
             text.push('\n');
         }
-        Status::print(&text);
-        self.report(diagnostics)
+        (text, diagnostics)
     }
 
     /// All aliases of the tapsets.
@@ -239,7 +245,7 @@ impl Job {
     }
 
     /// Shows diagnostics on standard error.
-    fn report(&self, mut diagnostics: Diagnostics) -> Status {
+    pub fn report(&self, mut diagnostics: Diagnostics) -> Status {
         if self.warnings_are_errors {
             diagnostics.promote_warnings();
         }

@@ -22,6 +22,7 @@ type Refusal = Option<&'static str>;
 const ROWS: &[(&str, Value, Refusal)] = &[
     ("B", Value::One, None),
     ("F", Value::None, None),
+    ("M", Value::None, None),
     ("P", Value::None, None),
     ("R", Value::One, None),
     ("S", Value::One, None),

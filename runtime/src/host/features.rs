@@ -16,6 +16,7 @@ use super::file::exists;
 use super::rights::{Rights, raise_memlock_limit};
 use crate::bpf::map::{MapSpec, MapType};
 use crate::bpf::perf::PerfEventSpec;
+use crate::bpf::prog::SLEEPABLE;
 use crate::bpf::{AttachType, Insn, Link, ProgSpec, ProgType, Program};
 
 /// Answers so far: two bits sets, asked and had.
@@ -78,6 +79,15 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
         KprobeMulti => takes_kprobe_multi(AttachType::TraceKprobeMulti),
         KprobeSession => takes_kprobe_multi(AttachType::TraceKprobeSession),
         UprobeMulti => takes_uprobe_multi(AttachType::TraceUprobeMulti),
+        SleepableUprobe => {
+            let spec = ProgSpec::new("probe", ProgType::Kprobe, &RETURN_0);
+            ProgSpec {
+                flags: SLEEPABLE,
+                ..spec
+            }
+            .load_quietly()
+            .is_ok()
+        }
         UprobeSession => takes_uprobe_multi(AttachType::TraceUprobeSession),
         PerfEventLink => takes_perf_links(),
         RawTracepoint => loads(ProgType::RawTracepoint, &RETURN_0),

@@ -85,6 +85,7 @@ pub struct Host {
     /// What `descendant` found when it last looked.
     descendants: Vec<i64>,
     kernel: Option<kallsyms::Kallsyms>,
+    stacks: stacks::Stacks,
     users: maps::Processes,
     time: time::ZoneCache,
 }

@@ -1,5 +1,6 @@
 //! The text of call stacks: return addresses with their symbols, kernel's and user's.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use rtap_compiler::lir::STACK_FRAMES;
@@ -66,12 +67,8 @@ pub(super) const ROWS: &[UserFnRow] = &[
                 .split_ascii_whitespace()
                 .filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok())
                 .collect();
-            text(written(
-                host,
-                Style::of(args[0].int()),
-                args[1].int(),
-                &frames,
-            ))
+            let process = whose(host, args[1].int(), &words);
+            text(written(host, Style::of(args[0].int()), process, &frames))
         },
         doc: "(style, process id or 0 for the kernel, addresses in text): the same",
     },
@@ -92,7 +89,37 @@ fn stack(host: &mut Host, args: &[Value]) -> Result<Value, String> {
         (_, Ok(count)) => &real[..real.len().min(count + 1)],
         (_, Err(_)) => real,
     };
-    text(written(host, style, process, shown))
+    let written = written(host, style, process, shown);
+    if style == Style::Addresses && process != 0 {
+        host.stacks.remember(&written, process);
+    }
+    text(written)
+}
+
+/// Of which processes the stacks are that scripts have as addresses: what takes these apart later
+/// (`probe end`) runs in rtap, where `pid()` does not tell.
+#[derive(Debug, Default)]
+pub(super) struct Stacks(HashMap<String, i64>);
+
+impl Stacks {
+    /// So many are remembered; then it begins anew.
+    const MOST: usize = 16_384;
+
+    fn remember(&mut self, addresses: &str, process: i64) {
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(addresses.to_owned(), process);
+    }
+}
+
+/// The process whose stack this is: the one that the script names, unless it means rtap itself.
+fn whose(host: &Host, process: i64, addresses: &str) -> i64 {
+    if process == i64::from(std::process::id()) {
+        *host.stacks.0.get(addresses).unwrap_or(&process)
+    } else {
+        process
+    }
 }
 
 /// How many frames at the top of a kernel stack are those of tracing itself.
@@ -212,5 +239,15 @@ mod tests {
         assert_eq!(shown(0, -1, &[address, 1]), format!("{address:#x}"));
         assert_eq!(shown(4, -1, &[1]), "");
         assert_eq!(shown(0, -1, &[]), "");
+    }
+
+    #[test]
+    fn stacks_keep_their_process() {
+        let mut host = Host::default();
+        let own = i64::from(std::process::id());
+        assert_eq!(whose(&host, own, "0x1 0x2"), own);
+        host.stacks.remember("0x1 0x2", 1);
+        assert_eq!(whose(&host, own, "0x1 0x2"), 1);
+        assert_eq!(whose(&host, 7, "0x1 0x2"), 7);
     }
 }

@@ -1,5 +1,7 @@
 //! Reading traced memory, through the probe_read helpers: a bad address is an error, never a fault.
 
+use regalloc2::VReg;
+
 use super::build::Arg;
 use super::text::{Text, TextMem};
 use super::{Cx, Dest, Lowered, Val};
@@ -29,10 +31,9 @@ impl Cx<'_> {
             Val::Const(_) => addr,
             val => Val::Reg(self.val_reg(val)),
         };
-        let result = self.call(
-            helper,
-            &[Arg::Addr(buffer), Arg::Imm(i64::from(size)), addr.into()],
-        );
+        let args = [Arg::Addr(buffer), Arg::Imm(i64::from(size)), addr.into()];
+        let result = self.call(helper, &args);
+        let result = self.brought_in(space, result, |cx| cx.call(Helper::CopyFromUser, &args));
         let fail = self.fail(site, addr);
         self.jump_if(Cond::Ne, result, Src::Imm(0), fail);
         let reg = self.load(Size::of_bytes(size), buffer);
@@ -41,6 +42,44 @@ impl Cx<'_> {
         } else {
             reg
         })
+    }
+
+    /// The result of reading (negative: failed). Memory of a process may be a page that it has not
+    /// touched yet, such as one with string literals: a program that may sleep tries again, by `read`, which
+    /// brings pages in.
+    fn brought_in(
+        &mut self,
+        space: Space,
+        result: VReg,
+        read: impl FnOnce(&mut Self) -> VReg,
+    ) -> VReg {
+        if space == Space::Kernel || !self.program.sleepable {
+            return result;
+        }
+        let (done, last) = self.join();
+        let again = self.cold(|cx| {
+            let result = read(cx);
+            cx.jump(done, vec![result]);
+        });
+        self.jump_if(Cond::Slt, result, Src::Imm(0), again);
+        self.jump(done, vec![result]);
+        self.enter(done);
+        last
+    }
+
+    /// Brings in the pages of `bytes` bytes and one more from an address on.
+    fn touch(&mut self, addr: Val, bytes: u32) {
+        const PAGE_BYTES: usize = 4096;
+        let byte = self.temp(8);
+        for offset in (0..bytes).step_by(PAGE_BYTES).chain([bytes]) {
+            let at = match addr {
+                Val::Reg(reg) => Arg::Reg(self.alu(AluOp::Add, reg, Src::Imm(offset as i32))),
+                Val::Const(addr) => Arg::Imm(addr.wrapping_add(i64::from(offset))),
+                other => other.into(),
+            };
+            // What cannot be brought in, the next attempt at reading shows.
+            self.call_void(Helper::CopyFromUser, &[Arg::Addr(byte), Arg::Imm(1), at]);
+        }
     }
 
     pub(super) fn read_str(
@@ -90,7 +129,12 @@ impl Cx<'_> {
                 }
             },
         };
-        let result = self.call(helper, &[Arg::Addr(mem), size, addr.into()]);
+        let args = [Arg::Addr(mem), size, addr.into()];
+        let result = self.call(helper, &args);
+        let result = self.brought_in(space, result, |cx| {
+            cx.touch(addr, cap);
+            cx.call(helper, &args)
+        });
         let fail = self.fail(site, addr);
         self.jump_if(Cond::Slt, result, Src::Imm(0), fail);
         Ok(Val::Text(Text::Mem(TextMem {

@@ -77,6 +77,10 @@ pub struct ProgramCx {
     pub point: u32,
     /// Whether it is for several, told apart by the attachments' cookies.
     pub by_cookie: bool,
+    /// Whether it may sleep.
+    pub sleepable: bool,
+    /// Whether it runs before the session does.
+    pub early: bool,
     /// Whether another run of the same program can begin on the same CPU before this one ends.
     pub reentrant: bool,
 }

@@ -35,10 +35,8 @@ impl Cx<'_> {
         let out = self.code.block(true);
         let state = self.load(Size::D, Mem::Globals(header::STATE));
         // What begins before the session runs may end in it: entries are saved from the first.
-        let not_now = match half {
-            Half::Body => Cond::Ne,
-            Half::Entry => Cond::Gt,
-        };
+        let early = self.program.early || half == Half::Entry;
+        let not_now = if early { Cond::Gt } else { Cond::Ne };
         self.jump_if(not_now, state, Src::Imm(SessionState::Running as i32), out);
         if self.program.context_on_stack {
             self.leave_if_own_by_stack(ctx, out);

@@ -11,6 +11,7 @@ use crate::hir::{
     StmtKind, Ty,
 };
 use crate::lir::{SortBy, StatField};
+use crate::target::suggest;
 
 /// Completes `program`.
 pub(super) fn finish(
@@ -100,6 +101,12 @@ struct Unknown<'d> {
 
 impl Unknown<'_> {
     fn locals(&mut self, locals: &mut PrimaryMap<crate::hir::Local, LocalData>) {
+        // Variables of an alias that the script does not use have no type either, but can be meant.
+        let known: Vec<String> = locals
+            .iter()
+            .filter(|(id, local)| local.ty != Ty::Unknown || !self.seen[id.as_u32() as usize])
+            .map(|(_, local)| local.name.clone())
+            .collect();
         for (id, local) in locals.iter_mut() {
             if local.ty != Ty::Unknown {
                 continue;
@@ -107,21 +114,21 @@ impl Unknown<'_> {
             local.ty = Ty::Long;
             if self.seen[id.as_u32() as usize] {
                 let title = format!("cannot tell the type of '{}'", local.name);
-                self.complain(
-                    title,
-                    local.span,
-                    "nothing says whether this is a number or a string",
+                let near = suggest(&local.name, known.iter().map(String::as_str), 1);
+                let help = match near.first() {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => "assign it a value before it is read".to_owned(),
+                };
+                self.diags.push(
+                    Diagnostic::error(codes::TYPE_UNRESOLVED, title)
+                        .label(
+                            local.span,
+                            "nothing says whether this is a number or a string",
+                        )
+                        .help(help),
                 );
             }
         }
-    }
-
-    fn complain(&mut self, title: String, span: Span, label: &str) {
-        self.diags.push(
-            Diagnostic::error(codes::TYPE_UNRESOLVED, title)
-                .label(span, label)
-                .help("assign it a value before it is read"),
-        );
     }
 }
 

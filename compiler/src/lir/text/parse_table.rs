@@ -254,6 +254,10 @@ fn handler(cursor: &mut Cursor<'_>) -> Read<Handler> {
         "user" => Exec::User,
         _ => return start.error("`kernel` or `user`"),
     };
+    let early = cursor.peek_word() == "early";
+    if early {
+        cursor.word("`early`")?;
+    }
     let start = cursor.clone();
     let context = match cursor.word("a context")? {
         "none" => Context::None,
@@ -274,6 +278,7 @@ fn handler(cursor: &mut Cursor<'_>) -> Read<Handler> {
         name: cursor.quoted_text()?,
         exec,
         context,
+        early,
         points: Vec::new(),
     })
 }

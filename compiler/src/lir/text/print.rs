@@ -192,8 +192,9 @@ fn handler(out: &mut String, id: HandlerId, data: &Handler) {
         Context::Regs => "regs".to_owned(),
         Context::PerfEvent => "perf_event".to_owned(),
     };
+    let early = if data.early { " early" } else { "" };
     let name = quote(data.name.as_bytes());
-    let _ = writeln!(out, "{id} = {exec} {context} {} {name}", data.func);
+    let _ = writeln!(out, "{id} = {exec}{early} {context} {} {name}", data.func);
     for point in &data.points {
         points::print(out, point);
     }

@@ -46,7 +46,7 @@ handler1 = user none fn1 "probe begin"
     point "error" function "" module "" error priority=0
     point "never" function "" module "" never
     point "t" function "" module "" timer period_ns=1000 randomize_ns=5
-handler2 = kernel perf_event fn1 "p"
+handler2 = kernel early perf_event fn1 "p"
     point "p" function "" module "" profile hz=0
     point "q" function "" module "" perf_event type=1 config=2 every=3 hz=0
     point "q" function "" module "" perf_event type=1 config=2 every=0 hz=99

@@ -73,6 +73,7 @@ impl Script {
             exec: Exec::User,
             context: Context::None,
             syscall: false,
+            early: false,
             points: vec![point("begin", None)],
             selector: None,
             locals: declare(locals),

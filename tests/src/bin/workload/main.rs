@@ -14,6 +14,7 @@
 )]
 
 mod marks;
+mod unseen;
 
 use std::ffi::CString;
 use std::fmt::Write as _;
@@ -28,10 +29,11 @@ const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
 #[rustfmt::skip]
-const ACTIONS: [(&str, &str, &str); 26] = [
+const ACTIONS: [(&str, &str, &str); 27] = [
     ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
     ("call-six", "N", "calls rtap_workload_six(1, -2, 3, -4, 5, -6) N times, which returns -3"),
     ("call-string", "N TEXT", "calls rtap_workload_string(TEXT, its length) N times, which returns the length"),
+    ("call-unseen", "TEXT", "calls rtap_workload_string once, TEXT being in two pages that are not mapped in yet"),
     ("exec", "N", "starts itself N times with the action `nothing`, one after the other: N fork-likes, N execve"),
     ("exit", "N", "ends with the status N"),
     ("fork", "N", "N fork system calls, each child ends at once with status 0, each is waited for"),
@@ -153,6 +155,10 @@ fn act(words: &[&str]) -> Result<u8, String> {
                 std::hint::black_box(rtap_workload_string(text.as_ptr(), text.as_bytes().len()));
             }
         }
+        "call-unseen" => unseen::with_text(&c_string(0)?, |text| {
+            std::hint::black_box(rtap_workload_string(text, 0));
+        })
+        .map_err(|e| e.to_string())?,
         "exec" => {
             let me = std::env::current_exe().map_err(|e| e.to_string())?;
             for _ in 0..n {
