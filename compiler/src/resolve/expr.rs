@@ -1,6 +1,8 @@
 //! Expressions.
 
-use rtap_grammar::ast::{self, AtOp, BinaryOp, ExprKind as Ast, IncDecOp, Indexable, Key, UnaryOp};
+use rtap_grammar::ast::{
+    self, AtOp, BinaryOp, ExprKind as Ast, IncDecOp, Indexable, Key, UnaryOp, Visitor as _,
+};
 use rtap_grammar::diag::codes;
 use rtap_grammar::source::Span;
 

@@ -3,10 +3,13 @@
 
 use std::collections::HashSet;
 
-use rtap_grammar::ast::{self, AssignOp, BinaryOp, ExprKind, Indexable, Key, Name, StmtKind};
+use rtap_grammar::ast::{
+    AssignOp, BinaryOp, Block, Expr, ExprKind, Ident, Indexable, Name, Stmt, StmtKind, Visitor,
+    walk_expr, walk_stmt,
+};
 
 /// Names whose values from before the block may matter in it.
-pub(super) fn live_names(block: &ast::Block) -> HashSet<Name> {
+pub(super) fn live_names(block: &Block) -> HashSet<Name> {
     let mut live = Live::default();
     live.block(block);
     live.read
@@ -21,10 +24,6 @@ struct Live {
 }
 
 impl Live {
-    fn block(&mut self, block: &ast::Block) {
-        block.stmts.iter().for_each(|stmt| self.stmt(stmt));
-    }
-
     /// Something that may not be done, or not to its end.
     /// Gives what it assigns.
     fn maybe(&mut self, part: impl FnOnce(&mut Self)) -> HashSet<Name> {
@@ -40,15 +39,16 @@ impl Live {
         self.assigned.extend(one.intersection(&other).cloned());
     }
 
-    fn stmt(&mut self, stmt: &ast::Stmt) {
+    fn name(&mut self, name: &Name) {
+        if !self.assigned.contains(name) {
+            self.read.insert(Name::clone(name));
+        }
+    }
+}
+
+impl Visitor for Live {
+    fn stmt(&mut self, stmt: &Stmt) {
         match &stmt.kind {
-            StmtKind::Null
-            | StmtKind::Break
-            | StmtKind::Continue
-            | StmtKind::Next
-            | StmtKind::Return(None)
-            | StmtKind::Error => {}
-            StmtKind::Block(block) => self.block(block),
             StmtKind::If {
                 cond,
                 then,
@@ -70,26 +70,22 @@ impl Live {
                 step,
                 body,
             } => {
-                [init, cond]
-                    .into_iter()
-                    .flatten()
-                    .for_each(|e| self.expr(e));
+                let head = [init, cond].into_iter().flatten();
+                head.for_each(|expr| self.expr(expr));
                 self.maybe(|cx| cx.stmt(body));
                 // `continue` may have left the body early.
-                self.maybe(|cx| step.iter().for_each(|e| cx.expr(e)));
+                self.maybe(|cx| step.iter().for_each(|expr| cx.expr(expr)));
             }
             StmtKind::Foreach(foreach) => {
-                self.indexable(&foreach.array);
-                self.keys(&foreach.slice);
+                self.array(&foreach.array);
+                foreach.slice.iter().for_each(|key| self.key(key));
                 foreach.limit.iter().for_each(|limit| self.expr(limit));
                 self.maybe(|cx| {
-                    for var in foreach.value.iter().chain(&foreach.keys) {
-                        cx.assigned.insert(Name::clone(&var.name.name));
-                    }
+                    let vars = foreach.value.iter().chain(&foreach.keys);
+                    vars.for_each(|var| cx.binding(&var.name));
                     cx.stmt(&foreach.body);
                 });
             }
-            StmtKind::Return(Some(e)) | StmtKind::Delete(e) | StmtKind::Expr(e) => self.expr(e),
             StmtKind::Try {
                 body,
                 message,
@@ -97,67 +93,25 @@ impl Live {
             } => {
                 self.maybe(|cx| cx.block(body));
                 self.maybe(|cx| {
-                    if let Some(message) = message {
-                        cx.assigned.insert(Name::clone(&message.name));
-                    }
+                    message.iter().for_each(|message| cx.binding(message));
                     cx.block(handler);
                 });
             }
+            _ => walk_stmt(self, stmt),
         }
     }
 
-    fn name(&mut self, name: &Name) {
-        if !self.assigned.contains(name) {
-            self.read.insert(Name::clone(name));
-        }
-    }
-
-    fn keys(&mut self, keys: &[Key]) {
-        for key in keys {
-            if let Key::Expr(e) = key {
-                self.expr(e);
-            }
-        }
-    }
-
-    fn indexable(&mut self, array: &Indexable) {
-        match array {
-            Indexable::Array(name) => self.name(&name.name),
-            Indexable::Hist(e) => self.expr(e),
-        }
-    }
-
-    fn expr(&mut self, expr: &ast::Expr) {
+    fn expr(&mut self, expr: &Expr) {
         match &expr.kind {
-            ExprKind::Number(_)
-            | ExprKind::String(_)
-            | ExprKind::ContextVar(_)
-            | ExprKind::Embedded(_)
-            | ExprKind::Error => {}
             ExprKind::Name(name) => self.name(&name.name),
-            ExprKind::Assign { op, target, value } => match (&target.kind, op) {
-                (ExprKind::Name(name), AssignOp::Set) => {
-                    self.expr(value);
-                    self.assigned.insert(Name::clone(&name.name));
-                }
-                (_, AssignOp::Set | AssignOp::Push | AssignOp::Compute(_)) => {
-                    self.expr(target);
-                    self.expr(value);
-                }
-            },
-            ExprKind::Index { array, keys } | ExprKind::In { keys, array } => {
-                self.indexable(array);
-                self.keys(keys);
+            ExprKind::Assign {
+                op: AssignOp::Set,
+                target,
+                value,
+            } if let ExprKind::Name(name) = &target.kind => {
+                self.expr(value);
+                self.binding(name);
             }
-            ExprKind::Call { args, .. } | ExprKind::At { args, .. } => {
-                args.iter().for_each(|e| self.expr(e));
-            }
-            ExprKind::Member { base: e, .. }
-            | ExprKind::AddressOf(e)
-            | ExprKind::Pretty { base: e, .. }
-            | ExprKind::Unary { operand: e, .. }
-            | ExprKind::Regex { expr: e, .. }
-            | ExprKind::IncDec { operand: e, .. } => self.expr(e),
             ExprKind::Binary {
                 op: BinaryOp::AndAnd | BinaryOp::OrOr,
                 lhs,
@@ -165,10 +119,6 @@ impl Live {
             } => {
                 self.expr(lhs);
                 self.maybe(|cx| cx.expr(rhs));
-            }
-            ExprKind::Subscript { base: a, index: b } | ExprKind::Binary { lhs: a, rhs: b, .. } => {
-                self.expr(a);
-                self.expr(b);
             }
             ExprKind::Ternary {
                 cond,
@@ -178,6 +128,18 @@ impl Live {
                 self.expr(cond);
                 self.either(|cx| cx.expr(then), |cx| cx.expr(otherwise));
             }
+            _ => walk_expr(self, expr),
         }
+    }
+
+    fn array(&mut self, array: &Indexable) {
+        match array {
+            Indexable::Array(name) => self.name(&name.name),
+            Indexable::Hist(expr) => self.expr(expr),
+        }
+    }
+
+    fn binding(&mut self, name: &Ident) {
+        self.assigned.insert(Name::clone(&name.name));
     }
 }

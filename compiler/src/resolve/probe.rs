@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use indexmap::IndexMap;
-use rtap_grammar::ast;
+use rtap_grammar::ast::{self, Visitor as _};
 use rtap_grammar::source::Span;
 
 use super::Cx;

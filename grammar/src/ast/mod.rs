@@ -17,6 +17,7 @@ mod item;
 mod ops;
 mod stmt;
 mod strip;
+mod visit;
 
 pub use at::{ArgKind, AtOp};
 pub use expr::*;
@@ -24,6 +25,7 @@ pub use item::*;
 pub use ops::*;
 pub use stmt::*;
 pub use strip::strip_spans;
+pub use visit::{Visitor, walk_expr, walk_stmt};
 
 use crate::source::Span;
 use std::sync::Arc;

@@ -117,12 +117,6 @@ impl Cx<'_> {
         }
     }
 
-    fn block(&mut self, block: &Block) {
-        for stmt in &block.stmts {
-            self.stmt(stmt);
-        }
-    }
-
     fn misplaced(&mut self, span: Span, what: &str, why: &str) {
         let d = Diagnostic::error(codes::MISPLACED_STATEMENT, format!("'{what}' {why}"))
             .label(span, "here");
@@ -134,70 +128,12 @@ impl Cx<'_> {
         self.report(d);
     }
 
-    fn body_of_loop(&mut self, body: &Stmt) {
-        let outer = std::mem::replace(&mut self.in_loop, true);
-        self.stmt(body);
-        self.in_loop = outer;
-    }
-
-    fn stmt(&mut self, stmt: &Stmt) {
-        match &stmt.kind {
-            StmtKind::Null | StmtKind::Next | StmtKind::Error => {}
-            StmtKind::Break if !self.in_loop => {
-                self.misplaced(stmt.span, "break", "outside a loop");
+    /// The keys of what may be a slice.
+    fn slice(&mut self, keys: &[Key]) {
+        for key in keys {
+            if let Key::Expr(e) = key {
+                self.expr(e);
             }
-            StmtKind::Continue if !self.in_loop => {
-                self.misplaced(stmt.span, "continue", "outside a loop");
-            }
-            StmtKind::Break | StmtKind::Continue => {}
-            StmtKind::Block(block) => self.block(block),
-            StmtKind::If {
-                cond,
-                then,
-                otherwise,
-            } => {
-                self.expr(cond);
-                self.stmt(then);
-                if let Some(otherwise) = otherwise {
-                    self.stmt(otherwise);
-                }
-            }
-            StmtKind::While { cond, body } => {
-                self.expr(cond);
-                self.body_of_loop(body);
-            }
-            StmtKind::For {
-                init,
-                cond,
-                step,
-                body,
-            } => {
-                [init, cond, step]
-                    .into_iter()
-                    .flatten()
-                    .for_each(|e| self.expr(e));
-                self.body_of_loop(body);
-            }
-            StmtKind::Foreach(f) => {
-                self.indexable(&f.array);
-                self.keys(&f.slice, true);
-                f.limit.iter().for_each(|e| self.expr(e));
-                self.body_of_loop(&f.body);
-            }
-            StmtKind::Return(value) => {
-                if !self.in_function {
-                    self.misplaced(stmt.span, "return", "outside a function");
-                }
-                if let Some(e) = value {
-                    self.expr(e);
-                }
-            }
-            StmtKind::Delete(e) => self.delete(e),
-            StmtKind::Try { body, handler, .. } => {
-                self.block(body);
-                self.block(handler);
-            }
-            StmtKind::Expr(e) => self.expr(e),
         }
     }
 
@@ -206,7 +142,7 @@ impl Cx<'_> {
             ExprKind::Index {
                 array: Indexable::Array(_),
                 keys,
-            } => self.keys(keys, true),
+            } => self.slice(keys),
             ExprKind::Name(_) | ExprKind::Error => {}
             _ => {
                 let d = Diagnostic::error(codes::NOT_ASSIGNABLE, "this cannot be deleted").label(
@@ -218,30 +154,6 @@ impl Cx<'_> {
         }
     }
 
-    fn keys(&mut self, keys: &[Key], wildcards: bool) {
-        for key in keys {
-            match key {
-                Key::Expr(e) => self.expr(e),
-                Key::Any(_) if wildcards => {}
-                Key::Any(star) => {
-                    let d = Diagnostic::error(
-                        codes::MISPLACED_WILDCARD,
-                        "'*' as a key where one element is meant",
-                    )
-                    .label(*star, "expected a value")
-                    .note("slices are for 'foreach', 'delete' and 'in'");
-                    self.report(d);
-                }
-            }
-        }
-    }
-
-    fn indexable(&mut self, array: &Indexable) {
-        if let Indexable::Hist(e) = array {
-            self.hist(e);
-        }
-    }
-
     /// A histogram in a place where it may be.
     fn hist(&mut self, e: &Expr) {
         match &e.kind {
@@ -249,56 +161,75 @@ impl Cx<'_> {
             _ => self.expr(e),
         }
     }
+}
+
+impl Visitor for Cx<'_> {
+    fn stmt(&mut self, stmt: &Stmt) {
+        match &stmt.kind {
+            StmtKind::Break if !self.in_loop => {
+                self.misplaced(stmt.span, "break", "outside a loop");
+            }
+            StmtKind::Continue if !self.in_loop => {
+                self.misplaced(stmt.span, "continue", "outside a loop");
+            }
+            StmtKind::While { .. } | StmtKind::For { .. } => {
+                let outer = std::mem::replace(&mut self.in_loop, true);
+                walk_stmt(self, stmt);
+                self.in_loop = outer;
+            }
+            StmtKind::Foreach(f) => {
+                self.array(&f.array);
+                self.slice(&f.slice);
+                f.limit.iter().for_each(|e| self.expr(e));
+                let outer = std::mem::replace(&mut self.in_loop, true);
+                self.stmt(&f.body);
+                self.in_loop = outer;
+            }
+            StmtKind::Delete(e) => self.delete(e),
+            StmtKind::Return(_) if !self.in_function => {
+                self.misplaced(stmt.span, "return", "outside a function");
+                walk_stmt(self, stmt);
+            }
+            _ => walk_stmt(self, stmt),
+        }
+    }
+
+    fn key(&mut self, key: &Key) {
+        match key {
+            Key::Expr(e) => self.expr(e),
+            Key::Any(star) => {
+                let d = Diagnostic::error(
+                    codes::MISPLACED_WILDCARD,
+                    "'*' as a key where one element is meant",
+                )
+                .label(*star, "expected a value")
+                .note("slices are for 'foreach', 'delete' and 'in'");
+                self.report(d);
+            }
+        }
+    }
+
+    fn array(&mut self, array: &Indexable) {
+        if let Indexable::Hist(e) = array {
+            self.hist(e);
+        }
+    }
 
     fn expr(&mut self, e: &Expr) {
         match &e.kind {
-            ExprKind::Number(_)
-            | ExprKind::String(_)
-            | ExprKind::Name(_)
-            | ExprKind::ContextVar(_)
-            | ExprKind::Error => {}
             ExprKind::Embedded(code) => self.code(code),
-            ExprKind::Index { array, keys } => {
-                self.indexable(array);
-                self.keys(keys, false);
-            }
             ExprKind::In { keys, array } => {
-                self.indexable(array);
-                self.keys(keys, true);
+                self.array(array);
+                self.slice(keys);
             }
             ExprKind::Call { name, args } => {
                 let prints = matches!(name.as_str(), "print" | "println" | "sprint" | "sprintln");
                 match args.as_slice() {
                     [arg] if prints => self.hist(arg),
-                    args => args.iter().for_each(|arg| self.expr(arg)),
+                    _ => walk_expr(self, e),
                 }
             }
-            ExprKind::Member { base: e, .. }
-            | ExprKind::AddressOf(e)
-            | ExprKind::Pretty { base: e, .. }
-            | ExprKind::Unary { operand: e, .. }
-            | ExprKind::IncDec { operand: e, .. }
-            | ExprKind::Regex { expr: e, .. } => self.expr(e),
-            ExprKind::Subscript { base: a, index: b }
-            | ExprKind::Binary { lhs: a, rhs: b, .. }
-            | ExprKind::Assign {
-                target: a,
-                value: b,
-                ..
-            } => {
-                self.expr(a);
-                self.expr(b);
-            }
-            ExprKind::Ternary {
-                cond,
-                then,
-                otherwise,
-            } => {
-                self.expr(cond);
-                self.expr(then);
-                self.expr(otherwise);
-            }
-            ExprKind::At { op, args } => {
+            ExprKind::At { op, .. } => {
                 if op.is_hist() {
                     let title = format!("'@{}' is no value", op.name());
                     let d = Diagnostic::error(codes::MISPLACED_HISTOGRAM, title)
@@ -312,10 +243,9 @@ impl Cx<'_> {
                         ));
                     self.report(d);
                 }
-                for arg in args {
-                    self.expr(arg);
-                }
+                walk_expr(self, e);
             }
+            _ => walk_expr(self, e),
         }
     }
 }
