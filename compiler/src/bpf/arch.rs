@@ -30,6 +30,13 @@ pub const RAW_SYSCALL_NUMBER: i32 = 8;
 /// See [`RAW_SYSCALL_NUMBER`].
 pub const RAW_SYSCALL_RESULT: i32 = 16;
 
+/// An offset in `struct pt_regs` at which a whole register is saved on every kernel: from r15 to the
+/// instruction pointer. Behind that are segments, of which some kernels know the parts.
+pub fn saved_register(offset: i64) -> Option<u16> {
+    let offset = u16::try_from(offset).ok()?;
+    (offset.is_multiple_of(8) && i32::from(offset) <= offset::IP).then_some(offset)
+}
+
 /// Offset of a register in the context, if it is kept there.
 pub fn register(reg: CtxReg) -> Option<i32> {
     use offset::*;

@@ -20,6 +20,10 @@ impl Cx<'_> {
         signed: bool,
         site: SiteId,
     ) -> Val {
+        let saved = self.saved_regs[addr];
+        if let Some(reg) = saved.and_then(|offset| self.saved_register(offset)) {
+            return Val::Reg(reg);
+        }
         let addr = self.int(addr);
         let helper = match space {
             Space::Kernel => Helper::ProbeReadKernel,

@@ -21,6 +21,7 @@ mod mem;
 mod prologue;
 mod quote;
 mod regex;
+mod saved_regs;
 mod stack;
 mod stat;
 mod text;
@@ -34,6 +35,7 @@ use regalloc2::VReg;
 use rtap_grammar::source::Span;
 
 use self::iterate::Iteration;
+use self::saved_regs::SavedRegs;
 use self::text::Text;
 use super::analysis::{Positions, Uses};
 use super::error::BpfError;
@@ -138,6 +140,10 @@ struct Cx<'a> {
     begin: BlockId,
     /// What was read out of the context there: size, offset, register.
     context_words: Vec<(Size, i32, VReg)>,
+    /// The same of the registers that a system call's tracepoint points to: offset, register.
+    saved_words: Vec<(u16, VReg)>,
+    /// Addresses of these.
+    saved_regs: SavedRegs,
     /// What is iterated over.
     iterations: Vec<Iteration>,
     /// Entry-time arguments, taken out of their map.
@@ -255,6 +261,8 @@ pub fn program(
         rounds: None,
         begin: BlockId(0),
         context_words: Vec::new(),
+        saved_words: Vec::new(),
+        saved_regs: saved_regs::find(&module.handlers[program.handler], func, uses),
         iterations: Vec::new(),
         entry: None,
         point: None,
@@ -366,6 +374,12 @@ impl Cx<'_> {
         if let Some(result) = inst.result
             && self.uses.count[result] == 0
             && inst.op.is_removable()
+        {
+            return;
+        }
+        if inst
+            .result
+            .is_some_and(|value| self.saved_regs[value].is_some())
         {
             return;
         }
