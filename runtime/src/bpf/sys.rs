@@ -24,6 +24,7 @@ pub(super) enum Command {
     RawTracepointOpen = 17,
     BtfLoad = 18,
     BtfGetFdById = 19,
+    MapLookupAndDelete = 21,
     MapFreeze = 22,
     BtfGetNextId = 23,
     MapLookupBatch = 24,

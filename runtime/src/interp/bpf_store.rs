@@ -12,6 +12,9 @@
 //! kernel (`adder`), as a read and a write would undo what others add in between.
 
 mod adder;
+mod array;
+mod extra;
+mod seen;
 mod snapshot;
 
 use std::collections::{HashMap, HashSet};
@@ -22,22 +25,20 @@ use std::sync::Arc;
 use rtap_compiler::image::{
     ArrayLayout, GlobalLayout, Layout, MapKind, Slot, StatRecord, ValueLayout,
 };
-use rtap_compiler::lir::{Global, Module, Op, Ty};
+use rtap_compiler::lir::{Global, Module, Ty};
 use thiserror::Error;
 
 pub use snapshot::BpfSnapshot;
 
 use adder::Adder;
+use array::{Parts, plain, record_of};
+use extra::{Extra, merge, push_here, statistics_read_in_kernel};
+use seen::Seen;
 use snapshot::Wanted;
 
-use super::kernel_ops::for_each_kernel_op;
 use super::store::{Store, StoreError};
-use crate::bpf::map::NO_EXIST;
 use crate::bpf::{Map, Mapping};
 use crate::values::{Stat, Value, read_slot, write_slot};
-
-/// So often is an addition to an element that comes or goes tried again.
-const ADD_TRIES: u32 = 64;
 
 /// The image's layouts and its maps do not go together.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub struct BpfStore<'m> {
     cells: Vec<Cell<'m>>,
     mapping: Option<Arc<Mapping>>,
     failure: Option<io::Error>,
+    seen: Seen,
     /// A value's bytes, on their way.
     value: Vec<u8>,
     key: Vec<u8>,
@@ -79,14 +81,6 @@ enum Adding {
     ByProgram,
     /// By this program.
     Program(Adder),
-}
-
-/// What user space added to statistics: a record for each key.
-#[derive(Default)]
-struct Extra {
-    /// Whether statistics are written to the map instead.
-    direct: bool,
-    records: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 impl<'m> BpfStore<'m> {
@@ -146,6 +140,7 @@ impl<'m> BpfStore<'m> {
             cells,
             mapping,
             failure: None,
+            seen: Seen::new(module),
             value: Vec::new(),
             key: Vec::new(),
         })
@@ -179,6 +174,8 @@ impl<'m> BpfStore<'m> {
                 extra,
                 adding,
                 failure: &mut self.failure,
+                global,
+                seen: &mut self.seen,
                 value: &mut self.value,
                 key: &mut self.key,
             }),
@@ -187,135 +184,21 @@ impl<'m> BpfStore<'m> {
     }
 }
 
-/// What working on an array needs.
-struct Parts<'a, 'm> {
-    map: &'m Map,
-    layout: &'a Rc<ArrayLayout>,
-    extra: &'a mut Extra,
-    adding: &'a mut Adding,
-    failure: &'a mut Option<io::Error>,
-    value: &'a mut Vec<u8>,
-    key: &'a mut Vec<u8>,
-}
-
-impl Parts<'_, '_> {
-    /// Encodes the keys into `key`.
-    fn set_key(&mut self, keys: &[Value]) {
-        encode_key(self.layout, keys, self.key);
-    }
-
-    /// Reads the element of `key` into `value`.
-    fn look_up(&mut self) -> bool {
-        let found = self.map.lookup(self.key, self.value);
-        BpfStore::note(self.failure, found)
-    }
-
-    /// Adds to the element of `key`, if it is there and a program can do it.
-    fn add_by_program(&mut self, n: i64) -> Option<i64> {
-        if matches!(self.adding, Adding::ByProgram) {
-            // Where it cannot be loaded, a read and a write must do.
-            *self.adding = Adder::new(self.map).map_or(Adding::Plain, Adding::Program);
-        }
-        let Adding::Program(adder) = self.adding else {
-            return None;
-        };
-        match adder.add(self.key, n) {
-            Ok(old) => old,
-            Err(error) => {
-                self.failure.get_or_insert(error);
-                None
-            }
-        }
-    }
-
-    /// Writes `value` under `key`.
-    fn update(&mut self, flags: u64) -> Result<(), StoreError> {
-        loop {
-            match self.map.update(self.key, self.value, flags) {
-                Ok(()) => return Ok(()),
-                Err(error) => match error.raw_os_error() {
-                    // The bucket is locked by a handler on this CPU.
-                    Some(libc::EBUSY) => std::hint::spin_loop(),
-                    Some(libc::E2BIG | libc::ENOMEM) => return Err(StoreError::Full),
-                    _ => return Err(error.into()),
-                },
-            }
-        }
-    }
-}
-
-fn encode_key(layout: &ArrayLayout, keys: &[Value], key: &mut Vec<u8>) {
-    key.clear();
-    key.resize(layout.key_bytes as usize, 0);
-    for (slot, value) in layout.keys.iter().zip(keys) {
-        // Slots lie inside the key: the layout says so for both.
-        let _ = write_slot(*slot, value, key);
-    }
-}
-
-/// The value of a plain array's element.
-fn plain(layout: &ArrayLayout) -> Slot {
-    match &layout.value {
-        ValueLayout::Plain(slot) => *slot,
-        ValueLayout::Stat(_) => Slot {
-            offset: 0,
-            ty: Ty::I64,
-        },
-    }
-}
-
-fn record_of(layout: &ArrayLayout) -> Option<&StatRecord> {
-    match &layout.value {
-        ValueLayout::Stat(record) => Some(record),
-        ValueLayout::Plain(_) => None,
-    }
-}
-
-/// Merges the records in `value`, one for each `stride` bytes.
-fn merge(record: &StatRecord, value: &[u8], stride: usize) -> Stat {
-    let mut stat = Stat::new(&record.layout);
-    for cpu in value.chunks_exact(stride.max(1)) {
-        // A map's elements are as long as its layout says.
-        let _ = stat.merge(record, cpu);
-    }
-    stat
-}
-
-/// Adds to the record of the current CPU, or the only one, in `value`.
-fn push_here(record: &StatRecord, value: &mut [u8], stride: usize, n: i64) {
-    let cpus = value.len() / stride.max(1);
-    // SAFETY: sched_getcpu has no conditions.
-    let cpu = usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0);
-    let start = if cpu < cpus { cpu * stride } else { 0 };
-    if let Some(bytes) = value.get_mut(start..) {
-        // A map's elements are as long as its layout says.
-        let _ = Stat::push_record(record, bytes, n);
-    }
-}
-
-impl Extra {
-    fn push(&mut self, key: &[u8], record: &StatRecord, n: i64) {
-        let bytes = match self.records.get_mut(key) {
-            Some(bytes) => bytes,
-            None => self
-                .records
-                .entry(key.to_vec())
-                .or_insert_with(|| vec![0; record.bytes as usize]),
-        };
-        // The record is as long as its layout says.
-        let _ = Stat::push_record(record, bytes, n);
-    }
-}
-
 impl Store for BpfStore<'_> {
     type Snapshot = BpfSnapshot;
+
+    fn begin(&mut self) {
+        self.seen.begin();
+    }
 
     fn get(&mut self, global: Global) -> Value {
         let Some((slot, mapping)) = self.scalar(global) else {
             return Value::Int(0);
         };
         if slot.ty == Ty::I64 {
-            return Value::Int(mapping.load(slot.offset) as i64);
+            let n = mapping.load(slot.offset);
+            self.seen.note(global, &[], &n.to_le_bytes());
+            return Value::Int(n as i64);
         }
         let bytes = mapping.read(slot.offset, slot.width());
         read_slot(Slot { offset: 0, ..slot }, &bytes).unwrap_or_else(|_| Value::zero(slot.ty))
@@ -326,7 +209,15 @@ impl Store for BpfStore<'_> {
             return;
         };
         if slot.ty == Ty::I64 {
-            mapping.store(slot.offset, value.int() as u64);
+            let new = value.int() as u64;
+            match self.seen.number(global) {
+                // What has been added since stays.
+                Some(read) => {
+                    mapping.fetch_add(slot.offset, new.wrapping_sub(read));
+                    self.seen.note(global, &[], &new.to_le_bytes());
+                }
+                None => mapping.store(slot.offset, new),
+            }
             return;
         }
         let mut bytes = vec![0; slot.width() as usize];
@@ -336,9 +227,13 @@ impl Store for BpfStore<'_> {
     }
 
     fn fetch_add(&mut self, global: Global, n: i64) -> i64 {
-        self.scalar(global).map_or(0, |(slot, mapping)| {
-            mapping.fetch_add(slot.offset, n as u64) as i64
-        })
+        let Some((slot, mapping)) = self.scalar(global) else {
+            return 0;
+        };
+        let old = mapping.fetch_add(slot.offset, n as u64);
+        let new = old.wrapping_add(n as u64);
+        self.seen.note(global, &[], &new.to_le_bytes());
+        old as i64
     }
 
     fn element(&mut self, global: Global, keys: &[Value]) -> Option<Value> {
@@ -362,6 +257,14 @@ impl Store for BpfStore<'_> {
             return Ok(());
         };
         parts.set_key(keys);
+        let read = parts.seen.get(global, parts.key);
+        let read = read.and_then(|bytes| read_slot(plain(parts.layout), bytes).ok());
+        if let (Some(Value::Int(read)), Value::Int(new)) = (read, value) {
+            // What has been added since stays.
+            parts.add(new.wrapping_sub(read))?;
+            parts.seen.note(global, parts.key, &new.to_le_bytes());
+            return Ok(());
+        }
         parts.value.clear();
         parts.value.resize(parts.map.value_bytes(), 0);
         // The buffer has the element's width.
@@ -379,34 +282,16 @@ impl Store for BpfStore<'_> {
             return Ok(0);
         };
         parts.set_key(keys);
-        for _ in 0..ADD_TRIES {
-            if let Some(old) = parts.add_by_program(n) {
-                return Ok(old);
-            }
-            let found = parts.look_up();
-            if !found {
-                parts.value.fill(0);
-            }
-            let slot = plain(parts.layout);
-            let old = read_slot(slot, parts.value).map_or(0, |value| value.int());
-            let new = Value::Int(old.wrapping_add(n));
-            // The buffer has the element's width.
-            let _ = write_slot(slot, &new, parts.value);
-            match parts.update(if found { 0 } else { NO_EXIST }) {
-                // Somebody else made it: add to that.
-                Err(StoreError::System(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
-                result => return result.map(|()| old),
-            }
-        }
-        Err(StoreError::System(io::ErrorKind::ResourceBusy.into()))
+        let old = parts.add(n)?;
+        let new = old.wrapping_add(n);
+        parts.seen.note(global, parts.key, &new.to_le_bytes());
+        Ok(old)
     }
 
     fn remove(&mut self, global: Global, keys: &[Value]) {
         if let Some(mut parts) = self.array(global) {
             parts.set_key(keys);
-            parts.extra.records.remove(&*parts.key);
-            let deleted = parts.map.delete(parts.key);
-            BpfStore::note(parts.failure, deleted);
+            parts.delete();
         }
     }
 
@@ -416,22 +301,35 @@ impl Store for BpfStore<'_> {
                 let zero = Value::zero(slot.ty);
                 self.set(global, &zero);
             }
-            Some(Cell::Stat { map, extra, .. }) => {
+            Some(Cell::Stat { map, record, extra }) => {
                 extra.records.clear();
+                let key = vec![0; map.key_size()];
+                let read = self.seen.get(global, &[]).filter(|_| !extra.direct);
+                if let Some(read) = read
+                    && record.min.is_none()
+                    && record.max.is_none()
+                {
+                    // Taken away here, in place of being written there: nothing is lost.
+                    let read = merge(record, read, map.cpu_stride());
+                    extra.join(&[], record, &seen::negative(&read));
+                    return;
+                }
+                if let Some(read) = read {
+                    let found = map.lookup(&key, &mut self.value);
+                    if BpfStore::note(&mut self.failure, found)
+                        && let Some(since) =
+                            seen::since(record, read, &self.value, map.cpu_stride())
+                    {
+                        extra.join(&[], record, &since);
+                    }
+                }
                 let zeros = vec![0; map.value_bytes()];
-                let cleared = map.update(&vec![0; map.key_size()], &zeros, 0);
+                let cleared = map.update(&key, &zeros, 0);
                 BpfStore::note(&mut self.failure, cleared);
             }
-            Some(Cell::Array {
-                map, layout, extra, ..
-            }) => {
-                let wanted = Wanted::new(layout, slice);
-                extra.records.retain(|key, _| !wanted.matches(key));
-                // Keys first: deleting while going through would miss some.
-                let entries = BpfStore::note(&mut self.failure, map.entries());
-                for (key, _) in entries.iter().filter(|(key, _)| wanted.matches(key)) {
-                    let deleted = map.delete(key);
-                    BpfStore::note(&mut self.failure, deleted);
+            Some(Cell::Array { .. }) => {
+                if let Some(mut parts) = self.array(global) {
+                    parts.clear(slice);
                 }
             }
             Some(Cell::None) | None => {}
@@ -478,6 +376,7 @@ impl Store for BpfStore<'_> {
                 let mut stat = Stat::new(&record.layout);
                 if BpfStore::note(&mut self.failure, found) {
                     stat = merge(record, &self.value, map.cpu_stride());
+                    self.seen.note(global, &[], &self.value);
                 }
                 if let Some(bytes) = extra.records.get(&[][..]) {
                     let _ = stat.merge(record, bytes);
@@ -515,6 +414,14 @@ impl Store for BpfStore<'_> {
         };
         let entries = parts.map.entries()?;
         let wanted = Wanted::new(parts.layout, slice);
+        if parts.seen.counts(global) {
+            for (key, value) in entries.iter().filter(|(key, _)| wanted.matches(key)) {
+                parts.seen.note(global, key, value);
+            }
+            if wanted.is_all() {
+                parts.seen.note_whole(global);
+            }
+        }
         let mut extra = parts.extra.records.clone();
         extra.retain(|key, _| wanted.matches(key));
         let chosen = (!wanted.is_all()).then(|| {
@@ -545,48 +452,6 @@ impl Store for BpfStore<'_> {
     fn take_failure(&mut self) -> Option<io::Error> {
         self.failure.take()
     }
-}
-
-impl Parts<'_, '_> {
-    /// Adds a value to an array of statistics.
-    fn push(&mut self, keys: &[Value], n: i64) -> Result<(), StoreError> {
-        self.set_key(keys);
-        let layout = Rc::clone(self.layout);
-        let Some(record) = record_of(&layout) else {
-            return Ok(());
-        };
-        if !self.extra.direct {
-            let known = self.extra.records.contains_key(&*self.key);
-            if !known && self.extra.records.len() >= layout.max_entries as usize && !self.look_up()
-            {
-                return Err(StoreError::Full);
-            }
-            self.extra.push(self.key, record, n);
-            return Ok(());
-        }
-        if !self.look_up() {
-            self.value.fill(0);
-        }
-        push_here(record, self.value, self.map.cpu_stride(), n);
-        self.update(0)
-    }
-}
-
-/// The globals whose statistics kernel handlers read.
-fn statistics_read_in_kernel(module: &Module) -> HashSet<Global> {
-    let mut read = HashSet::new();
-    for_each_kernel_op(module, |op| match op {
-        Op::StatGet(global, ..)
-        | Op::StatBucket(global, ..)
-        | Op::EmitHist(global, ..)
-        | Op::ArrayHas(global, ..)
-        | Op::ArrayHasSlice(global, ..)
-        | Op::IterBegin { array: global, .. } => {
-            read.insert(*global);
-        }
-        _ => {}
-    });
-    read
 }
 
 #[cfg(test)]

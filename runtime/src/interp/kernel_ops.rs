@@ -1,16 +1,16 @@
-//! What kernel handlers do, for those who share globals with them.
+//! What handlers of a side do: kernel handlers and user-side ones share globals.
 
 use std::collections::HashSet;
 
 use rtap_compiler::lir::{Exec, Func, Module, Op, Terminator};
 
-/// Calls `f` on each operation of the kernel handlers and the functions they call.
-pub(super) fn for_each_kernel_op(module: &Module, mut f: impl FnMut(&Op)) {
+/// Calls `f` on each operation of the handlers that `exec` runs and the functions they call.
+pub(super) fn for_each_op_of(exec: Exec, module: &Module, mut f: impl FnMut(&Op)) {
     let mut known: HashSet<Func> = HashSet::new();
     let mut functions: Vec<Func> = module
         .handlers
         .values()
-        .filter(|handler| handler.exec == Exec::Kernel)
+        .filter(|handler| handler.exec == exec)
         .map(|handler| handler.func)
         .collect();
     while let Some(id) = functions.pop() {

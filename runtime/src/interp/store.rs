@@ -27,6 +27,9 @@ pub trait Store {
     /// What a foreach goes through.
     type Snapshot: Snapshot;
 
+    /// A handler begins.
+    fn begin(&mut self) {}
+
     /// The value of a scalar.
     fn get(&mut self, global: Global) -> Value;
 

@@ -14,9 +14,9 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 
 use indexmap::IndexMap;
-use rtap_compiler::lir::{Global, GlobalKind, Module, Op, StatField, Ty};
+use rtap_compiler::lir::{Exec, Global, GlobalKind, Module, Op, StatField, Ty};
 
-use super::kernel_ops::for_each_kernel_op;
+use super::kernel_ops::for_each_op_of;
 use super::program::Program;
 use super::store::{Snapshot, Store, StoreError, matches};
 use crate::userfn::Host;
@@ -368,7 +368,7 @@ impl<S: Snapshot> Snapshot for Merged<S> {
 /// The arrays that kernel handlers add to.
 fn added_to_in_kernel(module: &Module) -> HashSet<Global> {
     let mut added = HashSet::new();
-    for_each_kernel_op(module, |op| {
+    for_each_op_of(Exec::Kernel, module, |op| {
         if let Op::ArrayAdd(global, ..) | Op::ArrayFetchAdd(global, ..) = op {
             added.insert(*global);
         }

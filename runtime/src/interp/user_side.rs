@@ -58,6 +58,7 @@ impl<S: Store> Executor for UserSide<'_, S> {
             control: self.control,
             commands: Vec::new(),
         };
+        self.machine.store.begin();
         let result = self.machine.run(handler, point, &mut cx);
         // Commands start after the handler that asked for them (function::system).
         for command in cx.commands {

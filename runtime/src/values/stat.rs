@@ -101,6 +101,38 @@ impl Stat {
         self
     }
 
+    /// Adds all of it, which is not empty, to a record in memory.
+    pub fn add_to_record(&self, record: &StatRecord, bytes: &mut [u8]) -> Result<(), BadRecord> {
+        let mut update = |at: u32, f: &dyn Fn(u64) -> u64| -> Result<(), BadRecord> {
+            let new = f(word(bytes, at)?);
+            bytes[at as usize..at as usize + 8].copy_from_slice(&new.to_le_bytes());
+            Ok(())
+        };
+        update(record.count, &|n| n.wrapping_add(self.count as u64))?;
+        if let Some(at) = record.sum {
+            update(at, &|n| n.wrapping_add(self.sum as u64))?;
+        }
+        if let Some(at) = record.min {
+            update(at, &|n| n.max(!(self.min as u64 ^ 1 << 63)))?;
+        }
+        if let Some(at) = record.max {
+            update(at, &|n| n.max(self.max as u64 ^ 1 << 63))?;
+        }
+        if let Some(at) = record.squares {
+            let before = u128::from(word(bytes, at + 8)?) << 64 | u128::from(word(bytes, at)?);
+            let sum = before.wrapping_add(self.squares);
+            bytes[at as usize..at as usize + 16].copy_from_slice(&sum.to_le_bytes());
+        }
+        for (counts, first) in self.histograms.iter().zip(&record.histograms) {
+            for (bucket, count) in counts.iter().enumerate() {
+                let at = first + bucket as u32 * 8;
+                let new = word(bytes, at)?.wrapping_add(*count as u64);
+                bytes[at as usize..at as usize + 8].copy_from_slice(&new.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a value to one CPU's record in memory.
     pub fn push_record(record: &StatRecord, bytes: &mut [u8], value: i64) -> Result<(), BadRecord> {
         let mut update = |at: u32, f: &dyn Fn(u64) -> u64| -> Result<(), BadRecord> {
