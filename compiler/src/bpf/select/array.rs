@@ -145,7 +145,10 @@ impl Cx<'_> {
                     let result = cx.update(map, key, initial, ANY);
                     cx.jump_if(Cond::Ne, result, Src::Imm(0), failed.0);
                     cx.jump(done, Vec::new());
-                    cx.in_block(failed.0, |cx| cx.finish_failed(failed, result));
+                    cx.in_block(failed.0, |cx| {
+                        let error = cx.error_number(result);
+                        cx.finish_failed(failed, error);
+                    });
                 });
                 self.jump_if(Cond::Eq, found, Src::Imm(0), make);
                 self.store_val(Mem::Ptr(found, 0), val);
@@ -166,7 +169,10 @@ impl Cx<'_> {
                 let result = self.update(map, key, mem, ANY);
                 self.jump_if(Cond::Ne, result, Src::Imm(0), failed.0);
                 self.jump(done, Vec::new());
-                self.in_block(failed.0, |cx| cx.finish_failed(failed, result));
+                self.in_block(failed.0, |cx| {
+                    let error = cx.error_number(result);
+                    cx.finish_failed(failed, error);
+                });
                 self.enter(done);
             }
         }
@@ -203,15 +209,21 @@ impl Cx<'_> {
         (self.code.block(true), overflow, done)
     }
 
+    /// The error in an update's result: until 6.4 the kernel's functions give an `int`, and the upper half
+    /// of the register is not of it.
+    fn error_number(&mut self, result: regalloc2::VReg) -> regalloc2::VReg {
+        self.extend_reg(result, 32, true)
+    }
+
     /// Fills in the block: an array that is full is an error. An update that the kernel refused because
     /// this handler interrupted one of the same bucket (EBUSY; EDEADLK and ETIMEDOUT since 6.15), or
     /// because it had nothing to evict just now (ENOMEM), is counted as skipped.
     pub(super) fn finish_failed(
         &mut self,
         (_, overflow, done): (BlockId, BlockId, BlockId),
-        result: regalloc2::VReg,
+        error: regalloc2::VReg,
     ) {
-        self.jump_if(Cond::Eq, result, Src::Imm(E2BIG), overflow);
+        self.jump_if(Cond::Eq, error, Src::Imm(E2BIG), overflow);
         let one = self.imm(1);
         self.atomic_add(Mem::Globals(header::SKIPPED), one);
         let at = ProgramCounter::Skipped.offset(self.program.program);
@@ -239,9 +251,10 @@ impl Cx<'_> {
             let value = initial(cx);
             let result = cx.update(map, key, value, NOEXIST);
             cx.jump_if(Cond::Eq, result, Src::Imm(0), fresh.unwrap_or(again));
-            cx.jump_if(Cond::Eq, result, Src::Imm(EEXIST), again);
+            let error = cx.error_number(result);
+            cx.jump_if(Cond::Eq, error, Src::Imm(EEXIST), again);
             cx.jump(failed.0, Vec::new());
-            cx.in_block(failed.0, |cx| cx.finish_failed(failed, result));
+            cx.in_block(failed.0, |cx| cx.finish_failed(failed, error));
         });
         self.in_block(again, |cx| {
             let found = cx.lookup(map, key);
