@@ -53,7 +53,7 @@ impl Writer<'_> {
             return self.simple_long();
         }
         let d = depth - 1;
-        match self.random.below(21) {
+        match self.random.below(24) {
             0..=3 => {
                 let op = self
                     .random
@@ -86,6 +86,10 @@ impl Writer<'_> {
             10 => format!("({}{})", self.random.pick(&["- ", "~", "!"]), self.long(d)),
             11 => match self.random.below(4) {
                 0 => format!("strlen({})", self.text(d)),
+                // Kernel handlers do not search for long strings that are not constant.
+                1 if !self.random.one_in(20) => {
+                    format!("isinstr({}, {})", self.text(d), self.random.pick(&TEXTS))
+                }
                 1 => format!("isinstr({}, {})", self.text(d), self.text(d)),
                 2 => format!("stringat({}, {})", self.text(d), self.long(d)),
                 _ => format!(
@@ -95,9 +99,13 @@ impl Writer<'_> {
                 ),
             },
             12 => format!("arr[({}) & 7]", self.long(d)),
-            13 => match self.random.below(3) {
+            13 => match self.random.below(5) {
                 0 => format!("([{}] in arr)", self.simple_long()),
                 1 => format!("([{}, {}] in by)", self.text(0), self.simple_long()),
+                2 if self.shape.whole_arrays => format!("([{}, *] in by)", self.text(0)),
+                3 if self.shape.whole_arrays => {
+                    format!("([*, {}, *, *] in wide)", self.text(0))
+                }
                 _ => format!("([{} & 7] in names)", self.simple_long()),
             },
             14 | 15 if self.calls => {
@@ -119,7 +127,38 @@ impl Writer<'_> {
                     _ => format!("(--{place})"),
                 }
             }
+            19 | 20 => self.statistic(),
+            21 => format!(
+                "{}({})",
+                self.random.pick(&["isdigit", "strlen"]),
+                self.text(d)
+            ),
             _ => self.simple_long(),
+        }
+    }
+
+    /// What a statistic came to; mostly guarded, as most operators fail where there are no values.
+    fn statistic(&mut self) -> String {
+        let place = self
+            .random
+            .pick(&["st", "hist", "per[a & 3]", "sper[s, b & 1]"]);
+        let operator = self.random.pick(&["min", "max", "avg", "variance"]);
+        match self.random.below(7) {
+            0 => format!("@count({place})"),
+            1 => format!("@sum({place})"),
+            2 => format!("@{operator}({place})"),
+            3 => format!(
+                "(@count(hist) ? @hist_log(hist)[{}] : 0)",
+                self.random.below(70)
+            ),
+            4 => format!(
+                "(@count(hist) ? @hist_linear(hist, -20, 30, 7)[{}] : 0)",
+                self.random.below(10)
+            ),
+            _ => format!(
+                "(@count({place}) ? @{operator}({place}) : {})",
+                self.simple_long()
+            ),
         }
     }
 
@@ -161,7 +200,7 @@ impl Writer<'_> {
                 .to_owned();
         }
         let d = depth - 1;
-        match self.random.below(12) {
+        match self.random.below(15) {
             0 | 1 => format!("({} . {})", self.text(d), self.text(d)),
             2 => {
                 let (from, length) = if self.random.one_in(3) {
@@ -186,6 +225,16 @@ impl Writer<'_> {
             }
             8 => format!("names[{} & 7]", self.simple_long()),
             9 => format!("sprintf(\"%5s%x\", {}, {})", self.text(d), self.long(d)),
+            10 => {
+                let head = self.random.pick(&[
+                    "sprintln(",
+                    "sprint(",
+                    "sprintdln(\",\", 1, ",
+                    "sprintd(\"\", ",
+                ]);
+                format!("{head}{}, {})", self.text(d), self.long(d))
+            }
+            11 => format!("str_replace({}, \"a\", {})", self.text(d), self.text(0)),
             _ => {
                 let texts = ["s", "t", "gs"]
                     .iter()

@@ -88,15 +88,18 @@ impl Writer<'_> {
                 let how = self.random.pick(&["break", "continue"]);
                 format!("if ({cond}) {how}")
             }
-            22 => format!(
-                "printdln(\"{}\", {}, {}, {})",
-                self.random.pick(&[",", "", "--"]),
-                self.long(1),
-                self.text(1),
-                self.long(1)
-            ),
+            22 => self.print(),
+            23 if self.shape.whole_arrays => self
+                .random
+                .pick(&[
+                    "if (@count(hist)) print(@hist_log(hist))",
+                    "if (@count(hist)) print(@hist_linear(hist, -20, 30, 7))",
+                    "if (@count(per[1])) print(@hist_log(per[1]))",
+                ])
+                .to_owned(),
             24..=27 => return self.if_else(),
-            28..=30 if self.shape.loops => return self.counted_loop(),
+            28 | 29 if self.shape.loops => return self.counted_loop(),
+            30 if self.shape.loops => return self.while_loop(),
             31 if self.shape.whole_arrays => return self.each(),
             32..=34 => {
                 self.block("try", 3, "");
@@ -149,6 +152,25 @@ impl Writer<'_> {
         )
     }
 
+    fn print(&mut self) -> String {
+        let mut values = Vec::new();
+        for _ in 0..=self.random.below(4) {
+            values.push(if self.random.one_in(2) {
+                self.long(1)
+            } else {
+                self.text(1)
+            });
+        }
+        let values = values.join(", ");
+        let delimiter = self.random.pick(&[",", "", "--"]);
+        match self.random.below(4) {
+            0 => format!("print({values})"),
+            1 => format!("println({values})"),
+            2 => format!("printd(\"{delimiter}\", {values}, a)"),
+            _ => format!("printdln(\"{delimiter}\", {values}, s)"),
+        }
+    }
+
     fn removal(&mut self) -> String {
         let elements = [
             "delete arr[a & 7]",
@@ -159,7 +181,18 @@ impl Writer<'_> {
             "delete wide[1, s, t, 0]",
             "delete per[1]",
         ];
-        let whole = ["delete arr", "delete by[*, 1]", "delete st", "delete names"];
+        let whole = [
+            "delete arr",
+            "delete by[*, 1]",
+            "delete by[\"abc\", *]",
+            "delete wide[*, \"abc\", *, *]",
+            "delete st",
+            "delete hist",
+            "delete names",
+            "delete per",
+            "delete sper[s, *]",
+            "delete ring",
+        ];
         if self.shape.whole_arrays && self.random.one_in(2) {
             self.random.pick(&whole).to_owned()
         } else {
@@ -185,19 +218,39 @@ impl Writer<'_> {
         self.in_loop = before;
     }
 
+    fn while_loop(&mut self) {
+        let var = format!("i{}", self.loops);
+        self.loops += 1;
+        let first = self.random.below(4);
+        self.line(&format!("{var} = {first};"));
+        let (n, cond) = (2 + self.random.below(3), self.long(1));
+        let before = std::mem::replace(&mut self.in_loop, true);
+        self.block(&format!("while ({var}++ < {n} && ({cond}))"), 3, "");
+        self.in_loop = before;
+    }
+
     fn each(&mut self) {
         let var = self.loops;
         self.loops += 1;
-        let head = match self.random.below(6) {
+        let head = match self.random.below(9) {
             0 => format!("foreach (v{var} = k{var} in arr+)"),
             1 => format!("foreach (v{var} = k{var} in arr- limit 2)"),
             2 => format!("foreach (k{var}- in arr)"),
             3 => format!("foreach ([x{var}+, k{var}] in by)"),
             4 => format!("foreach (w{var} = k{var}+ in names limit 3)"),
+            5 => format!("foreach ([x{var}, k{var}-] in by[\"abc\", *])"),
+            6 => format!("foreach (v{var} = [x{var}, k{var}+] in by[s, *] limit 2)"),
             _ => format!("foreach (k{var}+ in per)"),
         };
+        self.line(&format!("{head} {{"));
+        self.depth += 1;
         let before = std::mem::replace(&mut self.in_loop, true);
-        self.block(&head, 2, "");
+        if self.random.one_in(2) {
+            self.line(&format!("b ^= k{var} + 1;"));
+        }
+        self.statements(2);
         self.in_loop = before;
+        self.depth -= 1;
+        self.line("}");
     }
 }
