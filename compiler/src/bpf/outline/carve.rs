@@ -7,16 +7,21 @@ use std::collections::BTreeMap;
 use regalloc2::VReg;
 
 use super::Regions;
-use super::emit::{KEY_OFFSET, add_one, call_function, find_frame, imm};
+use super::emit::{KEY_OFFSET, add_one, call_function, find_frame, imm, take_index};
 use crate::bpf::insn::{Cond, Src};
 use crate::bpf::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
 
 /// What the body of a loop returns to go round again.
 const AGAIN: i64 = 0;
 
-/// Makes function `number` of the region that it is to be; all that is to be called from there is
-/// carved out already.
-pub fn carve(code: &mut VCode, number: usize, regions: &mut Regions) -> Result<VCode, String> {
+/// Makes a function of a region; all that is to be called from there is carved out already. In its place
+/// function `function` is called.
+pub fn carve(
+    code: &mut VCode,
+    number: usize,
+    function: u32,
+    regions: &mut Regions,
+) -> Result<VCode, String> {
     let (Some(frame), Some(index)) = (code.frame, code.frame_index) else {
         return Err("a function without a frame".to_owned());
     };
@@ -44,13 +49,28 @@ pub fn carve(code: &mut VCode, number: usize, regions: &mut Regions) -> Result<V
     let ways = leave(&mut body, &renamed, info);
     let call = Call {
         info,
-        function: number as u32,
+        function,
         index,
     };
     call.put(code, &ways);
     regions.owner[head] = parent;
     regions.owner.resize(code.blocks.len(), parent);
     Ok(body)
+}
+
+/// A function that goes round by calling another, at most `most` times, and returns what that one does: the
+/// rounds of a long loop are rounds of rounds, so that a verifier follows few.
+pub fn rounds(function: u32, most: u32) -> VCode {
+    let mut code = VCode::default();
+    let [head, again, left, full] = [false, false, false, true].map(|cold| code.block(cold));
+    let [index, result, zero] = [(); 3].map(|()| code.vreg());
+    code.blocks[head.0 as usize].insts = vec![take_index(index)];
+    code.blocks[again.0 as usize].insts = vec![call_function(function, index, result)];
+    code.blocks[left.0 as usize].term = Some(Term::Exit(result));
+    code.blocks[full.0 as usize].insts = vec![imm(zero, AGAIN)];
+    code.blocks[full.0 as usize].term = Some(Term::Exit(zero));
+    go_round(&mut code, [head, again, left], result, (most, full));
+    code
 }
 
 fn to(block: BlockId) -> Edge {
@@ -151,50 +171,48 @@ impl Call {
                 code.blocks[again.0 as usize].term = Some(Term::Jump(to(left)));
             }
             LoopKind::Rounds { most, give_up } => {
-                self.go_round(code, again, left, result, (most, give_up));
+                go_round(code, [self.info.head, again, left], result, (most, give_up));
             }
         }
         go_on(code, left, result, ways);
     }
+}
 
-    /// The loop around the call. The ways out are tried first by a verifier that follows every
-    /// round: so it has few branches to remember.
-    fn go_round(
-        &self,
-        code: &mut VCode,
-        again: BlockId,
-        left: BlockId,
-        result: VReg,
-        (most, give_up): (u32, BlockId),
-    ) {
-        let head = self.info.head.0 as usize;
-        let next = code.block(true);
-        code.blocks[again.0 as usize].term = Some(Term::If {
-            cond: Cond::Eq,
-            wide: true,
-            left: result,
-            right: Src::Imm(AGAIN as i32),
-            then: to(next),
-            els: to(left),
-        });
-        let round = |count| Edge {
-            block: again,
-            args: vec![count],
-        };
-        let (first, count, more) = (code.vreg(), code.vreg(), code.vreg());
-        code.blocks[head].insts.push(imm(first, 0));
-        code.blocks[head].term = Some(Term::Jump(round(first)));
-        code.blocks[again.0 as usize].params = vec![count];
-        code.blocks[next.0 as usize].insts = vec![add_one(more, count)];
-        code.blocks[next.0 as usize].term = Some(Term::If {
-            cond: Cond::Gt,
-            wide: true,
-            left: more,
-            right: Src::Imm(most.min(i32::MAX as u32) as i32),
-            then: to(give_up),
-            els: round(more),
-        });
-    }
+/// The loop around the call. The ways out are tried first by a verifier that follows every
+/// round: so it has few branches to remember.
+fn go_round(
+    code: &mut VCode,
+    [head, again, left]: [BlockId; 3],
+    result: VReg,
+    (most, give_up): (u32, BlockId),
+) {
+    let head = head.0 as usize;
+    let next = code.block(true);
+    code.blocks[again.0 as usize].term = Some(Term::If {
+        cond: Cond::Eq,
+        wide: true,
+        left: result,
+        right: Src::Imm(AGAIN as i32),
+        then: to(next),
+        els: to(left),
+    });
+    let round = |count| Edge {
+        block: again,
+        args: vec![count],
+    };
+    let (first, count, more) = (code.vreg(), code.vreg(), code.vreg());
+    code.blocks[head].insts.push(imm(first, 0));
+    code.blocks[head].term = Some(Term::Jump(round(first)));
+    code.blocks[again.0 as usize].params = vec![count];
+    code.blocks[next.0 as usize].insts = vec![add_one(more, count)];
+    code.blocks[next.0 as usize].term = Some(Term::If {
+        cond: Cond::Gt,
+        wide: true,
+        left: more,
+        right: Src::Imm(most.min(i32::MAX as u32) as i32),
+        then: to(give_up),
+        els: round(more),
+    });
 }
 
 /// Behind a call: goes the way that was returned.

@@ -117,10 +117,15 @@ pub fn call_function(function: u32, index: VReg, result: VReg) -> VInst {
     }
 }
 
-/// Takes the frame's index out of the first argument and looks the frame up.
-pub fn find_frame(frame: VReg, index: VReg) -> Vec<VInst> {
+/// Takes the frame's index, a function's argument.
+pub fn take_index(index: VReg) -> VInst {
     let mut take = Draft::default();
     take.operand(Operand::reg_fixed_def(index, preg(Reg::R1)));
+    take.done()
+}
+
+/// Takes the frame's index and looks the frame up.
+pub fn find_frame(frame: VReg, index: VReg) -> Vec<VInst> {
     let mut keep = Draft::default();
     let src = keep.operand(Operand::reg_use(index));
     keep.code.push(Insn::Store {
@@ -143,5 +148,5 @@ pub fn find_frame(frame: VReg, index: VReg) -> Vec<VInst> {
         clobbers: call_clobbers(true),
         ..find.done()
     };
-    vec![take.done(), keep.done(), find]
+    vec![take_index(index), keep.done(), find]
 }

@@ -7,7 +7,7 @@
 //! whether to go round again (0) or by which way the loop was left. What lives across
 //! its border goes through slots in the scratch frame, whose contents no verifier follows (`slots`);
 //! the function finds the frame by its index. Around the call a small loop is left, which every
-//! verifier takes (`carve`). Loops nest as calls do.
+//! verifier takes (`carve`); where a program has many, rounds of rounds. Loops nest as calls do.
 //!
 //! Loops inside operations on strings count their rounds in registers, and verifiers take them as they are. When a
 //! program has many of these, they move to functions as well, each with all its rounds: then only
@@ -34,10 +34,14 @@ use super::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
 use super::{MAX_CALLS, Part, Sizes};
 
 /// Calls around which the verifier goes in all loops of a program together: some instructions each, of the
-/// million that it examines. With a MAXACTION beyond that, loops end with its error before.
+/// million that it examines.
 const MAX_ROUNDS: u32 = 100_000;
 /// Rounds that each loop can make in any case.
 const LEAST_ROUNDS: u32 = 1024;
+/// Up to so many rounds in all loops together are followed soon enough.
+const EASY_ROUNDS: u64 = 10_000;
+/// Functions that verifiers let a program have.
+const MAX_FUNCTIONS: usize = 256;
 
 /// How much of the verifier's patience the loops inside operations may take before they move
 /// to functions: rounds times conditional jumps. It gives up at 8192.
@@ -89,7 +93,6 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, St
     if !is_impatient {
         loops.retain(|info| matches!(info.kind, LoopKind::Rounds { .. }));
     }
-    bound_rounds(&mut loops);
     let begins = add_beginnings(&mut code, &loops);
     let flow = Flow::new(&code);
     let loops = loops.iter().zip(begins).filter_map(|(info, head)| {
@@ -102,12 +105,23 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, St
     let nest = Regions::new(code.blocks.len(), chosen.clone());
     chosen.extend(nest.parts(&code, &flow, sizes));
     let mut regions = Regions::new(code.blocks.len(), chosen);
+    regions.bound_rounds(code.callbacks.len());
     let frame_bytes = slots::settle(&mut code, &flow, &mut regions, slots)?;
     let mut functions = Vec::with_capacity(regions.all.len() + 1);
+    let numbers = regions.numbers();
     // What is called is carved out before its caller is.
     for number in (1..=regions.all.len()).rev() {
-        let body = carve::carve(&mut code, number, &mut regions)?;
-        functions.push(Part::new(body, Some(regions.all[number - 1].parent)));
+        let region = &regions.all[number - 1];
+        let (caller, own) = (numbers[region.parent], numbers[number]);
+        let Some(rounds) = region.rounds else {
+            let body = carve::carve(&mut code, number, own as u32, &mut regions)?;
+            functions.push(Part::new(body, Some(caller)));
+            continue;
+        };
+        let between = own - 1;
+        let body = carve::carve(&mut code, number, between as u32, &mut regions)?;
+        functions.push(Part::new(body, Some(between)));
+        functions.push(Part::new(carve::rounds(own as u32, rounds), Some(caller)));
     }
     functions.push(Part::new(code, None));
     functions.reverse();
@@ -148,29 +162,21 @@ fn add_beginnings(code: &mut VCode, loops: &[Loop]) -> Vec<BlockId> {
     begins.collect()
 }
 
-/// Divides the rounds that verifiers can follow among the loops.
-fn bound_rounds(loops: &mut [Loop]) {
-    let each = (MAX_ROUNDS / loops.len().max(1) as u32).max(LEAST_ROUNDS);
-    for info in loops {
-        if let LoopKind::Rounds { most, .. } = &mut info.kind {
-            *most = each.min(*most);
-        }
-    }
-}
-
 /// Blocks that are to be a function.
 struct Region {
     info: Loop,
     blocks: BTreeSet<usize>,
-    /// The function that it is called from.
+    /// The region that it is called from.
     parent: usize,
+    /// If a function between goes round: how many times.
+    rounds: Option<u32>,
 }
 
-/// All regions of a program. The one at `n` becomes function `n + 1`; function 0 is what is left.
+/// All regions of a program, which have numbers from 1 on; 0 is what is left.
 struct Regions {
     /// Each behind those that it is in.
     all: Vec<Region>,
-    /// For each block the innermost function that it is in.
+    /// For each block the number of the innermost region that it is in.
     owner: Vec<usize>,
 }
 
@@ -190,6 +196,7 @@ impl Regions {
                 info,
                 blocks,
                 parent,
+                rounds: None,
             });
         }
         regions
@@ -224,6 +231,48 @@ impl Regions {
             }));
         }
         found
+    }
+
+    /// Sees to it that verifiers can follow all rounds: where they are many, those of a loop are divided between two
+    /// functions if calls can nest so deep; else a loop ends early, with MAXACTION's error.
+    fn bound_rounds(&mut self, callbacks: usize) {
+        let most = |region: &Region| match region.info.kind {
+            LoopKind::Rounds { most, .. } => u64::from(most),
+            LoopKind::Whole { .. } | LoopKind::Once => 0,
+        };
+        let all: u64 = self.all.iter().map(most).sum();
+        let loops = self.all.iter().filter(|region| most(region) != 0).count();
+        let each = (MAX_ROUNDS / loops.max(1) as u32).max(LEAST_ROUNDS);
+        let levels = self.levels_below();
+        let mut depth = vec![1; self.all.len() + 1];
+        let mut functions = 1 + self.all.len() + callbacks;
+        for (at, region) in self.all.iter_mut().enumerate() {
+            let own = depth[region.parent] + 1;
+            depth[at + 1] = own;
+            let LoopKind::Rounds { most, .. } = &mut region.info.kind else {
+                continue;
+            };
+            let has_room = own + 1 + levels[at + 1] + callbacks.min(1) <= MAX_CALLS;
+            if all > EASY_ROUNDS && has_room && functions < MAX_FUNCTIONS {
+                let inner = (most.isqrt() + 1).min(each / 2);
+                *most = most.div_ceil(inner).min(each / 2);
+                region.rounds = Some(inner);
+                depth[at + 1] += 1;
+                functions += 1;
+            } else {
+                *most = each.min(*most);
+            }
+        }
+    }
+
+    /// The number of each region's function. That of a function between is one less.
+    fn numbers(&self) -> Vec<usize> {
+        let mut numbers = vec![0];
+        for region in &self.all {
+            let next = numbers.last().map_or(0, |last| last + 1);
+            numbers.push(next + usize::from(region.rounds.is_some()));
+        }
+        numbers
     }
 
     /// For each function how deep the calls from it nest.

@@ -98,3 +98,21 @@ fn short_loops_inside_operations_stay() {
     assert_eq!(outlined.parts.len(), 2);
     assert_eq!(calls(&outlined.parts[0].code), 1);
 }
+
+#[test]
+fn many_rounds_are_rounds_of_rounds() {
+    let rounds = LoopKind::Rounds {
+        most: 1_000_000,
+        give_up: BlockId(4),
+    };
+    let outlined = outline(program(rounds), 64, Sizes::default()).expect("a loop with a frame");
+    let callers: Vec<_> = outlined.parts.iter().map(|part| part.caller).collect();
+    assert_eq!(callers, [None, Some(0), Some(1)]);
+    let [main, between, _] = &outlined.parts[..] else {
+        panic!("three functions");
+    };
+    assert_eq!(calls(&main.code), 1);
+    let insts = between.code.blocks.iter().flat_map(|block| &block.insts);
+    let mut insns = insts.flat_map(|inst| &inst.code);
+    assert!(insns.any(|insn| matches!(insn, Insn::CallFn(2))));
+}

@@ -365,7 +365,7 @@ impl Cx<'_> {
     pub(super) fn clear_stat(&mut self, map: MapId, record: &StatRecord) -> Lowered<()> {
         let key = self.plan_zero_key();
         let bytes = record.bytes;
-        self.for_each_cpu("resetting a statistic", map, key, false, &mut |cx, at| {
+        self.for_each_cpu("resetting a statistic", map, key, &mut |cx, at| {
             cx.zero(at, bytes);
         })
     }
@@ -407,7 +407,7 @@ impl Cx<'_> {
         for (word, at) in kind.into_iter().zip((RECORD_HEAD_BYTES..).step_by(8)) {
             self.store_imm(buffer.at(at), word);
         }
-        self.for_each_cpu("printing a histogram", map, key, true, &mut |cx, at| {
+        self.for_each_cpu("printing a histogram", map, key, &mut |cx, at| {
             let more = cx.load(Size::D, at.at(record.count));
             cx.plain_add(have, Src::Reg(more));
             for bucket in (0..buckets as u32).map(|bucket| bucket * 8) {
@@ -423,13 +423,12 @@ impl Cx<'_> {
         Ok(())
     }
 
-    /// Makes code for the record of each CPU; if it is `long`, as a function.
+    /// Makes code for the record of each CPU.
     pub(super) fn for_each_cpu(
         &mut self,
         what: &str,
         map: MapId,
         key: Mem,
-        long: bool,
         body: &mut dyn FnMut(&mut Self, Mem),
     ) -> Lowered<()> {
         if !self.features.has(Feature::LookupPercpuElem) {
@@ -438,11 +437,7 @@ impl Cx<'_> {
         self.plan.max_cpus = Some(MAX_CPUS as u32);
         let start = self.imm(0);
         let done = self.code.block(self.is_cold());
-        let (head, cpu) = if long {
-            self.long_loop(MAX_CPUS as u32, done)
-        } else {
-            self.counted_loop(MAX_CPUS as u32)
-        };
+        let (head, cpu) = self.long_loop(MAX_CPUS as u32, done);
         self.jump(head, vec![start]);
         self.enter(head);
         self.jump_if(Cond::Ge, cpu, Src::Imm(MAX_CPUS), done);
@@ -472,7 +467,7 @@ impl Cx<'_> {
         let (have, word) = (self.temp(8), self.temp(8));
         self.store_imm(have, 0);
         self.store_imm(word, 0);
-        self.for_each_cpu("reading a statistic", map, key, false, &mut |cx, at| {
+        self.for_each_cpu("reading a statistic", map, key, &mut |cx, at| {
             let more = cx.load(Size::D, at.at(count));
             cx.plain_add(have, Src::Reg(more));
             let from = second(cx, at);

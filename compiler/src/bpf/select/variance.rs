@@ -30,7 +30,7 @@ impl Cx<'_> {
         for n in 0..offsets.len() as u32 {
             self.store_imm(merged.at(n * 8), 0);
         }
-        self.for_each_cpu("reading a statistic", map, key, true, &mut |cx, at| {
+        self.for_each_cpu("reading a statistic", map, key, &mut |cx, at| {
             let mut low = None;
             for (n, offset) in (0..).zip(offsets) {
                 let to = merged.at(n * 8);
