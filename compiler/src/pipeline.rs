@@ -185,10 +185,7 @@ pub fn check_watched(
 fn one_word_each(warnings: Diagnostics, found: &mut Diagnostics) -> Diagnostics {
     let mut kept = Diagnostics::new();
     for warning in warnings {
-        let unresolved = found
-            .iter_mut()
-            .find(|d| d.code == codes::TYPE_UNRESOLVED && d.span() == warning.span());
-        match unresolved {
+        match found.find_mut(codes::TYPE_UNRESOLVED, warning.span()) {
             Some(error) if warning.code == codes::NEVER_ASSIGNED => {
                 if !warning.helps.is_empty() {
                     error.helps = warning.helps;

@@ -7,6 +7,7 @@
 
 mod analysis;
 mod arch;
+mod captures;
 pub mod disasm;
 pub mod encode;
 mod error;

@@ -196,9 +196,11 @@ impl Diagnostics {
         self.list = said;
     }
 
-    /// All of them, to be added to.
-    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Diagnostic> {
-        self.list.iter_mut()
+    /// The first with a code and a place, to be added to.
+    pub fn find_mut(&mut self, code: Code, span: Span) -> Option<&mut Diagnostic> {
+        self.list
+            .iter_mut()
+            .find(|d| d.code == code && d.span() == span)
     }
 
     /// Sorts them by file and place, those without a place first; equal places keep their order.

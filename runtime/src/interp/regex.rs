@@ -19,8 +19,10 @@ pub(super) struct Regex {
     first: PikeVM,
     /// Finds where the longest match from there ends.
     longest: PikeVM,
-    /// Finds the groups of a match whose both ends are known.
+    /// Finds the groups of a match whose both ends are known, the latter the text's.
     whole: PikeVM,
+    /// The same for one that ends before: no `$` holds there.
+    inner: PikeVM,
     groups: usize,
 }
 
@@ -30,6 +32,7 @@ pub(super) struct RegexCache {
     first: thompson::pikevm::Cache,
     longest: thompson::pikevm::Cache,
     whole: thompson::pikevm::Cache,
+    inner: thompson::pikevm::Cache,
 }
 
 /// Sub-matches of the last successful match.
@@ -70,6 +73,9 @@ impl Regex {
         let first = build(&text, MatchKind::LeftmostFirst)?;
         let longest = build(&text, MatchKind::All)?;
         let whole = build(&format!("(?:{text})\\z"), MatchKind::LeftmostFirst)?;
+        // A `$` is all that is ever translated to this; what matches nothing takes its place.
+        let open = text.replace("\\z", "[a&&b]");
+        let inner = build(&format!("(?:{open})\\z"), MatchKind::LeftmostFirst)?;
         Ok(Regex {
             groups: whole
                 .get_nfa()
@@ -78,6 +84,7 @@ impl Regex {
             first,
             longest,
             whole,
+            inner,
         })
     }
 
@@ -87,6 +94,7 @@ impl Regex {
             first: self.first.create_cache(),
             longest: self.longest.create_cache(),
             whole: self.whole.create_cache(),
+            inner: self.inner.create_cache(),
         }
     }
 
@@ -112,8 +120,13 @@ impl Regex {
         let input = Input::new(&text[..end])
             .span(start..end)
             .anchored(Anchored::Yes);
-        self.whole
-            .search_slots(&mut cache.whole, &input, &mut slots);
+        if end == text.len() {
+            self.whole
+                .search_slots(&mut cache.whole, &input, &mut slots);
+        } else {
+            self.inner
+                .search_slots(&mut cache.inner, &input, &mut slots);
+        }
         let mut spans: Vec<Option<Span>> = slots
             .chunks_exact(2)
             .map(|pair| match pair {
@@ -164,6 +177,8 @@ mod tests {
             "abab" =~ "(ab)*": ["abab", "ab"];
             "abcd" =~ "a(b|bc)(c?)d*": ["abcd", "b", "c"];
             "a-b" =~ "a[[:punct:]]b$": ["a-b"];
+            "xab" =~ "((a$)|a)": ["a", "a", ""];
+            "xa" =~ "((a$)|a)": ["a", "a", "a"];
             "a\nb" =~ "a.b": ["a\nb"];
             "aaa" =~ "^a{2,3}$": ["aaa"];
             "" =~ "^$": [""];

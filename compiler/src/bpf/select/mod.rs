@@ -17,6 +17,7 @@ mod format_sized;
 mod global;
 mod int;
 mod iterate;
+mod matched;
 mod mem;
 mod prologue;
 mod quote;
@@ -35,6 +36,7 @@ use regalloc2::VReg;
 use rtap_grammar::source::Span;
 
 use self::iterate::Iteration;
+use self::matched::LastMatch;
 use self::saved_regs::SavedRegs;
 use self::text::Text;
 use super::analysis::{Positions, Uses};
@@ -134,6 +136,8 @@ struct Cx<'a> {
     exit: Option<BlockId>,
     /// The handler's message buffer, for `error()`.
     message: Option<Mem>,
+    /// What the last match of a regular expression left, if the function asks for it.
+    last_match: Option<LastMatch>,
     /// Counts rounds of loops, if there are any.
     rounds: Option<Mem>,
     /// The end of the prologue.
@@ -258,6 +262,7 @@ pub fn program(
         error_exit: None,
         exit: None,
         message: None,
+        last_match: None,
         rounds: None,
         begin: BlockId(0),
         context_words: Vec::new(),

@@ -58,6 +58,7 @@ impl Cx<'_> {
         }
         if half == Half::Body {
             self.declare_rounds();
+            self.declare_matches();
         }
         if let Some(message) = self.message {
             self.store_imm(message.at(ERROR_HEAD_BYTES), 0);

@@ -1,5 +1,5 @@
 //! Regular expressions in the kernel: a deterministic automaton as tables of constants, run
-//! over the string. Only whether it matches is known there, not what the sub-expressions took.
+//! over the string. It tells whether it matches; for what the parts match see `matched.rs`.
 
 use std::collections::HashMap;
 
@@ -127,6 +127,9 @@ impl Tables {
 impl Cx<'_> {
     /// 1 if the expression matches anywhere.
     pub(super) fn text_match(&mut self, regex: RegexId, text: Value) -> Lowered<Val> {
+        if let Some(last) = self.last_match {
+            return self.match_parts(regex, text, last);
+        }
         let module = self.module;
         let Some(tables) = Tables::new(&module.regexes[regex]) else {
             return Err(self.too_large(

@@ -366,10 +366,8 @@ impl Cx<'_> {
                 self.text_stack(*format, args, *of, cap, dest).map(Some)
             }
             Op::StrMatch(regex, text) => self.text_match(*regex, *text).map(Some),
-            Op::Matched(..) | Op::MatchedGroups => Err(self.unsupported(
-                "what a regular expression's parts matched",
-                "match in an end or timer probe",
-            )),
+            Op::Matched(group, site) => self.matched_text(*group, *site, cap, dest).map(Some),
+            Op::MatchedGroups => self.matched_groups().map(Some),
             Op::StrQuote(text) => self.text_quote(*text, cap, dest).map(Some),
             Op::StrConcat(values) => Ok(Some(self.text_concat(values, cap, dest))),
             Op::StrCmp(a, b) => Ok(Some(self.text_cmp(*a, *b))),
