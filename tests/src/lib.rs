@@ -5,6 +5,7 @@
 pub mod agree;
 pub mod bench;
 pub mod debian;
+pub mod fixture;
 pub mod generate;
 pub mod golden;
 pub mod job;

@@ -1,4 +1,5 @@
-//! What scripts become in eBPF, for the fixture's kernel. `tests/golden/bpf`.
+//! What scripts become in eBPF, or why they do not, for the fixture's kernel. `tests/golden/bpf`. Directives:
+//! `kernel: 5.10.0`, `without: Feature…`.
 //!
 //! The cases are tiny: what they do is tested by running it (`exec`, `backend`, the kernel tests); here
 //! one sees in a diff what a change of the code generator costs.
@@ -6,9 +7,9 @@
 use rtap_compiler::pipeline::{Emit, emit};
 use rtap_compiler::resolve::TapsetLibrary;
 use rtap_compiler::session::{Options, Session};
-use rtap_compiler::target::fixture::FixtureTarget;
 use rtap_grammar::diag::Style;
 use rtap_grammar::source::Files;
+use rtap_tests::fixture;
 use rtap_tests::golden::{self, Case};
 
 #[test]
@@ -17,7 +18,7 @@ fn bpf() {
 }
 
 fn produce(case: &Case) -> String {
-    let target = FixtureTarget::standard();
+    let target = fixture::target(case);
     let library = TapsetLibrary::embedded();
     let session = Session {
         target: &target,

@@ -5,10 +5,9 @@
 use rtap_compiler::pipeline::{Emit, emit};
 use rtap_compiler::resolve::TapsetLibrary;
 use rtap_compiler::session::{KprobeStyle, Options, Session};
-use rtap_compiler::target::Feature;
-use rtap_compiler::target::fixture::FixtureTarget;
 use rtap_grammar::diag::Style;
 use rtap_grammar::source::Files;
+use rtap_tests::fixture;
 use rtap_tests::golden::{self, Case};
 
 #[test]
@@ -17,19 +16,7 @@ fn sema() {
 }
 
 fn produce(case: &Case) -> String {
-    let mut target = FixtureTarget::standard();
-    if let Some(release) = case.directive("kernel") {
-        target = target.with_release(&release);
-    }
-    let without = case.directive("without").unwrap_or_default();
-    for feature in Feature::ALL {
-        if without
-            .split_whitespace()
-            .any(|name| name == format!("{feature:?}"))
-        {
-            target = target.without(*feature);
-        }
-    }
+    let mut target = fixture::target(case);
     if case.directive("btf").as_deref() == Some("none") {
         target = target.with_btf(None);
     }

@@ -310,7 +310,7 @@ pub enum ConvKind {
     Binary,
     /// `%m`: raw bytes of memory; the argument is a string that holds them.
     Memory,
-    /// `%M`: the same in hex.
+    /// `%M`: the same in hex, or a number's bytes (width 1, 2, 4 or 8 of them) as they lie in memory.
     MemoryHex,
 }
 
@@ -531,9 +531,9 @@ impl Handler {
 pub struct Limits {
     /// MAXSTRINGLEN: bytes of a string, its NUL included.
     pub max_string_len: u32,
-    /// MAXACTION: statements in one run of a kernel handler.
+    /// MAXACTION: rounds of the loops in one run of a kernel handler.
     pub max_action: u32,
-    /// MAXACTION_INTERRUPTIBLE: the same in `begin` and `end`.
+    /// MAXACTION_INTERRUPTIBLE: rounds of the loops in one run of a user-side handler; 0: no limit.
     pub max_action_interruptible: u32,
     /// MAXMAPENTRIES.
     pub max_map_entries: u32,
@@ -550,7 +550,7 @@ impl Default for Limits {
         Limits {
             max_string_len: 512,
             max_action: 1000,
-            max_action_interruptible: 10_000,
+            max_action_interruptible: 0,
             max_map_entries: 2048,
             max_errors: 0,
             max_skipped: 100,

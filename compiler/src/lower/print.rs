@@ -172,8 +172,9 @@ impl Lower<'_> {
             let Some(expr) = args.next() else {
                 continue;
             };
-            if matches!(conv.kind, ConvKind::Memory | ConvKind::MemoryHex) {
-                self.memory(pieces, conv, &sizes, expr)?;
+            let memory = matches!(conv.kind, ConvKind::Memory | ConvKind::MemoryHex);
+            if memory && conv.precision != ConvSize::Arg {
+                self.memory(pieces, conv, &sizes, expr, late)?;
                 continue;
             }
             let value = self.argument(expr, late)?;
@@ -184,40 +185,99 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// `%m` and `%M`: as many bytes of memory as the precision says, one without.
+    /// `%m` and `%M`: as many bytes of memory as the precision says, one without. Where user space
+    /// formats, and in hexadecimal, they are read as numbers: bytes of 0 are shown too.
     fn memory(
         &mut self,
         pieces: &mut Pieces,
         conv: &Conv,
         sizes: &[Value],
         addr: &hir::Expr,
+        late: bool,
     ) -> Lowered<()> {
         let span = addr.span;
         let space = match conv.flag {
             Some(ConvFlag::Alternate) => Space::User,
             _ => Space::Kernel,
         };
-        let len = match (conv.precision, sizes.last()) {
-            (ConvSize::Arg, Some(len)) => *len,
-            (ConvSize::Fixed(n), _) => self.const_int(i64::from(n), span),
-            (ConvSize::None | ConvSize::Arg, _) => self.const_int(1, span),
-        };
-        let cap = match self.as_const(len) {
-            Some(n) => u32::try_from(n).map_or(self.max_cap(), |n| n.min(self.max_cap())),
-            None => self.max_cap(),
+        let bytes = match conv.precision {
+            ConvSize::Fixed(n) => n,
+            ConvSize::None | ConvSize::Arg => 1,
         };
         let addr = self.value(addr)?;
         let site = self.site(ErrorKind::ReadFault(space), span);
-        let op = Op::MemReadStrN {
-            addr,
-            len,
-            space,
-            site,
+        if conv.kind == ConvKind::Memory && !late {
+            let len = self.const_int(i64::from(bytes), span);
+            let op = Op::MemReadStrN {
+                addr,
+                len,
+                space,
+                site,
+            };
+            let text = self.text(op, bytes.min(self.max_cap()), span);
+            pieces.args.extend_from_slice(sizes);
+            pieces.args.push(text);
+            pieces.pieces.push(Piece::Conv(conv.clone()));
+            return Ok(());
+        }
+        let (kind, shown) = match conv.kind {
+            ConvKind::MemoryHex => (ConvKind::MemoryHex, bytes * 2),
+            _ => (ConvKind::Binary, bytes),
         };
-        let text = self.text(op, cap, span);
-        pieces.args.extend_from_slice(sizes);
-        pieces.args.push(text);
-        pieces.pieces.push(Piece::Conv(conv.clone()));
+        let left = conv.flag == Some(ConvFlag::Left);
+        if !left {
+            self.blanks(pieces, conv.width, sizes, shown, span);
+        }
+        let mut offset = 0;
+        while offset < bytes {
+            let fits = |size: &u32| offset + size <= bytes;
+            let size = [8, 4, 2, 1].into_iter().find(fits).unwrap_or(1);
+            let distance = self.const_int(i64::from(offset), span);
+            let op = Op::MemRead {
+                addr: self.int(Op::Bin(BinOp::Add, addr, distance), span),
+                space,
+                size: size as u8,
+                signed: false,
+                site,
+            };
+            let word = self.int(op, span);
+            pieces.args.push(word);
+            pieces.pieces.push(Piece::Conv(Conv {
+                width: ConvSize::Fixed(size),
+                ..Conv::plain(kind)
+            }));
+            offset += size;
+        }
+        if left {
+            self.blanks(pieces, conv.width, sizes, shown, span);
+        }
         Ok(())
+    }
+
+    /// Blanks that make a width of `shown` bytes.
+    fn blanks(
+        &mut self,
+        pieces: &mut Pieces,
+        width: ConvSize,
+        sizes: &[Value],
+        shown: u32,
+        span: Span,
+    ) {
+        match (width, sizes.first()) {
+            (ConvSize::Fixed(width), _) => {
+                pieces.text(&vec![b' '; width.saturating_sub(shown) as usize]);
+            }
+            (ConvSize::Arg, Some(width)) => {
+                let shown = self.const_int(i64::from(shown), span);
+                let count = self.int(Op::Bin(BinOp::Sub, *width, shown), span);
+                let nothing = self.const_text(b"", 0, span);
+                pieces.args.extend([count, nothing]);
+                pieces.pieces.push(Piece::Conv(Conv {
+                    width: ConvSize::Arg,
+                    ..Conv::plain(ConvKind::Str)
+                }));
+            }
+            (ConvSize::None | ConvSize::Arg, _) => {}
+        }
     }
 }

@@ -306,7 +306,7 @@ fn most_bytes(function: &Function, format: &Format, args: &[Value]) -> Option<u6
                 let arg = *args.next()?;
                 let natural = match conv.kind {
                     ConvKind::Str | ConvKind::Memory => cap(function, arg),
-                    ConvKind::MemoryHex => cap(function, arg) * 2,
+                    ConvKind::MemoryHex => (cap(function, arg) * 2).max(16),
                     ConvKind::Char => 1,
                     ConvKind::Decimal | ConvKind::Unsigned => 20,
                     // The longest is octal with its prefix.

@@ -9,6 +9,9 @@ use super::{Cx, error};
 use crate::hir::{Expr, ExprKind, Print, PrintArg, PrintKind, Ty};
 use crate::lir::{Channel, Conv, ConvFlag, ConvKind, ConvSize, Format, Piece};
 
+/// The most bytes of memory that one conversion shows.
+const MAX_MEMORY_BYTES: u32 = 512;
+
 /// A member of the print family, by its name.
 #[derive(Clone, Copy)]
 struct Member {
@@ -110,7 +113,7 @@ impl Cx<'_> {
                 self.report(*diag);
                 return Some(error(span));
             }
-            self.memory_args(format, &mut values);
+            self.memory_args(format, &mut values, span);
         }
         let print = Print {
             kind,
@@ -148,45 +151,37 @@ impl Cx<'_> {
         )
     }
 
-    /// `%m` and `%M` print memory: turns addresses into the bytes there.
-    fn memory_args(&mut self, format: &Format, values: &mut [PrintArg]) {
+    /// `%m` and `%M` print memory. Where the number of bytes is an argument, the address becomes the text
+    /// there; else `lower` reads as many as the format says.
+    fn memory_args(&mut self, format: &Format, values: &mut [PrintArg], span: Span) {
         let mut next = 0;
         for piece in &format.pieces {
             let Piece::Conv(conv) = piece else { continue };
             next += usize::from(conv.width == ConvSize::Arg);
             let precision_at = next;
             next += usize::from(conv.precision == ConvSize::Arg);
-            if let (ConvKind::Memory | ConvKind::MemoryHex, Some(PrintArg::Value(value))) =
-                (conv.kind, values.get(next))
-            {
-                let span = value.span;
-                let user = conv.flag == Some(ConvFlag::Alternate);
-                let name = if user {
-                    "__user_bytes"
-                } else {
-                    "__kernel_bytes"
-                };
-                let len = match (conv.precision, values.get(precision_at)) {
-                    (ConvSize::Fixed(n), _) => super::int(i64::from(n), span),
-                    (ConvSize::Arg, Some(PrintArg::Value(len))) => len.clone(),
-                    _ => super::int(1, span),
-                };
-                let read = match crate::builtins::find(name) {
-                    Some(id) => Expr::new(
-                        ExprKind::Builtin(id, vec![value.clone(), len]),
-                        Ty::Str,
-                        span,
-                    ),
-                    None => self.fail(
-                        codes::NOT_SUPPORTED,
-                        "rtap does not know %m and %M yet",
-                        span,
-                        "this cannot be printed",
-                    ),
-                };
-                values[next] = PrintArg::Value(read);
-            }
+            let at = next;
             next += 1;
+            if !matches!(conv.kind, ConvKind::Memory | ConvKind::MemoryHex) {
+                continue;
+            }
+            if matches!(conv.precision, ConvSize::Fixed(n) if n > MAX_MEMORY_BYTES) {
+                let title = format!("%m and %M show at most {MAX_MEMORY_BYTES} bytes");
+                self.fail(codes::BAD_FORMAT, title, span, "more than that here");
+            }
+            let name = match conv.flag {
+                Some(ConvFlag::Alternate) => "__user_string_n",
+                _ => "__kernel_string_n",
+            };
+            if conv.precision == ConvSize::Arg
+                && let Some(id) = crate::builtins::find(name)
+                && let (Some(PrintArg::Value(len)), Some(PrintArg::Value(addr))) =
+                    (values.get(precision_at), values.get(at))
+            {
+                let args = vec![addr.clone(), len.clone()];
+                let read = Expr::new(ExprKind::Builtin(id, args), Ty::Str, addr.span);
+                values[at] = PrintArg::Value(read);
+            }
         }
     }
 }

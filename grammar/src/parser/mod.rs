@@ -37,7 +37,7 @@ mod generated {
 }
 
 /// After this many syntax errors a file is given up.
-const MAX_ERRORS: usize = 30;
+const MAX_ERRORS: usize = 18;
 
 /// How many times the terminals of a file may be parsed again, on average, to recover from errors.
 const MAX_REPARSES: usize = 4;

@@ -77,8 +77,8 @@ pub struct Machine<'p, S: Store> {
     pub(super) program: &'p Program<'p>,
     /// The globals, and what functions of user space remember.
     pub store: TextKeys<'p, S>,
-    /// MAXACTION: the most rounds of the loops of one call of a function; none for user-side
-    /// handlers, whose loops may be endless.
+    /// MAXACTION_INTERRUPTIBLE: the most rounds of the loops of one call of a function; without
+    /// it they may be endless.
     pub loop_limit: Option<u32>,
     pub(super) values: Vec<Value>,
     frames: Vec<Frame>,
@@ -97,10 +97,11 @@ pub struct Machine<'p, S: Store> {
 impl<'p, S: Store> Machine<'p, S> {
     /// A machine for a program.
     pub fn new(program: &'p Program<'p>, store: S) -> Self {
+        let most = program.module.limits.max_action_interruptible;
         Machine {
             program,
             store: TextKeys::new(program, store),
-            loop_limit: None,
+            loop_limit: (most != 0).then_some(most),
             values: Vec::new(),
             frames: Vec::new(),
             iterations: Vec::new(),

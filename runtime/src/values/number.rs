@@ -30,9 +30,7 @@ pub(super) fn integer(out: &mut Vec<u8>, spec: &Spec, n: i64) {
             field(out, spec, b"", digits);
         }
         ConvKind::Octal => radix(out, spec, n as u64, 3, b"0", false),
-        ConvKind::HexLower | ConvKind::Memory | ConvKind::MemoryHex => {
-            radix(out, spec, n as u64, 4, b"0x", false);
-        }
+        ConvKind::HexLower => radix(out, spec, n as u64, 4, b"0x", false),
         ConvKind::HexUpper => radix(out, spec, n as u64, 4, b"0X", true),
         ConvKind::Pointer => radix(out, spec, n as u64, 4, b"0x", false),
         ConvKind::Char => {
@@ -44,10 +42,9 @@ pub(super) fn integer(out: &mut Vec<u8>, spec: &Spec, n: i64) {
             }
             pad(out, spec, &text);
         }
-        ConvKind::Binary => {
-            let bytes = spec.width.filter(|w| matches!(w, 1 | 2 | 4)).unwrap_or(8);
-            out.extend_from_slice(&n.to_le_bytes()[..bytes]);
-        }
+        // Numbers of one to eight bytes, as they lie in memory.
+        ConvKind::Binary | ConvKind::Memory => out.extend(&n.to_le_bytes()[..bytes_of(spec)]),
+        ConvKind::MemoryHex => out.extend(hex(&n.to_le_bytes()[..bytes_of(spec)])),
     }
 }
 
@@ -57,19 +54,24 @@ pub(super) fn string(out: &mut Vec<u8>, spec: &Spec, text: &[u8]) {
     let text = &text[..text.len().min(spec.precision.unwrap_or(usize::MAX))];
     match spec.kind {
         ConvKind::MemoryHex => {
-            let hex: Vec<u8> = text
-                .iter()
-                .flat_map(|b| {
-                    [
-                        HEX_LOWER[usize::from(b >> 4)],
-                        HEX_LOWER[usize::from(b & 15)],
-                    ]
-                })
-                .collect();
+            let hex: Vec<u8> = hex(text).collect();
             pad(out, spec, &hex);
         }
         _ => pad(out, spec, text),
     }
+}
+
+/// How many bytes of a number `%b` shows.
+fn bytes_of(spec: &Spec) -> usize {
+    spec.width.filter(|w| matches!(w, 1 | 2 | 4)).unwrap_or(8)
+}
+
+/// Bytes in hexadecimal.
+fn hex(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    let digit = |nibble: u8| HEX_LOWER[usize::from(nibble)];
+    bytes
+        .iter()
+        .flat_map(move |b| [digit(b >> 4), digit(b & 15)])
 }
 
 const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";

@@ -80,7 +80,7 @@ fn closure(nfa: &NFA, from: StateID, spot: Spot) -> Vec<Leaf> {
         }
         match nfa.state(state) {
             State::ByteRange { .. } | State::Sparse(_) | State::Dense(_) | State::Match { .. } => {
-                leaves.push((state, slots))
+                leaves.push((state, slots));
             }
             State::Look { look, next } => {
                 let holds = match look {

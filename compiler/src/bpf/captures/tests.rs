@@ -44,8 +44,8 @@ fn find(pattern: &str, text: &str) -> Option<Vec<String>> {
     let mut slots = vec![usize::MAX; tables.groups * 2];
     (slots[0], slots[1]) = (start, end);
     let mut row = usize::from(start > 0);
-    for at in start..=end {
-        let entry = tables.choose[(row << tables.choose_shift) + usize::from(trail[at] & NUMBER)];
+    for (at, state) in trail.iter().enumerate().take(end + 1).skip(start) {
+        let entry = tables.choose[(row << tables.choose_shift) + usize::from(state & NUMBER)];
         for (slot, place) in slots.iter_mut().enumerate() {
             if tables.actions[(entry >> 16) as usize] >> slot & 1 == 1 {
                 *place = at;

@@ -124,12 +124,28 @@ impl Cx<'_> {
                 let value = self.int(arg);
                 Part::SizedText(whole, self.character_text(conv.flag, value))
             }
+            ConvKind::MemoryHex => self.memory_hex(conv, arg),
             ConvKind::Binary => {
                 let value = self.int(arg);
                 Part::Whole(self.bytes_text(field.width, value))
             }
             _ => Part::SizedNumber(field, self.int(arg)),
         }
+    }
+
+    /// The bytes of a number as they lie in memory, in hexadecimal.
+    fn memory_hex<'b>(&mut self, conv: &Conv, arg: Value) -> Part<'b> {
+        let bytes = fixed(conv.width).clamp(1, 8);
+        let value = self.reg(arg);
+        let swapped = self.big_endian(value);
+        let value = self.alu(AluOp::Rsh, swapped, Src::Imm(64 - bytes as i32 * 8));
+        let conv = Conv {
+            flag: Some(ConvFlag::Zero),
+            width: ConvSize::Fixed(bytes * 2),
+            precision: ConvSize::None,
+            kind: ConvKind::HexLower,
+        };
+        Part::Number(conv, Val::Reg(value))
     }
 
     fn text_of_parts(&mut self, parts: Vec<Part<'_>>, cap: u32, dest: Dest) -> Val {

@@ -409,6 +409,12 @@ fn format_cap(pieces: &[Piece], caps: &[u32], max: u32) -> u32 {
                 } else {
                     0
                 };
+                // Of memory: given by the format, one, or text that was read already.
+                let bytes = match conv.precision {
+                    ConvSize::Fixed(n) => n,
+                    ConvSize::None => 1,
+                    ConvSize::Arg => arg,
+                };
                 let plain = match conv.kind {
                     ConvKind::Decimal | ConvKind::Unsigned => DECIMAL_BYTES + 1,
                     ConvKind::Octal => 22 + alternate,
@@ -416,8 +422,9 @@ fn format_cap(pieces: &[Piece], caps: &[u32], max: u32) -> u32 {
                     // `%#c` escapes.
                     ConvKind::Char => 1 + 2 * alternate,
                     ConvKind::Binary => 8,
-                    ConvKind::Str | ConvKind::Memory => arg,
-                    ConvKind::MemoryHex => arg.saturating_mul(2),
+                    ConvKind::Str => arg,
+                    ConvKind::Memory => bytes,
+                    ConvKind::MemoryHex => bytes.saturating_mul(2),
                 };
                 let plain = match (conv.kind, conv.precision) {
                     (ConvKind::Str, ConvSize::Fixed(n)) => plain.min(n),

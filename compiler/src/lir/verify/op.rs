@@ -200,8 +200,10 @@ fn formatted(cx: &mut Cx<'_>, format: FormatId, args: &[Value], late: bool) {
                         argument(cx, args.next(), false, late);
                     }
                 }
+                let arg = args.next();
                 let string = match conv.kind {
-                    ConvKind::Str | ConvKind::Memory | ConvKind::MemoryHex => true,
+                    ConvKind::Str | ConvKind::Memory => true,
+                    ConvKind::MemoryHex => arg.is_none_or(|arg| cx.func.ty(arg).is_str()),
                     ConvKind::Decimal
                     | ConvKind::Unsigned
                     | ConvKind::Octal
@@ -211,7 +213,7 @@ fn formatted(cx: &mut Cx<'_>, format: FormatId, args: &[Value], late: bool) {
                     | ConvKind::Char
                     | ConvKind::Binary => false,
                 };
-                argument(cx, args.next(), string, late);
+                argument(cx, arg, string, late);
             }
             Piece::Call(name, count) => {
                 if !late {
