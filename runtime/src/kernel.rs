@@ -150,11 +150,17 @@ impl Plan<'_> {
             installed.push((name_of(&handler.name, &points, program.entry_half), result));
         }
         if self.verbose > 0 {
+            let took = begin.elapsed();
             let links: usize = installed.iter().map(|(_, i)| i.links()).sum();
             let programs = installed.len();
+            let infos = installed.iter().filter_map(|(_, i)| i.program.info().ok());
+            let (insns, verified) = infos.fold((0, 0), |(insns, verified), info| {
+                (insns + info.xlated_insns, verified + info.verified_insns)
+            });
             Status::say(&format!(
-                "rtap: {programs} programs, {links} links attached in {:.1} ms",
-                begin.elapsed().as_secs_f64() * 1e3
+                "rtap: {programs} programs of {insns} instructions ({verified} verified), \
+                 {links} links attached in {:.1} ms",
+                took.as_secs_f64() * 1e3
             ));
         }
         begin_programs.sort_by_key(|(priority, _)| *priority);

@@ -37,6 +37,7 @@ use regex::Regex;
 
 use super::expect::Lines;
 use super::require::Requirement;
+use super::sizes::MEASURED;
 use crate::job::{Companion, Job};
 use crate::paths;
 
@@ -114,17 +115,24 @@ impl Case {
         Ok(cases)
     }
 
+    /// Whether the size of its programs is compared with [`super::sizes`].
+    pub fn is_measured(&self) -> bool {
+        let file = self.name.split('/').next().unwrap_or_default();
+        MEASURED.contains(&file) && matches!(self.program, Program::Script(_) | Program::File(_))
+    }
+
     /// The job that runs this test; its time-out is multiplied by `slowness`.
     pub fn job(&self, slowness: u64) -> Job {
         // The shell splits the arguments; scripts and commands come as parameters, unquoted.
+        let mut run = format!("exec rtap run {}", self.args);
+        if self.is_measured() {
+            run += " -v";
+        }
         let (script, parameter) = match &self.program {
-            Program::Script(text) => (
-                format!("exec rtap run {} -e \"$0\"", self.args),
-                text.clone(),
-            ),
-            Program::File(path) => (format!("exec rtap run {} \"$0\"", self.args), path.clone()),
+            Program::Script(text) => (format!("{run} -e \"$0\""), text.clone()),
+            Program::File(path) => (format!("{run} \"$0\""), path.clone()),
             Program::Built(_, image) => (
-                format!("exec rtap run {} \"$0\"", self.args),
+                format!("{run} \"$0\""),
                 image.to_string_lossy().into_owned(),
             ),
             Program::Shell(command) => (command.clone(), "sh".to_owned()),

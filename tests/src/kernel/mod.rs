@@ -8,6 +8,7 @@ pub mod expect;
 pub mod report;
 pub mod require;
 pub mod runner;
+pub mod sizes;
 
 pub use case::Case;
 pub use report::{Report, Verdict};

@@ -12,6 +12,7 @@ use super::case::{Case, Program};
 use super::expect::faults;
 use super::report::{Report, Verdict};
 use super::require::{Requirement, lacking};
+use super::sizes::Sizes;
 use crate::job;
 use crate::paths;
 use crate::vm::{Facts, Failure, Image, Vm, facts, kernels};
@@ -34,6 +35,7 @@ pub fn run(cases: &[Case], places: &[String], rtap: &Path) -> Result<Report> {
     }
     let report = Mutex::new(report);
     let record = Recorder(&report);
+    let sizes = Sizes::read(paths::workspace().join("tests/kernel/sizes.txt"))?;
     build_images(cases, rtap)?;
     if places.iter().any(|place| place == "host") {
         // Alone, so that nothing disturbs its timing.
@@ -53,12 +55,13 @@ pub fn run(cases: &[Case], places: &[String], rtap: &Path) -> Result<Report> {
             for _ in 0..VMS {
                 scope.spawn(|| {
                     while let Some(version) = next() {
-                        on_kernel(version, &initramfs, cases, record);
+                        on_kernel(version, &initramfs, cases, &sizes, record);
                     }
                 });
             }
         });
     }
+    sizes.finish()?;
     Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -142,13 +145,13 @@ fn on_host(cases: &[Case], rtap: &Path, record: Recorder<'_>) {
             job.directory = paths::workspace().to_string_lossy().into_owned();
             job.env
                 .push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
-            verdict(case, &job::run(&job, &mut |_, _| {}))
+            verdict(faults(&case.expected, &job::run(&job, &mut |_, _| {})))
         };
         record.add("host", case, verdict);
     }
 }
 
-fn on_kernel(version: &str, initramfs: &[u8], cases: &[Case], record: Recorder<'_>) {
+fn on_kernel(version: &str, initramfs: &[u8], cases: &[Case], sizes: &Sizes, record: Recorder<'_>) {
     let kernel = match kernels::get(version, false) {
         Ok(kernel) => kernel,
         Err(error) => {
@@ -200,7 +203,14 @@ fn on_kernel(version: &str, initramfs: &[u8], cases: &[Case], record: Recorder<'
             Verdict::Skipped(reason)
         } else {
             match running.run(&case.job(VM_SLOWNESS), &mut |_, _| {}) {
-                Ok(outcome) => verdict(case, &outcome),
+                Ok(outcome) => {
+                    let mut faults = faults(&case.expected, &outcome);
+                    if faults.is_empty() && case.is_measured() {
+                        let stderr = String::from_utf8_lossy(&outcome.stderr);
+                        faults += &sizes.check(&case.name, version, &stderr);
+                    }
+                    verdict(faults)
+                }
                 Err((Failure::Panic, _)) if case.expected.panic => {
                     vm = None;
                     Verdict::Passed
@@ -231,8 +241,7 @@ fn ruled_out(case: &Case, version: &str) -> Option<String> {
     lacking(&decidable, &known, false)
 }
 
-fn verdict(case: &Case, outcome: &job::Outcome) -> Verdict {
-    let faults = faults(&case.expected, outcome);
+fn verdict(faults: String) -> Verdict {
     if faults.is_empty() {
         Verdict::Passed
     } else {
