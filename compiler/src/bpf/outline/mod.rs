@@ -90,8 +90,15 @@ fn jumps(block: &VBlock) -> usize {
 pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, String> {
     let is_impatient = is_impatient(&code);
     let mut loops = std::mem::take(&mut code.loops);
-    if !is_impatient {
-        loops.retain(|info| matches!(info.kind, LoopKind::Rounds { .. }));
+    let of_script = |info: &Loop| matches!(info.kind, LoopKind::Rounds { .. });
+    if is_impatient {
+        // Where functions are too few for all, some stay where they are.
+        loops.sort_by_key(|info| !of_script(info));
+        let needed = loops.iter().filter(|info| of_script(info)).count();
+        let others = 1 + code.callbacks.len() + parts::MAX_PARTS;
+        loops.truncate(needed.max(MAX_FUNCTIONS.saturating_sub(others)));
+    } else {
+        loops.retain(of_script);
     }
     let begins = add_beginnings(&mut code, &loops);
     let flow = Flow::new(&code);

@@ -16,7 +16,7 @@ use crate::bpf::Sizes;
 use crate::bpf::vcode::{Term, VCode};
 
 /// Most parts in a function. Functions that a program can have are 256; some of them are loops.
-const MAX_PARTS: usize = 120;
+pub const MAX_PARTS: usize = 120;
 /// What a call and the way back take.
 pub const CALL_INSNS: usize = 12;
 /// Ways out of a part are tried one after another.
