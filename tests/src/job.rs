@@ -321,6 +321,7 @@ impl Running<'_> {
                 command.env("RTAP_HOLD", "1");
             }
         }
+        interruptible(&mut command);
         command.spawn()
     }
 
@@ -330,6 +331,22 @@ impl Running<'_> {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
+}
+
+/// SIGINT works on it, even if the tests themselves ignore it: what a shell starts in the
+/// background does, and what that starts, and a shell there cannot trap it.
+#[expect(
+    unsafe_code,
+    reason = "there is no safe way to run something between fork and exec"
+)]
+fn interruptible(command: &mut Command) {
+    let restore = || {
+        // SAFETY: signal(2) may be called in a child between fork and exec.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: the closure calls nothing but signal(2).
+    unsafe { command.pre_exec(restore) };
 }
 
 fn forward(stream: Stream, mut from: impl Read + Send + 'static, to: Sender<Event>) {

@@ -30,7 +30,7 @@
 //! | `ENV` | `NAME=value` |
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use regex::Regex;
@@ -39,7 +39,6 @@ use super::expect::Lines;
 use super::require::Requirement;
 use super::sizes::MEASURED;
 use crate::job::{Companion, Job};
-use crate::paths;
 
 /// One test.
 #[derive(Debug)]
@@ -64,8 +63,9 @@ pub struct Case {
 pub enum Program {
     /// A script's text.
     Script(String),
-    /// A script that is compiled on this machine, and where its image is then, here and in VMs.
-    Built(String, PathBuf),
+    /// A script that is compiled on this machine, and where its image is then, relative to the
+    /// target directory here, to `/` in VMs.
+    Built(String, String),
     /// A script's path, relative to the workspace.
     File(String),
     /// A shell command.
@@ -130,11 +130,9 @@ impl Case {
         }
         let (script, parameter) = match &self.program {
             Program::Script(text) => (format!("{run} -e \"$0\""), text.clone()),
-            Program::File(path) => (format!("{run} \"$0\""), path.clone()),
-            Program::Built(_, image) => (
-                format!("{run} \"$0\""),
-                image.to_string_lossy().into_owned(),
-            ),
+            Program::File(path) | Program::Built(_, path) => {
+                (format!("{run} \"$0\""), path.clone())
+            }
             Program::Shell(command) => (command.clone(), "sh".to_owned()),
         };
         let mut argv = vec!["sh".to_owned(), "-c".to_owned(), script, parameter];
@@ -249,10 +247,7 @@ fn case(file: &str, name: &str, entries: &[(String, String)]) -> Result<Case> {
         .filter_map(|key| Some((*key, find(key)?.to_owned())));
     let program = match (given.next(), given.next()) {
         (Some(("PROG", text)), None) => Program::Script(text),
-        (Some(("BUILT", text)), None) => {
-            let image = paths::target().join(format!("built/{file}-{name}.o"));
-            Program::Built(text, image)
-        }
+        (Some(("BUILT", text)), None) => Program::Built(text, format!("built/{file}-{name}.o")),
         (Some(("FILE", path)), None) => Program::File(path),
         (Some((_, command)), None) => Program::Shell(command),
         _ => bail!("test {name} needs one of PROG, BUILT, FILE and RUN"),

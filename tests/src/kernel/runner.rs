@@ -94,11 +94,12 @@ impl Recorder<'_> {
 fn build_images(cases: &[Case], rtap: &Path) -> Result<()> {
     for case in cases {
         if let Program::Built(script, image) = &case.program {
+            let image = paths::target().join(image);
             if let Some(folder) = image.parent() {
                 std::fs::create_dir_all(folder)?;
             }
             let mut build = Command::new(rtap);
-            build.args(["build", "-e", script, "-o"]).arg(image);
+            build.args(["build", "-e", script, "-o"]).arg(&image);
             let output = build.output()?;
             let stderr = String::from_utf8_lossy(&output.stderr);
             ensure!(
@@ -120,7 +121,9 @@ fn image(cases: &[Case], rtap: &Path) -> Result<Image> {
             Program::File(path) => {
                 image.add(&paths::workspace().join(path), &format!("/{path}"))?;
             }
-            Program::Built(_, built) => image.add(built, &built.to_string_lossy())?,
+            Program::Built(_, built) => {
+                image.add(&paths::target().join(built), &format!("/{built}"))?;
+            }
             Program::Script(_) | Program::Shell(_) => {}
         }
     }
@@ -142,7 +145,11 @@ fn on_host(cases: &[Case], rtap: &Path, record: Recorder<'_>) {
             Verdict::Skipped(reason)
         } else {
             let mut job = case.job(1);
-            job.directory = paths::workspace().to_string_lossy().into_owned();
+            let directory = match case.program {
+                Program::Built(..) => paths::target(),
+                Program::File(_) | Program::Script(_) | Program::Shell(_) => paths::workspace(),
+            };
+            job.directory = directory.to_string_lossy().into_owned();
             job.env
                 .push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
             verdict(faults(&case.expected, &job::run(&job, &mut |_, _| {})))
