@@ -53,14 +53,9 @@ pub enum AttachError {
     NoBreakpointLeft,
     /// The processor cannot watch such a place.
     #[error(
-        "the processor cannot watch {length_bytes} bytes at {address:#x}: an address of the kernel that is a multiple of the length is needed"
+        "the processor cannot watch this: an address of the kernel that is a multiple of the length is needed"
     )]
-    BadBreakpoint {
-        /// The address.
-        address: u64,
-        /// How many bytes.
-        length_bytes: u8,
-    },
+    BadBreakpoint,
     /// What must be known to attach is not.
     #[error(transparent)]
     Unknown(#[from] Unavailable),
@@ -123,7 +118,7 @@ impl AttachError {
             | Self::NoPoints
             | Self::NoData(_)
             | Self::NoBreakpointLeft
-            | Self::BadBreakpoint { .. }
+            | Self::BadBreakpoint
             | Self::Io { .. } => None,
         }
     }

@@ -4,7 +4,6 @@
 //! or a process that is killed, leaves nothing behind. Detaching is closing, which for all
 //! mechanisms in use takes well below a millisecond each.
 
-mod breakpoint;
 mod error;
 mod halves;
 mod kprobe;
@@ -146,10 +145,9 @@ pub fn install(
         Attach::Uprobe { .. } | Attach::Uretprobe { .. } => {
             uprobe::install(loaded, symbol, points, options)?
         }
-        Attach::Profile { .. } | Attach::PerfEvent { .. } => {
+        Attach::Profile { .. } | Attach::PerfEvent { .. } | Attach::Breakpoint { .. } => {
             perf_event::install(loaded, symbol, points, options)?
         }
-        Attach::Breakpoint { .. } => breakpoint::install(loaded, symbol, points, options)?,
         Attach::Begin { .. }
         | Attach::End { .. }
         | Attach::Error { .. }

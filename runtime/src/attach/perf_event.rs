@@ -1,8 +1,13 @@
-//! Perf events on every CPU: `timer.profile`'s clock, hardware and software counters.
+//! Perf events on every CPU that is online at the start: `timer.profile`'s clock, hardware and software
+//! counters, and hardware breakpoints on data of the kernel, `kernel.data(…)` (Linux 2.6.33,
+//! CONFIG_HAVE_HW_BREAKPOINT).
+//!
+//! The processor has few breakpoints (x86-64: four) and shares them with debuggers. x86 stops
+//! after the access; every access is an event.
 
 use std::io;
 
-use rtap_compiler::image::{Attach, PerfPeriod, Point};
+use rtap_compiler::image::{Attach, DataAccess, DataPlace, PerfPeriod, Point};
 use rtap_compiler::target::{Feature, Kconfig, Target};
 
 use super::{AttachError, AttachOptions, Attachment, Outcome, load};
@@ -31,66 +36,96 @@ pub(super) fn install(
         symbol,
         ProgramKind::new(ProgType::PerfEvent, AttachType::Any),
     )?;
+    let use_link = options.target.has(Feature::PerfEventLink);
+    let cpus = online_cpus();
     let mut outcome = Outcome::default();
     for (at, point) in points.iter().enumerate() {
-        let Some(spec) = event(&point.attach, options.target) else {
-            continue;
+        let spec = match event(&point.attach, options.target) {
+            Ok(spec) => spec,
+            Err(error) => {
+                outcome.failed.push((at, error));
+                continue;
+            }
         };
-        let explain = |error: io::Error| match error.raw_os_error() {
-            Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL) => AttachError::NoEvent,
-            _ => AttachError::io("opening a perf event", error),
-        };
-        on_every_cpu(&mut outcome, at, &spec, &program, options, explain);
+        for &cpu in &cpus {
+            let opened = spec.open(cpu, None);
+            let link = opened.map_err(|error| refusal(&point.attach, error));
+            let link = link.and_then(|event| {
+                let attached = event.attach(&program, use_link, 0);
+                attached.map_err(|error| AttachError::io("attaching to a perf event", error))
+            });
+            let gave_up = link.is_err();
+            outcome.add(at, link, Attachment::Perf);
+            if gave_up {
+                break;
+            }
+        }
     }
     Ok((program, outcome))
 }
 
-/// Runs `program` on an event of every CPU, up to the first that refuses.
-pub(super) fn on_every_cpu(
-    outcome: &mut Outcome,
-    at: usize,
-    spec: &PerfEventSpec,
-    program: &Program,
-    options: &AttachOptions<'_>,
-    explain: impl Fn(io::Error) -> AttachError,
-) {
-    let use_link = options.target.has(Feature::PerfEventLink);
-    for cpu in online_cpus() {
-        let link = spec.open(cpu, None).map_err(&explain).and_then(|event| {
-            let attached = event.attach(program, use_link, 0);
-            attached.map_err(|error| AttachError::io("attaching to a perf event", error))
-        });
-        let gave_up = link.is_err();
-        outcome.add(at, link, Attachment::Perf);
-        if gave_up {
-            break;
+/// Why the kernel does not open an event.
+fn refusal(attach: &Attach, error: io::Error) -> AttachError {
+    match (attach, error.raw_os_error()) {
+        (Attach::Breakpoint { .. }, Some(libc::ENOSPC | libc::EBUSY)) => {
+            AttachError::NoBreakpointLeft
         }
+        (Attach::Breakpoint { .. }, Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
+            AttachError::BadBreakpoint
+        }
+        (_, Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL)) => AttachError::NoEvent,
+        _ => AttachError::io("opening a perf event", error),
     }
 }
 
-fn event(attach: &Attach, target: &dyn Target) -> Option<PerfEventSpec> {
-    match attach {
+fn event(attach: &Attach, target: &dyn Target) -> Result<PerfEventSpec, AttachError> {
+    Ok(match attach {
         // By period, not frequency: exact, and not throttled by the sampling limit.
         Attach::Profile { hz } => {
             let hz = if *hz == 0 { tick_rate(target) } else { *hz };
             let period = (NANOSECONDS / hz).max(1);
-            Some(PerfEventSpec::sampling_period(
-                TYPE_SOFTWARE,
-                SOFTWARE_CPU_CLOCK,
-                period,
-            ))
+            PerfEventSpec::sampling_period(TYPE_SOFTWARE, SOFTWARE_CPU_CLOCK, period)
         }
         Attach::PerfEvent {
             kind,
             config,
             period: PerfPeriod::Count(count),
-        } => Some(PerfEventSpec::sampling_period(*kind, *config, *count)),
+        } => PerfEventSpec::sampling_period(*kind, *config, *count),
         Attach::PerfEvent {
             kind,
             config,
             period: PerfPeriod::Hz(hz),
-        } => Some(PerfEventSpec::sampling_hz(*kind, *config, *hz)),
-        _ => None,
+        } => PerfEventSpec::sampling_hz(*kind, *config, *hz),
+        Attach::Breakpoint {
+            place,
+            access,
+            length_bytes,
+        } => {
+            if !target.has(Feature::HardwareBreakpoint) {
+                return Err(AttachError::Missing {
+                    feature: Feature::HardwareBreakpoint,
+                });
+            }
+            let reads = *access == DataAccess::ReadWrite;
+            PerfEventSpec::breakpoint(address_of(place, target)?, *length_bytes, reads)
+        }
+        _ => return Err(AttachError::NoPoints),
+    })
+}
+
+/// The address of data in the running kernel.
+fn address_of(place: &DataPlace, target: &dyn Target) -> Result<u64, AttachError> {
+    match place {
+        DataPlace::Address(address) => Ok(*address),
+        DataPlace::Symbol(name) => {
+            let symbols = target.symbols()?;
+            // A variable rather than a function of the same name.
+            let found = symbols.by_name(name).min_by_key(|s| s.is_function());
+            found
+                .map(|symbol| symbol.address)
+                .filter(|address| *address != 0)
+                .ok_or_else(|| AttachError::NoData(name.clone()))
+        }
     }
 }
 
