@@ -13,6 +13,7 @@ use super::foreign::Foreign;
     name = "rtap",
     version,
     arg_required_else_help = true,
+    args_override_self = true,
     max_term_width = 100
 )]
 pub struct Cli {
@@ -201,6 +202,7 @@ pub struct ListArgs {
 #[derive(Debug, Parser)]
 #[command(
     name = "stap",
+    args_override_self = true,
     version,
     arg_required_else_help = true,
     max_term_width = 100
@@ -328,5 +330,22 @@ mod tests {
         assert_eq!(stap.run.script.pass, Some(4));
         assert_eq!(stap.run.script.defines, ["MAXACTION=5"]);
         assert_eq!(stap.run.script.verbose, 1);
+    }
+
+    #[test]
+    fn the_last_of_an_option_counts() {
+        let stap = Stap::parse_from([
+            "stap",
+            "-p4",
+            "-gp2",
+            "-DA=1",
+            "-DB=2",
+            "-e",
+            "probe begin {}",
+        ]);
+        assert_eq!(stap.run.script.pass, Some(2));
+        assert_eq!(stap.run.script.defines, ["A=1", "B=2"]);
+        let cli = Cli::parse_from(["rtap", "run", "-T5", "-T", "6", "a.rtp"]);
+        assert!(matches!(cli.command, Command::Run(run) if run.timeout == Some(6.0)));
     }
 }

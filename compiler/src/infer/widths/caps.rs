@@ -44,12 +44,10 @@ impl Cx {
             StmtKind::Foreach(foreach) => {
                 let array = foreach.array;
                 for (index, local) in foreach.keys.iter().enumerate() {
-                    let cap = self.cap(Slot::Key(array, index));
-                    self.raise(Slot::Local(self.body, *local), cap);
+                    self.copied(Slot::Key(array, index), Slot::Local(self.body, *local));
                 }
                 if let Some(value) = foreach.value {
-                    let cap = self.cap(Slot::Value(array));
-                    self.raise(Slot::Local(self.body, value), cap);
+                    self.copied(Slot::Value(array), Slot::Local(self.body, value));
                 }
                 self.keys(array, foreach.slice.iter_mut().map(Option::as_mut));
                 if let Some(e) = &mut foreach.limit {
@@ -112,9 +110,20 @@ impl Cx {
         self.keys(stat.global, stat.keys.iter_mut().map(Some));
     }
 
+    /// What one place holds goes to another.
+    fn copied(&mut self, from: Slot, to: Slot) {
+        let cap = (self.cap(from), self.late.place(from));
+        let cap = self.converted(cap, to);
+        self.raise(to, cap);
+    }
+
     /// The width with which an expression of width `cap` is stored in a place.
     fn stored(&mut self, expr: &Expr, cap: u32, slot: Slot) -> u32 {
-        match (self.late.place(slot), expr.cap.1) {
+        self.converted((cap, expr.cap.1), slot)
+    }
+
+    fn converted(&self, (cap, late): (u32, bool), slot: Slot) -> u32 {
+        match (self.late.place(slot), late) {
             (true, false) => LATE_HEAD_BYTES + field_bytes(Ty::Str, (cap, false)) - 1,
             // Rendered, in user space.
             (false, true) => self.max,

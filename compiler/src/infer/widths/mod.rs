@@ -32,30 +32,30 @@ const FORMS: u32 = 16;
 /// Infers all string widths of `program`, whose types are known, for a kernel.
 pub fn infer_widths(program: &mut Program, target: &dyn Target) {
     let max = program.limits.max_string_len.saturating_sub(1).max(1);
-    let mut blocked = Vec::new();
+    let mut too_large = Vec::new();
     let mut copies = Copies::default();
     loop {
-        let mut late = decide(program, &blocked, &mut copies);
+        let mut late = decide(program, &too_large, &mut copies);
         program.characters = late.take_needs();
         let mut cx = Cx::new(program, max, late);
         cx.run(program);
-        let too_large = cx.too_large();
-        if too_large.is_empty() {
+        let more = cx.too_large();
+        if more.is_empty() {
             cx.finish(program);
             keys::narrow(program, target);
             return;
         }
-        blocked.extend(too_large);
+        too_large.extend(more);
     }
 }
 
 /// Decides which places are late, copying functions whose calls want different things of them.
-fn decide(program: &mut Program, blocked: &[Slot], copies: &mut Copies) -> LateSet {
+fn decide(program: &mut Program, too_large: &[Slot], copies: &mut Copies) -> LateSet {
     loop {
-        let late = late::decide(program, blocked);
+        let late = late::decide(program, too_large);
         if !copies.split(program, late.torn()) {
             return if copies.merge(program, &late) {
-                late::decide(program, blocked)
+                late::decide(program, too_large)
             } else {
                 late
             };

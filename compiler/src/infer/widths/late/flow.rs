@@ -52,9 +52,7 @@ pub(super) fn walk(program: &mut Program, graph: &mut Graph) {
             for (index, _) in params.iter().enumerate().filter(|(_, ty)| **ty == Ty::Str) {
                 let param = graph.place(Slot::Param(id, index));
                 let local = graph.place(Slot::Local(number, Local::from_u32(index as u32)));
-                graph.edge(param, local);
-                // One value: they are late together.
-                graph.edge(local, param);
+                graph.parameter(param, local);
             }
             graph.stmts(&mut body.stmts);
             number += 1;

@@ -78,13 +78,13 @@ impl LateSet {
     }
 }
 
-/// Decides which places are late (never those of `blocked`), and marks in the tree, in
-/// `cap.1`, the expressions that are.
-pub(super) fn decide(program: &mut Program, blocked: &[Slot]) -> LateSet {
+/// Decides which places are late (never those whose records were `too_large`), and marks in the
+/// tree, in `cap.1`, the expressions that are.
+pub(super) fn decide(program: &mut Program, too_large: &[Slot]) -> LateSet {
     let mut graph = Graph::default();
-    for slot in blocked {
+    for slot in too_large {
         let node = graph.place(*slot);
-        graph.nodes[node].blocked = true;
+        graph.nodes[node].too_large = true;
     }
     walk(program, &mut graph);
     graph.solve();
@@ -130,6 +130,12 @@ struct Node {
     /// Something needs its characters: `why`, where it has a place.
     blocked: bool,
     why: Span,
+    /// Its record would be too large.
+    too_large: bool,
+    /// Kernel handlers use it. What they do not use can be characters, whatever comes to it.
+    kernel: bool,
+    /// It is characters: user-side code renders what comes to it.
+    cut: bool,
     /// Where its value goes.
     to: Vec<usize>,
     /// What it is made by.
@@ -194,6 +200,9 @@ impl Default for Node {
             able: false,
             blocked: false,
             why: Span::NONE,
+            too_large: false,
+            kernel: false,
+            cut: false,
             to: Vec::new(),
             origin: Origin::None,
             raw: false,
@@ -213,7 +222,7 @@ impl Node {
     }
 
     fn late(&self) -> bool {
-        self.native && !self.blocked
+        self.native && !self.blocked && !self.cut
     }
 }
 
@@ -229,6 +238,8 @@ struct Graph {
     body: u32,
     function: Option<FuncId>,
     runs: Runs,
+    /// Parameters, each with the local variable that it is in one body.
+    params: Vec<(usize, usize)>,
     /// Strings of kernel handlers that are not late, and what needs their characters.
     needs: Vec<(Span, Span)>,
 }
@@ -240,17 +251,30 @@ impl Graph {
     }
 
     fn place(&mut self, slot: Slot) -> usize {
-        if let Some(node) = self.places.get(&slot) {
-            return *node;
-        }
-        let node = self.node();
-        self.places.insert(slot, node);
+        let node = match self.places.get(&slot) {
+            Some(node) => *node,
+            None => {
+                let node = self.node();
+                self.places.insert(slot, node);
+                node
+            }
+        };
+        self.nodes[node].kernel |= self.runs.kernel;
         node
     }
 
     fn edge(&mut self, from: usize, to: usize) {
         if !self.mark {
             self.nodes[from].to.push(to);
+        }
+    }
+
+    /// A parameter and the variable that it is in a body: one value, late together.
+    fn parameter(&mut self, param: usize, local: usize) {
+        if !self.mark {
+            self.edge(param, local);
+            self.edge(local, param);
+            self.params.push((param, local));
         }
     }
 
@@ -272,8 +296,10 @@ impl Graph {
         node
     }
 
-    /// `native`, `raw` and `origin` go along the edges, `blocked` against them.
+    /// `native`, `raw` and `origin` go along the edges, `blocked` against them; nothing passes
+    /// what is cut.
     fn solve(&mut self) {
+        self.cut();
         self.spread_native();
         self.spread(|node| &mut node.raw);
         self.spread_empty();
@@ -285,7 +311,7 @@ impl Graph {
         self.spread_origins();
         let mut from: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate() {
-            for to in &node.to {
+            for to in node.to.iter().filter(|to| !self.nodes[**to].cut) {
                 from[*to].push(index);
             }
         }
@@ -303,6 +329,21 @@ impl Graph {
         }
     }
 
+    /// What would be too large is not late.
+    fn cut(&mut self) {
+        for node in &mut self.nodes {
+            node.blocked |= node.too_large && node.kernel;
+            node.cut = node.too_large && !node.kernel;
+        }
+        // A parameter and its variables are one value.
+        for (param, local) in &self.params {
+            self.nodes[*param].cut |= self.nodes[*local].cut;
+        }
+        for (param, local) in &self.params {
+            self.nodes[*local].cut = self.nodes[*param].cut;
+        }
+    }
+
     /// Sets a flag wherever a node's value goes that has it.
     fn spread(&mut self, flag: fn(&mut Node) -> &mut bool) {
         let mut queue: Vec<usize> = (0..self.nodes.len())
@@ -310,7 +351,8 @@ impl Graph {
             .collect();
         while let Some(node) = queue.pop() {
             for to in self.nodes[node].to.clone() {
-                if !std::mem::replace(flag(&mut self.nodes[to]), true) {
+                let target = &mut self.nodes[to];
+                if !target.cut && !std::mem::replace(flag(target), true) {
                     queue.push(to);
                 }
             }
@@ -324,7 +366,7 @@ impl Graph {
         while let Some(node) = queue.pop() {
             for to in self.nodes[node].to.clone() {
                 let target = &mut self.nodes[to];
-                if !target.some && !std::mem::replace(&mut target.empty, true) {
+                if !target.cut && !target.some && !std::mem::replace(&mut target.empty, true) {
                     queue.push(to);
                 }
             }
