@@ -55,6 +55,8 @@ impl Plan<'_> {
         let loaded = ObjectFile::parse(image)
             .and_then(|object| Loaded::new(object, &options))
             .map_err(|error| Status::fail(&error.to_string(), error.help().as_deref()))?;
+        attach::perf_counter::open_all(self.meta, &loaded)
+            .map_err(|(point, error)| self.refused(&point.text, &error))?;
         if self.verbose > 0 {
             for warning in &loaded.warnings {
                 Status::warn(warning);

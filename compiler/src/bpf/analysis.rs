@@ -43,6 +43,17 @@ pub fn reads_user_memory(module: &Module, func: Func) -> bool {
     found
 }
 
+/// Whether the handler body `func`, or anything it calls, reads a performance counter.
+pub fn reads_counters(module: &Module, func: Func) -> bool {
+    let mut found = false;
+    for called in reachable(module, func) {
+        for_each_op(&module.functions[called], |op| {
+            found |= matches!(op, Op::PerfCount(..));
+        });
+    }
+    found
+}
+
 /// Whether the handler body `func`, or anything it calls, asks which point fired.
 pub fn reads_point(module: &Module, func: Func) -> bool {
     let mut found = false;

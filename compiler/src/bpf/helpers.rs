@@ -57,6 +57,8 @@ pub enum Helper {
     GetCurrentTaskBtf = 158,
     /// `struct pt_regs *bpf_task_pt_regs(task)`, 5.15.
     TaskPtRegs = 175,
+    /// `u64 bpf_perf_event_read(map, flags)`, 4.3.
+    PerfEventRead = 22,
     /// `void *bpf_map_lookup_percpu_elem(map, key, cpu)`, 5.19.
     MapLookupPercpuElem = 195,
 }
@@ -91,6 +93,7 @@ impl Helper {
             Helper::GetAttachCookie => "get_attach_cookie",
             Helper::GetCurrentTaskBtf => "get_current_task_btf",
             Helper::TaskPtRegs => "task_pt_regs",
+            Helper::PerfEventRead => "perf_event_read",
             Helper::MapLookupPercpuElem => "map_lookup_percpu_elem",
         }
     }

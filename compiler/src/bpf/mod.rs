@@ -438,6 +438,7 @@ fn section(handler: &Handler, program: &Program, half: Half) -> String {
             | Attach::End { .. }
             | Attach::Error { .. }
             | Attach::Never
+            | Attach::PerfCounter { .. }
             | Attach::Timer { .. },
         )
         | None => match handler.context {

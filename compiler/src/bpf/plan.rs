@@ -8,9 +8,9 @@ use indexmap::IndexMap;
 
 use super::insn::MapId;
 use crate::image::{
-    ArrayLayout, Attach, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP, GlobalLayout, Layout, MapKind,
-    Program, ProgramCounter, RODATA_MAP, RecordLayout, SNAPSHOTS_MAP, Slot, StatRecord,
-    ValueLayout, header, width_bytes,
+    ArrayLayout, Attach, COUNTERS_MAP, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP, GlobalLayout,
+    Layout, MOST_COUNTERS, MapKind, Program, ProgramCounter, RODATA_MAP, RecordLayout,
+    SNAPSHOTS_MAP, Slot, StatRecord, ValueLayout, header, width_bytes,
 };
 use crate::lir::{
     Context, ElementKind, Exec, FormatId, Global, GlobalKind, HandlerId, Init, Module, Ty,
@@ -47,6 +47,8 @@ pub enum MapSort {
     LruPerCpuHash,
     /// BPF_MAP_TYPE_RINGBUF
     RingBuf,
+    /// BPF_MAP_TYPE_PERF_EVENT_ARRAY
+    PerfEventArray,
 }
 
 impl MapSort {
@@ -55,6 +57,7 @@ impl MapSort {
         match self {
             MapSort::Hash => 1,
             MapSort::Data | MapSort::Rodata | MapSort::Array => 2,
+            MapSort::PerfEventArray => 4,
             MapSort::PerCpuHash => 5,
             MapSort::PerCpuArray => 6,
             MapSort::LruHash => 9,
@@ -168,6 +171,8 @@ impl Plan {
     pub const FRAMES: MapId = MapId(3);
     /// The snapshots of arrays that are iterated over, one for each frame.
     pub const SNAPSHOTS: MapId = MapId(4);
+    /// The performance counters.
+    pub const COUNTERS: MapId = MapId(5);
 
     /// Plans a module.
     pub fn new(module: &Module, features: Features) -> Plan {
@@ -203,6 +208,13 @@ impl Plan {
                     Shape::U32,
                     Shape::Words(1),
                     FRAME_LEVELS,
+                ),
+                map(
+                    COUNTERS_MAP,
+                    MapSort::PerfEventArray,
+                    Shape::U32,
+                    Shape::U32,
+                    MOST_COUNTERS,
                 ),
             ],
             places: SecondaryMap::new(),
@@ -537,9 +549,11 @@ fn programs(module: &Module, features: Features) -> Vec<Program> {
             }
             let by_cookie = reads_point && !per_attachment && points.len() > 1;
             let mut attached = points.iter().map(|&point| &handler.points[point as usize]);
+            // Programs that may sleep have no map of counters.
             let sleepable = features.has(Feature::SleepableUprobe)
                 && attached.all(|point| point.attach.is_uprobe())
-                && super::analysis::reads_user_memory(module, handler.func);
+                && super::analysis::reads_user_memory(module, handler.func)
+                && !super::analysis::reads_counters(module, handler.func);
             programs.push(Program {
                 by_cookie,
                 sleepable,

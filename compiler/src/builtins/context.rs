@@ -2,14 +2,34 @@
 
 use super::{Builtin, Call};
 use crate::hir::Ty::{Long, Str};
-use crate::lir::{Env, Op, Value};
+use crate::lir::{Context, Env, ErrorKind, Op, Place, Value};
 use crate::lower::{Lower, Lowered};
 
 fn env(l: &mut Lower<'_>, call: &Call<'_>, env: Env) -> Lowered<Option<Value>> {
     Ok(Some(l.int(Op::Env(env), call.span)))
 }
 
+fn perf_count(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
+    if matches!(l.context(), Some(Context::None) | None) {
+        return l.fault(
+            call.span,
+            "rtap itself runs this handler: the count of a thread is read in probes that fire in the thread",
+        );
+    }
+    let site = l.site(ErrorKind::NoCount, call.span);
+    Ok(Some(l.int(Op::PerfCount(call.args[0], site), call.span)))
+}
+
 pub(super) const ROWS: &[Builtin] = &[
+    Builtin {
+        name: "__perf_count",
+        params: &[Long],
+        place: Place::Kernel,
+        pure: false,
+        lower: perf_count,
+        doc: "what a counter has counted on this CPU",
+        ..Builtin::BASE
+    },
     Builtin {
         name: "__pid_tgid",
         lower: |l, c| env(l, c, Env::PidTgid),

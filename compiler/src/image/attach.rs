@@ -121,6 +121,17 @@ pub enum Attach {
         /// Sample every `.0` events, or `.0` times a second.
         period: PerfPeriod,
     },
+    /// A counter that `@perf` reads, on every CPU. Its handler never runs.
+    PerfCounter {
+        /// Its name.
+        name: String,
+        /// Its number in the map of counters.
+        number: u32,
+        /// `PERF_TYPE_*`.
+        kind: u32,
+        /// The event.
+        config: u64,
+    },
     /// A hardware breakpoint on data of the kernel, on every CPU.
     Breakpoint {
         /// Where.
@@ -224,6 +235,7 @@ impl Attach {
                 | Attach::End { .. }
                 | Attach::Error { .. }
                 | Attach::Never
+                | Attach::PerfCounter { .. }
                 | Attach::Timer { .. }
         )
     }

@@ -23,6 +23,13 @@ pub const FRAMES_MAP: &str = "rtap_frames";
 /// them.
 pub const SNAPSHOTS_MAP: &str = "rtap_snapshots";
 
+/// Name of the map of the performance counters that `@perf` reads; absent if nothing does. The image says how many
+/// one CPU has, [`MOST_COUNTERS`], and counter `n` of CPU `c` is number `c * MOST_COUNTERS + n`.
+pub const COUNTERS_MAP: &str = "rtap_perf";
+
+/// Most counters of a script.
+pub const MOST_COUNTERS: u32 = 32;
+
 /// Largest key of a hash map before Linux 5.11, bytes.
 pub const SMALL_KEY_BYTES: u32 = 512;
 

@@ -357,6 +357,8 @@ pub enum ErrorKind {
     NoOverload,
     /// `matched()` with a number that is no sub-expression; arg is the number.
     MatchRange,
+    /// A performance counter that does not count on this CPU; arg is the kernel's error.
+    NoCount,
 }
 
 /// A part of an error's message.
@@ -410,6 +412,11 @@ impl ErrorKind {
                 text("Attempted to get nonexistent subexpression "),
                 ErrorPart::Decimal,
             ],
+            ErrorKind::NoCount => {
+                vec![text(
+                    "the performance counter does not count on this processor",
+                )]
+            }
         }
     }
 }

@@ -265,6 +265,9 @@ pub enum Op {
     EntryArg(u8, SiteId),
 
     // ---- traced memory -----------------------------------------------------------------
+    /// What counter number `.0` of [`crate::image::Attach::PerfCounter`] has counted on this CPU; fails
+    /// where it does not count.
+    PerfCount(Value, SiteId),
     /// Read an integer; fails on a bad address, which is the error's argument.
     MemRead {
         /// Address.

@@ -41,6 +41,7 @@ macro_rules! visit_operands {
             | Op::StrMatch(_, a)
             | Op::Matched(a, _)
             | Op::StrQuote(a)
+            | Op::PerfCount(a, _)
             | Op::MemRead { addr: a, .. }
             | Op::MemReadStr { addr: a, .. }
             | Op::GlobalSet(_, a)
@@ -97,6 +98,7 @@ impl Op {
             | Op::Rem(.., site)
             | Op::Matched(.., site)
             | Op::EntryArg(.., site)
+            | Op::PerfCount(.., site)
             | Op::MemRead { site, .. }
             | Op::MemReadStr { site, .. }
             | Op::MemReadStrN { site, .. }
@@ -222,6 +224,7 @@ impl Op {
             | Op::Rem(.., site)
             | Op::Matched(.., site)
             | Op::EntryArg(.., site)
+            | Op::PerfCount(.., site)
             | Op::MemRead { site, .. }
             | Op::MemReadStr { site, .. }
             | Op::MemReadStrN { site, .. }
@@ -310,6 +313,7 @@ impl Op {
             | Op::CtxReg(_)
             | Op::CtxLoad { .. }
             | Op::EntryArg(..)
+            | Op::PerfCount(..)
             | Op::StrStack(..) => Place::Kernel,
             Op::User(..) => Place::User,
             _ => Place::Both,
@@ -352,6 +356,7 @@ impl Op {
             | Op::CtxReg(_)
             | Op::CtxLoad { .. }
             | Op::EntryArg(..)
+            | Op::PerfCount(..)
             | Op::MemRead { .. }
             | Op::GlobalFetchAdd(..)
             | Op::ArrayHas(..)

@@ -1,5 +1,5 @@
-//! `timer.profile`, `timer.profile.freq.hz(n)`, `perf.type(t).config(c)` with `.sample(n)` or `.hz(n)`,
-//! and `.process("path")`: perf events on every CPU.
+//! `timer.profile`, `timer.profile.freq.hz(n)`, `perf.type(t).config(c)` with `.sample(n)`, `.hz(n)` or
+//! `.counter("name")`, and `.process("path")`: perf events on every CPU.
 //!
 //! A process is chosen by a condition before the handler: it moves from CPU to CPU, and others
 //! like it may begin later.
@@ -37,6 +37,9 @@ pub(super) const KIND: Kind = Kind {
         "perf.type(number).config(number).process(string).hz(number)",
         "perf.type(number).config(number).hz(number).process",
         "perf.type(number).config(number).hz(number).process(string)",
+        "perf.type(number).config(number).counter(string)",
+        "perf.type(number).config(number).process.counter(string)",
+        "perf.type(number).config(number).process(string).counter(string)",
     ],
     doc: "samples on every CPU, by time or by a counter; of one program with process",
     resolve,
@@ -93,6 +96,13 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     if let Some(subject) = &subject {
         let _ = write!(text, ".{}", subject.text);
     }
+    if let Attach::PerfCounter { name, .. } = &attach {
+        _ = write!(text, ".counter(\"{name}\")");
+        return Ok(vec![Candidate {
+            condition,
+            ..Candidate::user_side(text, attach)
+        }]);
+    }
     Ok(vec![Candidate {
         text,
         function: String::new(),
@@ -121,13 +131,26 @@ fn perf(request: &Request<'_>, hz: Option<i64>) -> Result<(String, Attach), Box<
         )
     };
     let kind = u32::try_from(kind).map_err(|_| out_of_range("type"))?;
+    let config = config as u64;
+    let mut text = format!("perf.type({kind}).config({config})");
+    if let Some(name) = request.text("counter") {
+        let name = name.to_owned();
+        return Ok((
+            text,
+            Attach::PerfCounter {
+                name,
+                number: 0,
+                kind,
+                config,
+            },
+        ));
+    }
     let period = match (hz, sample) {
         (Some(hz), _) => PerfPeriod::Hz(hz as u64),
         (None, None) => PerfPeriod::Count(DEFAULT_SAMPLE),
         (None, Some(n)) if n > 0 => PerfPeriod::Count(n as u64),
         (None, Some(_)) => return Err(out_of_range("number of events")),
     };
-    let mut text = format!("perf.type({kind}).config({config})");
     match period {
         PerfPeriod::Count(n) if sample.is_some() => _ = write!(text, ".sample({n})"),
         PerfPeriod::Count(_) => {}
@@ -137,7 +160,7 @@ fn perf(request: &Request<'_>, hz: Option<i64>) -> Result<(String, Attach), Box<
         text,
         Attach::PerfEvent {
             kind,
-            config: config as u64,
+            config,
             period,
         },
     ))

@@ -13,6 +13,7 @@
 //! what it uses only. Mistakes in code that is pruned are not reported.
 
 mod call;
+mod counters;
 mod entry;
 mod expr;
 mod functions;
@@ -75,6 +76,7 @@ pub fn resolve<'s>(
                 .help("write one, such as: probe begin { println(\"hello\") }"),
         );
     }
+    cx.check_counters();
     let Cx {
         mut program,
         held,
@@ -107,6 +109,8 @@ pub(crate) struct Cx<'s> {
     functions: cranelift_entity::PrimaryMap<FuncId, functions::FunctionSource>,
     /// Whether functions that nobody calls have been queued.
     uncalled_queued: bool,
+    /// Performance counters by name, in the order of their numbers.
+    counters: indexmap::IndexMap<String, counters::Counter>,
     /// Diagnostics of code that may yet be pruned.
     held: Vec<prune::Held>,
     diags: Vec<Diagnostic>,
@@ -127,6 +131,7 @@ impl<'s> Cx<'s> {
             queue: VecDeque::new(),
             functions: cranelift_entity::PrimaryMap::new(),
             uncalled_queued: false,
+            counters: indexmap::IndexMap::new(),
             held: Vec::new(),
             diags: Vec::new(),
         }

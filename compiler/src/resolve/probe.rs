@@ -29,7 +29,10 @@ struct Body<'m> {
 impl Cx<'_> {
     /// Resolves a probe of the script or of a tapset.
     pub(super) fn probe(&mut self, probe: &Rc<ast::Probe>) {
-        let expanded = self.expand(&probe.points);
+        let mut expanded = self.expand(&probe.points);
+        for point in &mut expanded {
+            self.declare_counter(&mut point.candidate, probe.span);
+        }
         let mut body = Mentions::default();
         body.block(&probe.body);
         // What the body assigns before it reads it is its own.

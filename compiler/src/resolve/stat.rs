@@ -50,12 +50,7 @@ impl Cx<'_> {
             AtOp::Kderef | AtOp::Uderef => self.deref(op, args, span),
             AtOp::Uregister | AtOp::Kregister => self.dwarf_register(args, span),
             AtOp::EnumName => self.enumerator_name(args, span),
-            AtOp::Perf => self.fail(
-                codes::NOT_SUPPORTED,
-                format!("rtap does not know @{} yet", op.name()),
-                span,
-                "not supported",
-            ),
+            AtOp::Perf => self.perf_count(args, span),
         }
     }
 

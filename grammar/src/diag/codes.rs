@@ -100,6 +100,7 @@ codes! {
     BAD_HISTOGRAM "E0312" "histogram with impossible bounds";
     NOT_SUPPORTED "E0313" "construct that rtap does not know yet";
     BAD_REGEX "E0314" "regular expression that makes no sense";
+    UNKNOWN_COUNTER "E0315" "performance counter that no probe declares";
     // E04xx types (rtap-compiler)
     TYPE_CONFLICT "E0401" "uses of one thing with different types";
     TYPE_UNRESOLVED "E0402" "variable whose type nothing tells";

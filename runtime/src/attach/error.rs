@@ -45,6 +45,9 @@ pub enum AttachError {
     /// The event is not supported by this machine.
     #[error("this machine does not count that event")]
     NoEvent,
+    /// All hardware counters are in use.
+    #[error("the processor has no hardware counter left for that event")]
+    NoCounterLeft,
     /// The kernel has no such data.
     #[error("this kernel has no data called '{0}' with a known address")]
     NoData(String),
@@ -101,6 +104,13 @@ impl AttachError {
             Self::Load(error) => error.help(),
             Self::Unknown(reason) => reason.help().map(str::to_owned),
             Self::Permission => Some("run as root, or with CAP_BPF and CAP_PERFMON".to_owned()),
+            Self::NoEvent => Some(
+                "virtual machines often have no hardware counters; perf.sw.* are the kernel's own"
+                    .to_owned(),
+            ),
+            Self::NoCounterLeft => Some(
+                "use fewer counters, or end what uses them, such as the NMI watchdog".to_owned(),
+            ),
             Self::Missing { feature } => {
                 let (major, minor) = feature.info().since;
                 Some(format!("{feature} came with Linux {major}.{minor}"))
@@ -114,7 +124,6 @@ impl AttachError {
             | Self::Forbidden(_)
             | Self::NoFile(_)
             | Self::NotAnInstruction { .. }
-            | Self::NoEvent
             | Self::NoPoints
             | Self::NoData(_)
             | Self::NoBreakpointLeft

@@ -7,6 +7,7 @@
 mod error;
 mod halves;
 mod kprobe;
+pub mod perf_counter;
 mod perf_event;
 mod raw_syscall;
 mod raw_tracepoint;
@@ -152,6 +153,7 @@ pub fn install(
         | Attach::End { .. }
         | Attach::Error { .. }
         | Attach::Never
+        | Attach::PerfCounter { .. }
         | Attach::Timer { .. } => return Err(AttachError::NoPoints),
     };
     Ok(Installed {

@@ -73,8 +73,7 @@ fn refusal(attach: &Attach, error: io::Error) -> AttachError {
         (Attach::Breakpoint { .. }, Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
             AttachError::BadBreakpoint
         }
-        (_, Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL)) => AttachError::NoEvent,
-        _ => AttachError::io("opening a perf event", error),
+        _ => super::perf_counter::refusal(error),
     }
 }
 

@@ -25,6 +25,7 @@ pub const SOFTWARE_CPU_CLOCK: u64 = 0;
 /// `PERF_COUNT_SW_DUMMY`
 const SOFTWARE_DUMMY: u64 = 9;
 
+const FLAG_PINNED: u64 = 1 << 2;
 const FLAG_MMAP: u64 = 1 << 8;
 const FLAG_FREQUENCY: u64 = 1 << 10;
 const FLAG_TASK: u64 = 1 << 13;
@@ -119,9 +120,11 @@ impl PerfEventSpec {
         spec
     }
 
-    /// A counter that does not sample.
+    /// A counter that does not sample; pinned: it counts all of the time or not at all.
     pub fn counter(kind: u32, config: u64) -> Self {
-        Self::new(kind, config)
+        let mut spec = Self::new(kind, config);
+        spec.attr.flags = FLAG_PINNED;
+        spec
     }
 
     /// An event that runs its program `hz` times a second.
@@ -240,6 +243,15 @@ impl PerfEvent {
         };
         self.ioctl(IOC_ENABLE, 0)?;
         Ok(PerfLink { link, _event: self })
+    }
+
+    /// Whether it counts: a pinned event that the processor has no counter for gives the end of file.
+    pub fn counts(&self) -> bool {
+        let mut count = [0_u8; 8];
+        // SAFETY: the buffer is as long as said.
+        let read =
+            unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        read == count.len() as isize
     }
 
     fn ioctl(&self, request: libc::c_ulong, value: libc::c_ulong) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use indexmap::IndexMap;
-use rtap_compiler::image::{FRAMES_MAP, SNAPSHOTS_MAP};
+use rtap_compiler::image::{COUNTERS_MAP, FRAMES_MAP, SNAPSHOTS_MAP};
 use rtap_compiler::target::Feature;
 
 use super::LoadOptions;
@@ -44,7 +44,7 @@ fn declared(
     let max_entries = match kind {
         MapType::RingBuf => options.ring_buffer_bytes.unwrap_or(decl.max_entries),
         // Declared is the number for one CPU.
-        _ if decl.name == FRAMES_MAP || decl.name == SNAPSHOTS_MAP => {
+        _ if [FRAMES_MAP, SNAPSHOTS_MAP, COUNTERS_MAP].contains(&decl.name.as_str()) => {
             decl.max_entries.saturating_mul(possible_cpus)
         }
         _ => decl.max_entries,

@@ -7,9 +7,10 @@ use super::{Cx, Lowered, Val};
 use crate::bpf::arch;
 use crate::bpf::frame::Mem;
 use crate::bpf::helpers::Helper;
-use crate::bpf::insn::{AluOp, Size, Src};
-use crate::image::header;
-use crate::lir::{Context, Env, Op};
+use crate::bpf::insn::{AluOp, Cond, Size, Src};
+use crate::bpf::plan::Plan;
+use crate::image::{MOST_COUNTERS, header};
+use crate::lir::{Context, Env, Op, SiteId, Value};
 
 impl Cx<'_> {
     pub(super) fn env(&mut self, env: Env) -> Val {
@@ -40,6 +41,19 @@ impl Cx<'_> {
             }
         };
         Val::Reg(self.call(helper, &[]))
+    }
+
+    /// What a counter has counted on this CPU. The helper's errors are negative; no count is.
+    pub(super) fn perf_count(&mut self, number: Value, site: SiteId) -> Val {
+        let number = self.reg(number);
+        let cpu = self.call(Helper::GetSmpProcessorId, &[]);
+        let first = self.alu(AluOp::Mul, cpu, Src::Imm(MOST_COUNTERS as i32));
+        let index = self.alu(AluOp::Add, first, Src::Reg(number));
+        let args = [Arg::Map(Plan::COUNTERS), Arg::Reg(index)];
+        let count = self.call(Helper::PerfEventRead, &args);
+        let fail = self.fail(site, Val::Reg(count));
+        self.jump_if(Cond::Slt, count, Src::Imm(0), fail);
+        Val::Reg(count)
     }
 
     /// Asks which point fired, where a program is for several that are not alike.

@@ -472,6 +472,7 @@ impl Cx<'_> {
                 self.context(op).map(Some)
             }
 
+            Op::PerfCount(number, site) => some(self.perf_count(*number, *site)),
             Op::MemRead {
                 addr,
                 space,

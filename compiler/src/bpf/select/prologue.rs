@@ -22,8 +22,8 @@ use crate::target::Feature;
 const ERROR_HEAD_BYTES: u32 = RECORD_HEAD_BYTES + 24;
 
 impl Cx<'_> {
-    /// The beginning of a program: nothing happens unless the session is running and the
-    /// current task is not rtap itself.
+    /// The beginning of a program: nothing happens unless the session is running and, but in tapsets'
+    /// own probes, the current task is not rtap itself.
     pub(super) fn prologue(&mut self, half: Half) {
         let ctx = self.code.vreg();
         let mut t = super::build::Template::default();
@@ -38,10 +38,11 @@ impl Cx<'_> {
         let early = self.program.early || half == Half::Entry;
         let not_now = if early { Cond::Gt } else { Cond::Ne };
         self.jump_if(not_now, state, Src::Imm(SessionState::Running as i32), out);
-        if self.program.context_on_stack {
-            self.leave_if_own_by_stack(ctx, out);
-        } else {
-            self.leave_if_own(out);
+        // What a tapset keeps account of is rtap's own doing as well.
+        match (self.program.early, self.program.context_on_stack) {
+            (true, _) => {}
+            (false, true) => self.leave_if_own_by_stack(ctx, out),
+            (false, false) => self.leave_if_own(out),
         }
         // Asked for in any case: both runs of selection must ask for the same.
         let key = self.buffers.alloc(8, Access::Stack, (0, 0));

@@ -84,6 +84,12 @@ pub(super) fn attach(attach: &Attach) -> String {
             };
             format!("perf {kind}:{config} {period}")
         }
+        Attach::PerfCounter {
+            name,
+            number,
+            kind,
+            config,
+        } => format!("counter {number} {name:?} {kind}:{config}"),
         Attach::Breakpoint {
             place,
             access,

@@ -191,6 +191,7 @@ fn used_maps(object: &Object, module: &Module) -> BTreeSet<MapId> {
         Plan::EVENTS,
         Plan::FRAMES,
         Plan::SNAPSHOTS,
+        Plan::COUNTERS,
     ];
     used.extend(
         (0..object.plan.maps.len() as u32)

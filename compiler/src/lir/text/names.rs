@@ -116,4 +116,5 @@ pub(super) const ERROR: &[(ErrorKind, &str)] = &[
     (ErrorKind::UserFn, "user_fn"),
     (ErrorKind::NoOverload, "no_overload"),
     (ErrorKind::MatchRange, "match_range"),
+    (ErrorKind::NoCount, "no_count"),
 ];

@@ -73,6 +73,7 @@ fn other_op(cursor: &mut Cursor<'_>, family: &str, detail: &str) -> Read<Option<
             None => return Ok(None),
         },
         ("comm", "") => Op::Comm,
+        ("perf_count", "") => Op::PerfCount(value(cursor)?, site(cursor)?),
         ("clear", "") => {
             let (global, keys) = slice(cursor)?;
             Op::Clear(global, keys)

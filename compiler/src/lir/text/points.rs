@@ -137,6 +137,24 @@ fn attach(out: &mut String, attach: &Attach) {
                 ],
             );
         }
+        Attach::PerfCounter {
+            name,
+            number,
+            kind: ty,
+            config,
+        } => {
+            let name = quote(name.as_bytes());
+            kind(
+                out,
+                "perf_counter",
+                &[
+                    ("name", &name),
+                    ("number", number),
+                    ("type", ty),
+                    ("config", config),
+                ],
+            );
+        }
         Attach::Breakpoint {
             place,
             access,
@@ -325,6 +343,12 @@ fn make_attach(kind: &str, fields: &Fields) -> Option<Attach> {
                 0 => PerfPeriod::Count(fields.number("every")),
                 hz => PerfPeriod::Hz(hz),
             },
+        },
+        "perf_counter" => Attach::PerfCounter {
+            name: fields.text("name")?,
+            number: fields.number("number"),
+            kind: fields.number("type"),
+            config: fields.number("config"),
         },
         "breakpoint" => Attach::Breakpoint {
             place: match fields.name() {

@@ -141,6 +141,7 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
             signed,
         } => write!(out, "ctx.load.{}{size} {offset}", sign(*signed)),
         Op::EntryArg(n, site) => write!(out, "ctx.entry {n} !{site}"),
+        Op::PerfCount(number, site) => write!(out, "perf_count {number} !{site}"),
 
         Op::MemRead {
             addr,

@@ -90,7 +90,7 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
             ints(cx, &[*addr]);
             access_size(cx, *size);
         }
-        Op::MemReadStr { addr, .. } => ints(cx, &[*addr]),
+        Op::PerfCount(addr, _) | Op::MemReadStr { addr, .. } => ints(cx, &[*addr]),
         Op::MemReadStrN { addr, len, .. } => ints(cx, &[*addr, *len]),
         Op::ErrText(site, arg) => ints(cx, &[*site, *arg]),
         Op::Call(func, args) => call(cx, *func, args, result),

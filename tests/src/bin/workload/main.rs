@@ -13,6 +13,7 @@
     reason = "exact system calls, fork, and symbols with known names"
 )]
 
+mod faults;
 mod marks;
 mod unseen;
 
@@ -29,7 +30,7 @@ const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
 #[rustfmt::skip]
-const ACTIONS: [(&str, &str, &str); 27] = [
+const ACTIONS: [(&str, &str, &str); 29] = [
     ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
     ("call-six", "N", "calls rtap_workload_six(1, -2, 3, -4, 5, -6) N times, which returns -3"),
     ("call-string", "N TEXT", "calls rtap_workload_string(TEXT, its length) N times, which returns the length"),
@@ -54,6 +55,8 @@ const ACTIONS: [(&str, &str, &str); 27] = [
     ("thread-life", "T", "T threads that do nothing, one after the other"),
     ("tcp", "N BYTES PORT", "N messages over one TCP connection, 127.0.0.1 to its PORT: each is sent, then received"),
     ("threads", "T N", "T threads, each with N getppid; the fact `tids` lists them"),
+    ("touch-children", "C N", "C forked children at once: each does what a thread of `touch-threads` does"),
+    ("touch-threads", "T N", "T threads at once: each calls rtap_workload_fn(1, 0), touches N fresh pages first, yields after each, calls rtap_workload_fn(2, N)"),
     ("udp", "N BYTES PORT", "N messages from UDP port PORT + 1 to PORT of 127.0.0.1: each is sent, then received"),
     ("write", "N BYTES", "N write of so many bytes to /dev/null on descriptor 77"),
     ("write-text", "TEXT N", "N write of TEXT to /dev/null on descriptor 77"),
@@ -206,7 +209,7 @@ fn act(words: &[&str]) -> Result<u8, String> {
                 [i64::from(libc::AT_FDCWD), path.as_ptr() as i64, 0],
             );
         }
-        "page-fault" => touch_pages(n)?,
+        "page-fault" => faults::touch(n)?,
         "read" => {
             let mut buffer = vec![0_u8; number(1)? as usize];
             open_counted(c"/dev/zero")?;
@@ -234,6 +237,8 @@ fn act(words: &[&str]) -> Result<u8, String> {
         }
         "tcp" => tcp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?,
         "threads" => facts.add("tids", threads(n, number(1)?)),
+        "touch-children" => faults::in_children(n, number(1)?)?,
+        "touch-threads" => faults::in_threads(n, number(1)?)?,
         "udp" => udp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?,
         "write" | "write-text" => {
             let bytes = if *action == "write" {
@@ -298,33 +303,6 @@ fn fork_and_wait() {
     // system call but the library's function.
     // SAFETY: a null status pointer is allowed.
     unsafe { libc::waitpid(pid as libc::pid_t, std::ptr::null_mut(), 0) };
-}
-
-fn touch_pages(n: u64) -> Result<(), String> {
-    const PAGE_BYTES: usize = 4096;
-    let length = n as usize * PAGE_BYTES;
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a fresh private mapping of our own.
-    let start = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            length,
-            protection,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if start == libc::MAP_FAILED {
-        return Err(std::io::Error::last_os_error().to_string());
-    }
-    // SAFETY: the mapping is of that length. Without huge pages each page faults by itself.
-    unsafe { libc::madvise(start, length, libc::MADV_NOHUGEPAGE) };
-    for page in 0..n as usize {
-        // SAFETY: inside the mapping.
-        unsafe { start.cast::<u8>().add(page * PAGE_BYTES).write_volatile(1) };
-    }
-    Ok(())
 }
 
 fn tcp(n: u64, bytes: usize, port: u16) -> std::io::Result<()> {

@@ -35,8 +35,10 @@ rtap_stapsdt_base:
     .space 1
     .popsection
 
+    // In a page of its own: where two segments share a page of the file, the kernel (7.2 too) may raise the
+    // semaphore in the first one's copy.
     .pushsection .probes, "aw", @progbits
-    .balign 2
+    .balign 4096
     .globl rtap_workload_semaphore
 rtap_workload_semaphore:
     .zero 2
