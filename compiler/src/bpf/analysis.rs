@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use cranelift_entity::{EntityRef, SecondaryMap};
 
 use super::graph;
-use crate::lir::{Block, BlockCall, Env, Func, Function, Module, Op, Space, Terminator, Value};
+use crate::lir::{
+    Block, BlockCall, Env, Func, Function, Module, NestOp, Op, Space, Terminator, Value,
+};
 
 /// Calls `f` on every operation of a function, those of `Try` included.
 pub fn for_each_op(function: &Function, mut f: impl FnMut(&Op)) {
@@ -285,7 +287,9 @@ impl Uses {
                 }
                 self.padded[*value] = true;
             }
-            Op::GlobalSet(_, value) => self.padded[*value] = true,
+            Op::GlobalSet(_, value) | Op::Nest(_, NestOp::Set(_, value)) => {
+                self.padded[*value] = true;
+            }
             Op::Clear(_, slice) => {
                 for key in slice.iter().flatten() {
                     self.padded[*key] = true;

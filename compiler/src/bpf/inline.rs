@@ -1,167 +1,104 @@
-//! Calls into handlers' bodies: every function that does not recurse is copied to where
-//! it is called. The verifier follows each call separately anyway; what is copied costs
+//! Calls into handlers' bodies: every function is copied to where
+//! it is called, those that recurse as loops (`recursion`). The verifier follows each call separately anyway; what is copied costs
 //! no call, and its constants and strings are known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
-use super::analysis::{for_each_op, reachable};
+use super::recursion;
+use crate::lir::cfg::{call_groups, for_each_callee};
 use crate::lir::{
-    Block, BlockCall, BlockData, ErrorKind, Func, Function, Inst, Module, Op, SiteId, Terminator,
-    Ty, Value, ValueData,
+    Block, BlockCall, BlockData, Func, Function, Inst, Module, Op, Terminator, Value,
 };
 
-/// Calls that a recursive function may nest beyond MAXNESTING, as in the interpreter: one that calls
-/// itself gets 13 deep with the default of 10.
-const RECURSION_BONUS: u32 = 3;
 /// A body is not grown beyond so many blocks.
 const MAX_BLOCKS: usize = 20_000;
-/// The same for bodies with recursion, which grows fast.
-const MAX_UNROLLED_BLOCKS: usize = 2_000;
 
-/// The function with all calls copied in. Functions that recurse are copied into themselves to
-/// MAXNESTING levels; if that gets too much, their calls stay.
+/// The function with all calls copied in. Left are calls of functions that recurse out of a `foreach`.
 pub fn inline_all(module: &Module, func: Func) -> Function {
-    let mut done = HashMap::new();
-    let function = expand(module, func, &mut done);
-    let mut unrolled = function.clone();
-    if unroll(module, &mut unrolled, &mut done) {
-        unrolled
-    } else {
-        function
+    let mut groups = BTreeMap::new();
+    for group in call_groups(module) {
+        let recurses = group.len() > 1 || group.iter().any(|func| calls(module, *func, *func));
+        if recurses {
+            let group = Rc::new(group);
+            groups.extend(group.iter().map(|func| (*func, Rc::clone(&group))));
+        }
     }
-}
-
-/// Copies recursive functions in, level by level. Whether no call is left.
-fn unroll(module: &Module, function: &mut Function, done: &mut HashMap<Func, Function>) -> bool {
-    // How many calls of recursive functions each block is inside of.
-    let mut levels = vec![0; function.blocks.len()];
-    let mut next = 0;
-    while next < function.blocks.len() {
-        let block = Block::from_u32(next as u32);
-        let level = levels[next];
-        let data = &function.blocks[block];
-        let call = data
-            .insts
-            .iter()
-            .enumerate()
-            .find_map(|(at, inst)| match inst.op {
-                Op::Call(callee, _) => Some((Some(at), callee)),
-                _ => None,
-            });
-        let call = call.or(match &data.term {
-            Terminator::Try {
-                op: Op::Call(callee, _),
-                ..
-            } => Some((None, *callee)),
-            _ => None,
-        });
-        next += 1;
-        let Some((at, callee)) = call else {
-            continue;
-        };
-        if level >= module.limits.max_nesting + RECURSION_BONUS {
-            let Some(site) = nesting_site(module, callee) else {
-                return false;
-            };
-            too_deep(function, block, at, site);
-            continue;
-        }
-        let body = expand(module, callee, done);
-        if function.blocks.len() + body.blocks.len() > MAX_UNROLLED_BLOCKS {
-            return false;
-        }
-        match at {
-            Some(at) => inline_inst(function, block, at, &body),
-            None => inline_try(function, block, &body),
-        }
-        if at.is_some() {
-            // What follows the call.
-            levels.push(level);
-        }
-        levels.resize(function.blocks.len(), level + 1);
-    }
-    true
-}
-
-/// The site that a call which nests too deep raises: as the interpreter chooses it.
-fn nesting_site(module: &Module, callee: Func) -> Option<SiteId> {
-    let near = format!("identifier '{}'", module.functions[callee].name);
-    let sites = || {
-        let all = module.sites.iter();
-        all.filter(|(_, site)| site.kind == ErrorKind::MaxNesting)
+    let mut inliner = Inliner {
+        module,
+        groups,
+        done: HashMap::new(),
     };
-    let named = sites().find(|(_, site)| site.near == near);
-    named.or_else(|| sites().next()).map(|(id, _)| id)
+    inliner.expand(func, &[])
 }
 
-/// Puts an error in the place of a call.
-fn too_deep(function: &mut Function, block: Block, at: Option<usize>, site: SiteId) {
-    let span = function.blocks[block].term_span;
-    if let Some(at) = at {
-        function.blocks[block].insts.truncate(at);
-    }
-    let mut constant = |value: i64| {
-        let result = function.values.push(ValueData { ty: Ty::I64 });
-        function.blocks[block].insts.push(Inst {
-            op: Op::Const(value),
-            result: Some(result),
-            span,
-        });
-        result
-    };
-    let site = constant(i64::from(site.as_u32()));
-    let arg = constant(0);
-    let data = &mut function.blocks[block];
-    data.term = match (&data.term, at) {
-        (Terminator::Try { catch, .. }, None) => Terminator::Jump(with_error(catch, site, arg)),
-        _ => Terminator::Raise { site, arg },
-    };
-}
-
-/// Whether a function can call itself, directly or not.
-fn recurses(module: &Module, func: Func) -> bool {
+fn calls(module: &Module, func: Func, callee: Func) -> bool {
     let mut found = false;
-    for_each_op(&module.functions[func], |op| {
-        if let Op::Call(callee, _) = op {
-            found |= reachable(module, *callee).contains(&func);
-        }
-    });
+    for_each_callee(&module.functions[func], |called| found |= called == callee);
     found
 }
 
-fn expand(module: &Module, func: Func, done: &mut HashMap<Func, Function>) -> Function {
-    if let Some(function) = done.get(&func) {
-        return function.clone();
-    }
-    let mut function = module.functions[func].clone();
-    let mut next = 0;
-    while next < function.blocks.len() && function.blocks.len() < MAX_BLOCKS {
-        let block = Block::from_u32(next as u32);
-        let data = &function.blocks[block];
-        let call = data.insts.iter().enumerate().find_map(|(index, inst)| {
-            let callee = called(module, &inst.op)?;
-            Some((index, callee))
-        });
-        if let Some((index, callee)) = call {
-            let callee = expand(module, callee, done);
-            // What follows the call is in a new block, which is looked at in its turn.
-            inline_inst(&mut function, block, index, &callee);
-        } else if let Terminator::Try { op, .. } = &data.term
-            && let Some(callee) = called(module, op)
-        {
-            let callee = expand(module, callee, done);
-            inline_try(&mut function, block, &callee);
-        }
-        next += 1;
-    }
-    done.insert(func, function.clone());
-    function
+struct Inliner<'a> {
+    module: &'a Module,
+    /// The functions that recurse, each with those that it recurses with.
+    groups: BTreeMap<Func, Rc<Vec<Func>>>,
+    /// What callees are copied as; none if they cannot be.
+    done: HashMap<Func, Option<Rc<Function>>>,
 }
 
-/// The function that an operation calls and that can be copied.
-fn called(module: &Module, op: &Op) -> Option<Func> {
+impl Inliner<'_> {
+    /// A function with everything copied in but calls of `own`.
+    fn expand(&mut self, func: Func, own: &[Func]) -> Function {
+        let mut function = self.module.functions[func].clone();
+        let mut next = 0;
+        while next < function.blocks.len() && function.blocks.len() < MAX_BLOCKS {
+            let block = Block::from_u32(next as u32);
+            next += 1;
+            let ops = function.blocks[block].insts.iter().map(|inst| &inst.op);
+            let called: Vec<(usize, Func)> = ops
+                .enumerate()
+                .filter_map(|(index, op)| Some((index, called_by(op, own)?)))
+                .collect();
+            let mut called = called.into_iter();
+            if let Some((index, callee)) =
+                called.find_map(|(index, func)| Some((index, self.callee(func)?)))
+            {
+                // What follows the call is in a new block, which is looked at in its turn.
+                inline_inst(&mut function, block, index, &callee);
+            } else if let Terminator::Try { op, .. } = &function.blocks[block].term
+                && let Some(callee) = called_by(op, own).and_then(|func| self.callee(func))
+            {
+                inline_try(&mut function, block, &callee);
+            }
+        }
+        function
+    }
+
+    /// What a function is copied as.
+    fn callee(&mut self, func: Func) -> Option<Rc<Function>> {
+        if let Some(done) = self.done.get(&func) {
+            return done.clone();
+        }
+        let body = match self.groups.get(&func).cloned() {
+            None => Some(self.expand(func, &[])),
+            Some(group) => {
+                let bodies: Vec<(Func, Function)> = group
+                    .iter()
+                    .map(|func| (*func, self.expand(*func, &group)))
+                    .collect();
+                recursion::close(self.module, &bodies, func)
+            }
+        };
+        let body = body.map(Rc::new);
+        self.done.insert(func, body.clone());
+        body
+    }
+}
+
+/// The function that an operation calls, if it is none of `own`.
+fn called_by(op: &Op, own: &[Func]) -> Option<Func> {
     match op {
-        Op::Call(callee, _) if !recurses(module, *callee) => Some(*callee),
+        Op::Call(callee, _) if !own.contains(callee) => Some(*callee),
         _ => None,
     }
 }

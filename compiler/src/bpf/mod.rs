@@ -19,6 +19,7 @@ pub mod insn;
 mod object;
 mod outline;
 pub mod plan;
+mod recursion;
 mod regalloc;
 mod select;
 mod vcode;

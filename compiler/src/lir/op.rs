@@ -160,6 +160,42 @@ pub enum PointText {
     Module,
 }
 
+/// A slot of functions that recurse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NestSlot {
+    /// One of the innermost level.
+    Own(u32),
+    /// One of the level that a call begins next, or that a return ended last: arguments and results.
+    Next(u32),
+}
+
+impl NestSlot {
+    /// Its number among the slots of its level.
+    pub fn number(self) -> u32 {
+        match self {
+            NestSlot::Own(number) | NestSlot::Next(number) => number,
+        }
+    }
+}
+
+/// What becomes of the slots in which functions that recurse keep values across their calls: a set for
+/// each level of calls. Only the back end makes these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NestOp {
+    /// Level 0 is the innermost one.
+    Begin,
+    /// The next level becomes the innermost; fails if there are no more.
+    Push(SiteId),
+    /// The level before becomes the innermost again.
+    Pop,
+    /// The value in a slot.
+    Get(NestSlot),
+    /// Store in a slot.
+    Set(NestSlot, Value),
+    /// Stands in the block through which calls and returns go: the head of a loop of which no round is counted.
+    Hub,
+}
+
 /// Where an operation can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -364,6 +400,8 @@ pub enum Op {
     ErrText(Value, Value),
     /// Call a function of the module; can fail if the callee can.
     Call(Func, Vec<Value>),
+    /// Slots of functions that recurse: which sets of them, by number, and what becomes of them.
+    Nest(u8, NestOp),
     /// String number `.1` of a table; "" where it has none.
     StrTable(TableId, Value),
     /// A text of the point with program-wide number `.1` (see [`super::Module::point`]). The passes

@@ -1,6 +1,6 @@
 //! What is known of each operation: failure, purity, where it can run, operands, result.
 
-use super::{Env, Global, Op, Place, ResultKind, SiteId, StatField, Value};
+use super::{Env, Global, NestOp, Op, Place, ResultKind, SiteId, StatField, Value};
 
 /// One list of every operation's operands for reading and for changing them.
 macro_rules! visit_operands {
@@ -19,7 +19,11 @@ macro_rules! visit_operands {
             | Op::CtxLoad { .. }
             | Op::EntryArg(..)
             | Op::GlobalGet(_)
-            | Op::RequestExit => {}
+            | Op::RequestExit
+            | Op::Nest(
+                _,
+                NestOp::Begin | NestOp::Push(_) | NestOp::Pop | NestOp::Get(_) | NestOp::Hub,
+            ) => {}
             Op::Bin(_, a, b)
             | Op::Cmp(_, a, b)
             | Op::Div(a, b, _)
@@ -50,7 +54,8 @@ macro_rules! visit_operands {
             | Op::IterEnd(a)
             | Op::ErrSet(a)
             | Op::StrTable(_, a)
-            | Op::PointText(_, a) => visit(a),
+            | Op::PointText(_, a)
+            | Op::Nest(_, NestOp::Set(_, a)) => visit(a),
             Op::StrSub(a, b, c) => {
                 visit(a);
                 visit(b);
@@ -109,7 +114,8 @@ impl Op {
             | Op::StatBucket(.., site)
             | Op::IterBegin { site, .. }
             | Op::EmitHist(.., site)
-            | Op::User(.., site) => Some(*site),
+            | Op::User(.., site)
+            | Op::Nest(_, NestOp::Push(site)) => Some(*site),
             Op::StatGet(_, _, field, site) => match field {
                 StatField::Count | StatField::Sum => None,
                 StatField::Min | StatField::Max | StatField::Avg | StatField::Variance => {
@@ -236,7 +242,8 @@ impl Op {
             | Op::StatBucket(.., site)
             | Op::IterBegin { site, .. }
             | Op::EmitHist(.., site)
-            | Op::User(.., site) => Some(site),
+            | Op::User(.., site)
+            | Op::Nest(_, NestOp::Push(site)) => Some(site),
             _ => None,
         }
     }
@@ -314,7 +321,8 @@ impl Op {
             | Op::CtxLoad { .. }
             | Op::EntryArg(..)
             | Op::PerfCount(..)
-            | Op::StrStack(..) => Place::Kernel,
+            | Op::StrStack(..)
+            | Op::Nest(..) => Place::Kernel,
             Op::User(..) => Place::User,
             _ => Place::Both,
         }
@@ -381,9 +389,11 @@ impl Op {
             | Op::StrTable(..)
             | Op::PointText(..)
             | Op::ErrText(..) => ResultKind::Str,
-            Op::GlobalGet(_) | Op::ArrayGet(..) | Op::Call(..) | Op::User(..) => {
-                ResultKind::Declared
-            }
+            Op::GlobalGet(_)
+            | Op::ArrayGet(..)
+            | Op::Call(..)
+            | Op::User(..)
+            | Op::Nest(_, NestOp::Get(_)) => ResultKind::Declared,
             Op::GlobalSet(..)
             | Op::GlobalAdd(..)
             | Op::ArraySet(..)
@@ -395,7 +405,8 @@ impl Op {
             | Op::Emit(..)
             | Op::EmitHist(..)
             | Op::RequestExit
-            | Op::ErrSet(_) => ResultKind::None,
+            | Op::ErrSet(_)
+            | Op::Nest(..) => ResultKind::None,
         }
     }
 }

@@ -58,7 +58,7 @@ pub fn lower(program: &Program, files: &Files, arch: Arch) -> (Module, Vec<Fault
     }
     let (mut module, faults) = tables.finish();
     order_functions(&mut module);
-    add_nesting_sites(&mut module, files);
+    add_recursion_sites(&mut module, files);
     globals::mark_shared(&mut module);
     (module, faults)
 }
@@ -158,20 +158,22 @@ fn lir_ty(ty: hir::Ty, (cap, late): (u32, bool)) -> Option<Ty> {
     }
 }
 
-/// Gives each function that can be called again before it returned a site for the error that it
-/// nests too deep: executors find it by its name.
-fn add_nesting_sites(module: &mut Module, files: &Files) {
+/// Gives each function that can be called again before it returned sites for the errors that it
+/// nests too deep and is called too often: executors find them by its name.
+fn add_recursion_sites(module: &mut Module, files: &Files) {
     for group in call_groups(module) {
         for id in &group {
             let function = &module.functions[*id];
             let mut recursive = group.len() > 1;
             for_each_callee(function, |callee| recursive |= callee == *id);
             if recursive {
-                module.sites.push(Site {
-                    kind: ErrorKind::MaxNesting,
-                    near: format!("identifier '{}'", function.name),
-                    position: files.describe(function.span),
-                });
+                for kind in [ErrorKind::MaxNesting, ErrorKind::MaxAction] {
+                    module.sites.push(Site {
+                        kind,
+                        near: format!("identifier '{}'", function.name),
+                        position: files.describe(function.span),
+                    });
+                }
             }
         }
     }

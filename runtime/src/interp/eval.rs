@@ -368,7 +368,8 @@ impl<'p, S: Store> Machine<'p, S> {
                 return NOTHING;
             }
             Op::ErrText(site, arg) => string(&self.error_text(int(self, site), int(self, arg)), ty),
-            Op::Call(..) => return NOTHING, // the loop's own business
+            // The loop's own business; and the back end's.
+            Op::Call(..) | Op::Nest(..) => return NOTHING,
             Op::User(name, args, site) => {
                 let Some(row) = self.program.function(name) else {
                     return Err(raised(*site, 0));

@@ -62,6 +62,8 @@ struct Frame {
     iterations: usize,
     /// Rounds of its loops.
     rounds: u32,
+    /// If it recurses: calls of its group that are under way.
+    nested: u32,
 }
 
 /// An open foreach.
@@ -171,6 +173,7 @@ impl<'p, S: Store> Machine<'p, S> {
                 base,
                 iterations: self.iterations.len(),
                 rounds: 0,
+                nested: 0,
             });
             self.assign(function, entry, base);
         }
@@ -402,7 +405,8 @@ impl<'p, S: Store> Machine<'p, S> {
         base: usize,
         cx: &mut impl Context,
     ) -> Result<(), Raised> {
-        if self.frames.len() > self.program.max_depth {
+        let nested = self.nested_calls(callee);
+        if nested > self.program.module.limits.nested_calls() {
             return Err(raised(self.program.nesting_site(callee), 0));
         }
         self.tick(cx)?;
@@ -412,7 +416,22 @@ impl<'p, S: Store> Machine<'p, S> {
             self.operands.push(value);
         }
         self.enter(callee);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.nested = nested;
+        }
         Ok(())
+    }
+
+    /// How many calls of its group are under way when the innermost frame calls a function that recurses; 0
+    /// for any other.
+    fn nested_calls(&self, callee: Func) -> u32 {
+        let Some(group) = self.program.groups[callee] else {
+            return 0;
+        };
+        match self.frames.last() {
+            Some(frame) if self.program.groups[frame.func] == Some(group) => frame.nested + 1,
+            _ => 1,
+        }
     }
 
     /// Gives a callee's result to the frame that waits for it.

@@ -6,16 +6,14 @@ use std::collections::HashMap;
 use cranelift_entity::{EntityRef, SecondaryMap};
 use rtap_compiler::image::{Field, Layout, RecordLayout, width_bytes};
 use rtap_compiler::lir::cfg::{call_groups, for_each_callee};
-use rtap_compiler::lir::{FormatId, Function, Module, Op, Terminator, Ty, UserFn, Value as Reg};
+use rtap_compiler::lir::{
+    FormatId, Func, Function, Module, Op, Terminator, Ty, UserFn, Value as Reg,
+};
 use thiserror::Error;
 
 use super::regex::Regex;
 use crate::userfn::{self, UserFnRow};
 use crate::values::{Cooked, Renderer};
-
-/// Calls that a recursive function may nest beyond MAXNESTING: a function that calls itself
-/// gets 13 deep with the default of 10 (observed).
-const RECURSION_BONUS: usize = 2;
 
 /// Why an image cannot be run.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -51,8 +49,8 @@ pub struct Program<'m> {
     functions: HashMap<String, &'static UserFnRow>,
     /// Compiled expressions.
     pub(super) regexes: Vec<Regex>,
-    /// How deep calls may nest.
-    pub(super) max_depth: usize,
+    /// The group of functions that each function recurses with, by number.
+    pub(super) groups: SecondaryMap<Func, Option<u32>>,
 }
 
 impl<'m> Program<'m> {
@@ -90,7 +88,7 @@ impl<'m> Program<'m> {
             records,
             functions: HashMap::new(),
             regexes,
-            max_depth: longest_chain(module) + module.limits.max_nesting as usize + RECURSION_BONUS,
+            groups: groups(module),
         };
         for (number, record) in program.records.iter().enumerate().skip(1) {
             let key = (record.format, record.fields.clone());
@@ -180,27 +178,19 @@ pub(super) fn late_fields(function: &Function, args: &[Reg]) -> Vec<Field> {
         .collect()
 }
 
-/// The most calls that nest when no function is called again before it returned: functions
-/// that do not recurse are never too deep.
-fn longest_chain(module: &Module) -> usize {
-    let mut depth: SecondaryMap<rtap_compiler::lir::Func, usize> = SecondaryMap::new();
-    let mut longest = 0;
-    // Callees' groups come before callers'.
-    for group in call_groups(module) {
-        let mut below = 0;
+/// The groups of functions that can come to call themselves.
+fn groups(module: &Module) -> SecondaryMap<Func, Option<u32>> {
+    let mut groups = SecondaryMap::new();
+    for (number, group) in call_groups(module).into_iter().enumerate() {
+        let mut recurses = group.len() > 1;
         for id in &group {
             if let Some(function) = module.functions.get(*id) {
-                for_each_callee(function, |callee| {
-                    if !group.contains(&callee) {
-                        below = below.max(depth[callee] + 1);
-                    }
-                });
+                for_each_callee(function, |callee| recurses |= callee == *id);
             }
         }
-        for id in group {
-            depth[id] = below;
+        for id in group.into_iter().filter(|_| recurses) {
+            groups[id] = Some(number as u32);
         }
-        longest = longest.max(below);
     }
-    longest
+    groups
 }

@@ -19,6 +19,7 @@ mod int;
 mod iterate;
 mod matched;
 mod mem;
+mod nest;
 mod prologue;
 mod quote;
 mod regex;
@@ -31,12 +32,15 @@ mod variance;
 
 pub use entry::entry_args;
 
+use std::collections::BTreeMap;
+
 use cranelift_entity::SecondaryMap;
 use regalloc2::VReg;
 use rtap_grammar::source::Span;
 
 use self::iterate::Iteration;
 use self::matched::LastMatch;
+use self::nest::Nest;
 use self::saved_regs::SavedRegs;
 use self::text::Text;
 use super::analysis::{Positions, Uses};
@@ -140,6 +144,8 @@ struct Cx<'a> {
     last_match: Option<LastMatch>,
     /// Counts rounds of loops, if there are any.
     rounds: Option<Mem>,
+    /// Slots of functions that recurse.
+    nests: BTreeMap<u8, Nest>,
     /// The end of the prologue.
     begin: BlockId,
     /// What was read out of the context there: size, offset, register.
@@ -264,6 +270,7 @@ pub fn program(
         message: None,
         last_match: None,
         rounds: None,
+        nests: BTreeMap::new(),
         begin: BlockId(0),
         context_words: Vec::new(),
         saved_words: Vec::new(),
@@ -546,9 +553,10 @@ impl Cx<'_> {
                 let cap = dest.cap();
                 some(self.error_text(*site, *arg, cap, dest))
             }
+            Op::Nest(nest, op) => self.nest(*nest, *op, dest),
             Op::Call(..) => Err(self.unsupported(
-                "a recursive function",
-                "write it as a loop, or call it in an end or timer probe",
+                "a function that calls itself in a foreach",
+                "let the foreach store what is to be called with, and call behind it; or call the function in an end or timer probe",
             )),
             Op::User(user, ..) => {
                 Err(self.unsupported(&format!("{}()", user.0), "call it in an end or timer probe"))

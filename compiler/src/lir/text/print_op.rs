@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write};
 
 use super::names::{BIN, CMP, ENV, POINT_TEXT, SPACE, word};
 use super::print::quote;
-use crate::lir::{CtxReg, Global, Op, Sort, SortBy, StatField, Value};
+use crate::lir::{CtxReg, Global, NestOp, NestSlot, Op, Sort, SortBy, StatField, Value};
 
 /// `a, b, c`
 pub(super) fn list<T: Display>(out: &mut String, items: impl IntoIterator<Item = T>) {
@@ -82,6 +82,18 @@ fn sign(signed: bool) -> char {
     if signed { 's' } else { 'u' }
 }
 
+/// `3`, or `next 3`.
+struct Slot(NestSlot);
+
+impl Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            NestSlot::Own(slot) => write!(f, "{slot}"),
+            NestSlot::Next(slot) => write!(f, "next {slot}"),
+        }
+    }
+}
+
 /// Appends the text of an operation.
 pub(super) fn op(out: &mut String, op: &Op) {
     // Writing to a String cannot fail.
@@ -132,6 +144,14 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
 
         Op::Env(env) => write!(out, "env.{}", word(ENV, env)),
         Op::Comm => write!(out, "comm"),
+        Op::Nest(nest, op) => match op {
+            NestOp::Begin => write!(out, "nest.begin {nest}"),
+            NestOp::Push(site) => write!(out, "nest.push {nest} !{site}"),
+            NestOp::Pop => write!(out, "nest.pop {nest}"),
+            NestOp::Get(slot) => write!(out, "nest.get {nest}, {}", Slot(*slot)),
+            NestOp::Set(slot, value) => write!(out, "nest.set {nest}, {}, {value}", Slot(*slot)),
+            NestOp::Hub => write!(out, "nest.hub {nest}"),
+        },
         Op::CtxArg(n) => write!(out, "ctx.arg {n}"),
         Op::CtxRet => write!(out, "ctx.ret"),
         Op::CtxReg(reg) => write!(out, "ctx.reg {}", Reg(*reg)),

@@ -27,7 +27,8 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
         | Op::CtxRet
         | Op::CtxReg(_)
         | Op::EntryArg(..)
-        | Op::RequestExit => {}
+        | Op::RequestExit
+        | Op::Nest(..) => {}
         Op::Core(core) => exists(cx, cx.module.core.is_valid(*core), core),
         Op::Bin(_, a, b) | Op::Cmp(_, a, b) | Op::Div(a, b, _) | Op::Rem(a, b, _) => {
             ints(cx, &[*a, *b]);

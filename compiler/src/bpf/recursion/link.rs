@@ -1,0 +1,148 @@
+//! Puts the functions of a group together.
+
+use std::collections::BTreeMap;
+
+use super::build::{Call, Linked, jump_to};
+use super::{nests_inside, site};
+use crate::lir::{
+    Block, BlockData, ErrorKind, Func, Function, Inst, Module, Op, SiteId, Terminator, Value,
+};
+
+/// What the functions of a group are to be.
+pub struct Group {
+    nest: u8,
+    /// For each function its name's sites: nests too deep, called too often.
+    sites: BTreeMap<Func, (SiteId, SiteId)>,
+}
+
+impl Group {
+    /// Looks at a group.
+    pub fn new(module: &Module, bodies: &[(Func, Function)]) -> Group {
+        let sites = bodies.iter().map(|(func, body)| {
+            let deep = site(module, ErrorKind::MaxNesting, &body.name);
+            let often = site(module, ErrorKind::MaxAction, &body.name);
+            (*func, (deep, often))
+        });
+        Group {
+            nest: nests_inside(bodies),
+            sites: sites.collect(),
+        }
+    }
+
+    /// All bodies in one function, which does what `entry` does. What lives from one state to another is
+    /// not in slots yet.
+    pub fn link(&self, bodies: &[(Func, Function)], entry: Func) -> Option<Linked> {
+        let (_, first) = bodies.iter().find(|(func, _)| *func == entry)?;
+        let mut linked = Linked::new(first, self.nest);
+        let mut entries = BTreeMap::new();
+        for (func, body) in bodies {
+            entries.insert(*func, (append(&mut linked.code, body), &body.params));
+        }
+        // If one call catches errors, all do, to hand them down.
+        let raise = self.catches(&linked.code).then(|| linked.catch_all());
+        let calls = self.split_calls(&mut linked.code);
+        linked.returns();
+        let firsts: Vec<Block> = entries.values().map(|(block, _)| *block).collect();
+        let mut begins = BTreeMap::new();
+        for (func, (block, params)) in entries {
+            let (number, state) = linked.state(params, block);
+            let (_, often) = self.sites.get(&func)?;
+            linked.code.blocks[state].loop_head = Some(*often);
+            begins.insert(func, number);
+        }
+        let resumes: Vec<(i64, Option<Block>)> =
+            calls.iter().map(|call| linked.resume(call)).collect();
+        linked.loops(&calls, &resumes, &firsts);
+        for (call, (number, _)) in calls.iter().zip(&resumes) {
+            let (deep, _) = self.sites.get(&call.callee)?;
+            linked.call(call, *deep, *begins.get(&call.callee)?, *number);
+        }
+        linked.begin(self.sites.get(&entry)?.0, *begins.get(&entry)?);
+        linked.end(raise);
+        Some(linked)
+    }
+
+    fn is_call(&self, op: &Op) -> bool {
+        matches!(op, Op::Call(func, _) if self.sites.contains_key(func))
+    }
+
+    /// Whether a call of the group has its errors caught.
+    fn catches(&self, code: &Function) -> bool {
+        let mut terms = code.blocks.values().map(|data| &data.term);
+        terms.any(|term| matches!(term, Terminator::Try { op, .. } if self.is_call(op)))
+    }
+
+    /// Cuts blocks behind each call of the group.
+    fn split_calls(&self, code: &mut Function) -> Vec<Call> {
+        let mut calls = Vec::new();
+        let mut next = 0;
+        while next < code.blocks.len() {
+            let block = Block::from_u32(next as u32);
+            next += 1;
+            let data = &mut code.blocks[block];
+            if let Some(at) = data.insts.iter().position(|inst| self.is_call(&inst.op)) {
+                let mut tail = data.insts.split_off(at);
+                let Inst { op, result, span } = tail.remove(0);
+                let rest = BlockData {
+                    params: result.into_iter().collect(),
+                    insts: tail,
+                    term: std::mem::replace(&mut data.term, Terminator::Unreachable),
+                    term_span: data.term_span,
+                    loop_head: None,
+                };
+                let rest = code.blocks.push(rest);
+                if let Op::Call(callee, args) = op {
+                    calls.push(Call {
+                        block,
+                        callee,
+                        args,
+                        result: result.map(|value| code.ty(value)),
+                        ok: jump_to(rest, Vec::new()),
+                        catch: None,
+                        span,
+                    });
+                }
+            } else if matches!(&data.term, Terminator::Try { op, .. } if self.is_call(op))
+                && let Terminator::Try {
+                    op: Op::Call(callee, args),
+                    result,
+                    ok,
+                    catch,
+                } = std::mem::replace(&mut data.term, Terminator::Unreachable)
+            {
+                calls.push(Call {
+                    block,
+                    callee,
+                    args,
+                    result,
+                    ok,
+                    catch: Some(catch),
+                    span: data.term_span,
+                });
+            }
+        }
+        calls
+    }
+}
+
+/// Copies a body behind what is there; gives its entry.
+fn append(code: &mut Function, body: &Function) -> Block {
+    let (blocks, values) = (code.blocks.len() as u32, code.values.len() as u32);
+    let moved = |value: &mut Value| *value = Value::from_u32(value.as_u32() + values);
+    for data in body.values.values() {
+        code.values.push(*data);
+    }
+    for data in body.blocks.values() {
+        let mut data = data.clone();
+        data.params.iter_mut().for_each(moved);
+        for inst in &mut data.insts {
+            inst.op.for_each_operand_mut(moved);
+            inst.result.iter_mut().for_each(moved);
+        }
+        data.term.for_each_operand_mut(moved);
+        data.term
+            .for_each_jump_mut(|to| to.block = Block::from_u32(to.block.as_u32() + blocks));
+        code.blocks.push(data);
+    }
+    Block::from_u32(blocks)
+}

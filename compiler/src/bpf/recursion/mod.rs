@@ -1,0 +1,70 @@
+//! Functions that recurse, as loops: eBPF has no recursion.
+//!
+//! The functions of a group, each of which can come to call itself, become one function with one loop. Its head,
+//! the *hub*, is told a number and goes to the *state* of that number: the beginning of a function, or what follows
+//! one of the group's calls. A call stores what is to go on afterwards, and its arguments, and goes to the hub; so
+//! does a return. What must outlive that is in slots ([`Op::Nest`]), a set of which there is for each level
+//! of calls: MAXNESTING says how many. Loops that have calls in them go round by the hub, too, so that it is the
+//! only way back; loops without stay as they are.
+//!
+//! An error that some call of the group may catch goes down the levels as a return does, with the number of the
+//! state negated: where the call has a `catch`, that is the state; else it goes on downwards.
+//!
+//! In: the functions' bodies, in which only calls of the group are left. Out: a function without calls, to be
+//! copied to where the group is called from.
+
+mod build;
+mod detour;
+mod errors;
+mod link;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use crate::lir::{ErrorKind, Func, Function, Module, Op, SiteId};
+
+/// Sets of slots: one for each call that can be under way, one for who called the first, and one for the arguments of
+/// a call that would be one too many.
+pub fn levels(module: &Module) -> u32 {
+    module.limits.nested_calls().saturating_add(2)
+}
+
+/// The function `entry`, which calls nothing any more, out of the bodies of its group. None if a call
+/// stands in a `foreach`: what that iterates over is not in slots.
+pub fn close(module: &Module, bodies: &[(Func, Function)], entry: Func) -> Option<Function> {
+    let group = link::Group::new(module, bodies);
+    let mut function = group.link(bodies, entry)?;
+    slots::settle(
+        &mut function.code,
+        function.hub,
+        function.nest,
+        &function.states,
+    )?;
+    function.finish_hub();
+    Some(function.code)
+}
+
+/// The site of an error of this kind that a call raises: as the interpreter chooses it.
+fn site(module: &Module, kind: ErrorKind, callee: &str) -> SiteId {
+    let near = format!("identifier '{callee}'");
+    let sites = || {
+        let all = module.sites.iter();
+        all.filter(|(_, site)| site.kind == kind)
+    };
+    let named = sites().find(|(_, site)| site.near == near);
+    let found = named.or_else(|| sites().next()).map(|(id, _)| id);
+    found.unwrap_or(SiteId::from_u32(0))
+}
+
+/// The number of slots' sets that functions called from these bodies use.
+fn nests_inside(bodies: &[(Func, Function)]) -> u8 {
+    let mut most = 0;
+    for (_, body) in bodies {
+        super::analysis::for_each_op(body, |op| {
+            if let Op::Nest(nest, _) = op {
+                most = most.max(nest + 1);
+            }
+        });
+    }
+    most
+}

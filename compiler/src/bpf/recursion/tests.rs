@@ -1,0 +1,84 @@
+//! What functions that recurse become.
+
+use super::close;
+use crate::lir::{Func, Module, Op, Terminator, text, verify};
+
+/// fib(n), which calls itself twice; `catches` has the errors of the second call caught.
+fn fib(catches: bool) -> Module {
+    let second = if catches {
+        "    try i64 = call fn0(v7), block3(), block4()
+block3(v8: i64):
+    v9: i64 = add v6, v8
+    return v9
+block4(v10: i64, v11: i64):
+    return v6
+"
+    } else {
+        "    v8: i64 = call fn0(v7)
+    v9: i64 = add v6, v8
+    return v9
+"
+    };
+    let source = format!(
+        "site0 = max_nesting near \"identifier 'fib'\" at \"a\"
+site1 = max_action near \"identifier 'fib'\" at \"a\"
+
+fn0 \"fib\"(i64) -> i64 {{
+block0(v0: i64):
+    v1: i64 = iconst 2
+    v2: i64 = icmp.lt v0, v1
+    branch v2, block1(), block2()
+block1:
+    return v0
+block2:
+    v4: i64 = iconst 1
+    v5: i64 = sub v0, v4
+    v6: i64 = call fn0(v5)
+    v7: i64 = sub v0, v1
+{second}}}
+"
+    );
+    text::parse(&source).expect("LIR")
+}
+
+fn closed(catches: bool) -> crate::lir::Function {
+    let module = fib(catches);
+    let func = Func::from_u32(0);
+    let bodies = [(func, module.functions[func].clone())];
+    close(&module, &bodies, func).expect("no foreach")
+}
+
+#[test]
+fn no_call_is_left_and_every_value_is_defined_where_it_is_used() {
+    for catches in [false, true] {
+        let function = closed(catches);
+        crate::bpf::analysis::for_each_op(&function, |op| {
+            assert!(!matches!(op, Op::Call(..)));
+        });
+        // Only the hub goes round, of whose rounds none is counted.
+        let errors = verify::verify_function(&fib(catches), &function).err();
+        let errors: Vec<String> = (errors.into_iter().flatten())
+            .map(|error| error.to_string())
+            .filter(|error| !error.contains("has no `loop`"))
+            .collect();
+        assert!(
+            errors.is_empty(),
+            "{errors:?}\n{}",
+            text::print_function(&function)
+        );
+    }
+}
+
+#[test]
+fn caught_errors_have_states_of_their_own() {
+    let cases = |catches| {
+        let function = closed(catches);
+        let hub = function.blocks.values().find_map(|data| match &data.term {
+            Terminator::Switch { cases, .. } => Some(cases.iter().map(|(n, _)| *n).collect()),
+            _ => None,
+        });
+        hub.unwrap_or_else(Vec::new)
+    };
+    assert_eq!(cases(false), [2, 3, 4]);
+    assert_eq!(cases(true), [-4, -3, -1, 2, 3, 4]);
+}

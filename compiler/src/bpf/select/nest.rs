@@ -1,0 +1,161 @@
+//! The slots of functions that recurse (`recursion`): one buffer with a set of slots for each level, and the number of the
+//! innermost level before it.
+
+use std::collections::BTreeMap;
+
+use super::text::{Text, TextMem};
+use super::{Cx, Dest, Lowered, Val};
+use crate::bpf::analysis::for_each_op;
+use crate::bpf::frame::{Access, Mem};
+use crate::bpf::insn::{AluOp, Cond, Size, Src};
+use crate::bpf::recursion;
+use crate::bpf::vcode::{Loop, LoopKind};
+use crate::image::width_bytes;
+use crate::lir::{NestOp, NestSlot, Op, SiteId, Ty, Value};
+
+/// Most bytes of all levels: each scratch frame has as many.
+const MAX_BYTES: u32 = 1 << 20;
+
+/// Sets of slots.
+#[derive(Clone, Debug)]
+pub(super) struct Nest {
+    /// Where the number of the innermost level is.
+    level: Mem,
+    levels: Mem,
+    /// Bytes of a level.
+    bytes: u32,
+    /// Where in it each slot is.
+    slots: BTreeMap<u32, u32>,
+}
+
+impl Cx<'_> {
+    /// Makes the slots that the function uses.
+    pub(super) fn declare_nests(&mut self) {
+        let func = self.func;
+        let mut widths: BTreeMap<u8, BTreeMap<u32, u32>> = BTreeMap::new();
+        for_each_op(func, |op| {
+            if let Op::Nest(nest, op) = op {
+                let slots = widths.entry(*nest).or_default();
+                if let NestOp::Set(slot, value) = op {
+                    let width = slots.entry(slot.number()).or_insert(0);
+                    *width = width_bytes(func.ty(*value)).max(*width);
+                }
+            }
+        });
+        for (nest, widths) in widths {
+            let mut bytes = 0;
+            let mut slots = BTreeMap::new();
+            for (slot, width) in widths {
+                slots.insert(slot, bytes);
+                bytes += width;
+            }
+            let always = (0, u32::MAX);
+            let mut all = recursion::levels(self.module).saturating_mul(bytes);
+            if all > MAX_BYTES {
+                self.span = Some(func.span);
+                // It is recorded; there is nothing more to do here.
+                let _ = self.too_large(
+                    "what a function that recurses must remember in each call",
+                    "lower MAXNESTING or MAXSTRINGLEN with -D",
+                );
+                all = bytes;
+            }
+            let nest_of = Nest {
+                level: self.buffers.alloc(8, Access::Fixed, always),
+                levels: self.buffers.alloc(all, Access::Variable, always),
+                bytes,
+                slots,
+            };
+            self.nests.insert(nest, nest_of);
+        }
+    }
+
+    pub(super) fn nest(&mut self, number: u8, op: NestOp, dest: Dest) -> Lowered<Option<Val>> {
+        let Some(nest) = self.nests.get(&number).cloned() else {
+            return Err(self.internal("slots of no function"));
+        };
+        match op {
+            NestOp::Begin => self.store_imm(nest.level, 0),
+            NestOp::Push(site) => self.next_level(&nest, site),
+            NestOp::Pop => self.plain_add(nest.level, Src::Imm(-1)),
+            NestOp::Hub => self.hub(),
+            NestOp::Set(slot, value) => {
+                let to = self.nest_slot(&nest, slot);
+                self.set_slot(to, value);
+            }
+            NestOp::Get(slot) => {
+                let from = self.nest_slot(&nest, slot);
+                return Ok(Some(match dest.ty {
+                    Some(Ty::Str { cap, late }) => {
+                        let text = TextMem {
+                            mem: from,
+                            cap,
+                            padded: true,
+                            late,
+                        };
+                        self.private_copy(Text::Mem(text), dest)
+                    }
+                    Some(Ty::I64) | None => Val::Reg(self.load(Size::D, from)),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_level(&mut self, nest: &Nest, site: SiteId) {
+        let last = self.module.limits.nested_calls();
+        let level = self.load(Size::D, nest.level);
+        let fail = self.fail(site, Val::Const(0));
+        self.jump_if(
+            Cond::Ge,
+            level,
+            Src::Imm(last.min(i32::MAX as u32) as i32),
+            fail,
+        );
+        let next = self.alu(AluOp::Add, level, Src::Imm(1));
+        self.store(Size::D, nest.level, Src::Reg(next));
+    }
+
+    /// Where a slot is.
+    fn nest_slot(&mut self, nest: &Nest, slot: NestSlot) -> Mem {
+        let mut level = self.load(Size::D, nest.level);
+        if let NestSlot::Next(_) = slot {
+            level = self.alu(AluOp::Add, level, Src::Imm(1));
+        }
+        let count = recursion::levels(self.module);
+        let set = self.slot_address(nest.levels, level, count, nest.bytes);
+        Mem::Ptr(
+            set,
+            nest.slots
+                .get(&slot.number())
+                .map_or(0, |offset| *offset as i32),
+        )
+    }
+
+    fn set_slot(&mut self, to: Mem, value: Value) {
+        match self.func.ty(value) {
+            Ty::I64 => {
+                let value = self.int(value);
+                self.store_val(to, value);
+            }
+            ty @ Ty::Str { .. } => {
+                let text = self.text(value);
+                self.copy_text(text, to, width_bytes(ty), true);
+            }
+        }
+    }
+
+    /// The head of the loop through which calls and returns go: as many rounds as calls and rounds
+    /// of loops are allowed, and a return for each.
+    fn hub(&mut self) {
+        let most = self.module.limits.max_action.min(i32::MAX as u32 / 2 - 2);
+        let give_up = self.exit_block();
+        self.code.loops.push(Loop {
+            head: self.cur,
+            kind: LoopKind::Rounds {
+                most: 2 * most + 4,
+                give_up,
+            },
+        });
+    }
+}
