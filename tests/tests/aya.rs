@@ -45,6 +45,7 @@ fn aya_loads_and_runs_an_image() {
     let mut globals: Array<_, [u64; WORDS]> = map.try_into().expect("an array of one element");
     let mut words = globals.get(&0, 0).expect("it can be read");
     words[header::STATE as usize / 8] = SessionState::Running as u64;
+    words[header::IGNORED_BYTES as usize / 8] = 0;
     words[header::TARGET_PID as usize / 8] = u64::from(std::process::id());
     globals.set(0, words, 0).expect("it can be written");
     for _ in 0..25 {

@@ -45,6 +45,7 @@ impl Session {
     fn run(&self, context: &[u64]) -> u64 {
         let globals = self.loaded.globals.as_ref().expect("globals");
         globals.store(header::STATE, SessionState::Running as u64);
+        globals.store(header::IGNORED_BYTES, 0);
         let mut verified = 0;
         for program in &self.meta.programs {
             let kind = ProgramKind::new(ProgType::RawTracepoint, AttachType::Any);

@@ -259,12 +259,12 @@ impl Plan {
             ("state", header::STATE),
             ("self_tgid", header::SELF_TGID),
             ("self_stack", header::SELF_STACK),
+            ("ignored_bytes", header::IGNORED_BYTES),
             ("self_stack_bytes", header::SELF_STACK_BYTES),
             ("target_pid", header::TARGET_PID),
             ("realtime_offset_ns", header::REALTIME_OFFSET_NS),
             ("errors", header::ERRORS),
             ("max_errors", header::MAX_ERRORS),
-            ("skipped", header::SKIPPED),
         ] {
             self.globals_fields
                 .push((name.to_owned(), offset, Shape::I64));
@@ -275,9 +275,14 @@ impl Plan {
                 .push(("counters".to_owned(), header::SIZE, Shape::Words(words)));
         }
         self.globals_data.resize(self.globals_bytes as usize, 0);
-        let at = header::MAX_ERRORS as usize;
-        self.globals_data[at..at + 8]
-            .copy_from_slice(&u64::from(module.limits.max_errors).to_le_bytes());
+        for (offset, value) in [
+            (header::MAX_ERRORS, u64::from(module.limits.max_errors)),
+            // The session does not run yet.
+            (header::IGNORED_BYTES, u64::MAX),
+        ] {
+            let at = offset as usize;
+            self.globals_data[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
     }
 
     fn place(&mut self, module: &Module, global: Global) {

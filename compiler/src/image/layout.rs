@@ -39,21 +39,21 @@ pub mod header {
     pub const STATE: u32 = 0;
     /// PID of rtap itself, whose own activity handlers ignore; 0 when it is asked for.
     pub const SELF_TGID: u32 = 8;
-    /// Where rtap's kernel stack begins: only handlers with a context in [`SELF_STACK_BYTES`]
-    /// from there can have been set off by rtap, and ask whether they were.
+    /// Where rtap's kernel stack begins: a handler with its context on that stack was set off by rtap.
     pub const SELF_STACK: u32 = 16;
-    /// Bytes of that stack; all that there are if it is not known where the stack is.
-    pub const SELF_STACK_BYTES: u32 = 24;
+    /// Handlers with a context in so many bytes from [`SELF_STACK`] on do nothing: [`SELF_STACK_BYTES`]
+    /// while the session runs, else all that there are. One comparison asks both questions.
+    pub const IGNORED_BYTES: u32 = 24;
+    /// Bytes of rtap's kernel stack; 0 when its events are asked for.
+    pub const SELF_STACK_BYTES: u32 = 32;
     /// `target()`.
-    pub const TARGET_PID: u32 = 32;
+    pub const TARGET_PID: u32 = 40;
     /// CLOCK_REALTIME minus CLOCK_MONOTONIC, nanoseconds.
-    pub const REALTIME_OFFSET_NS: u32 = 40;
+    pub const REALTIME_OFFSET_NS: u32 = 48;
     /// Run-time errors so far, of both executors.
-    pub const ERRORS: u32 = 48;
+    pub const ERRORS: u32 = 56;
     /// MAXERRORS: one more error than this ends the session.
-    pub const MAX_ERRORS: u32 = 56;
-    /// Handlers skipped so far.
-    pub const SKIPPED: u32 = 64;
+    pub const MAX_ERRORS: u32 = 64;
     /// Handlers in the kernel at this moment is not kept: detaching waits for them.
     /// Size of the fixed part; the programs' counters follow, [`super::ProgramCounter::COUNT`]
     /// words each, then the scalars.
@@ -81,17 +81,15 @@ pub enum SessionState {
 pub enum ProgramCounter {
     /// Records that found the ring buffer full.
     Lost = 0,
-    /// Runs skipped for want of a scratch frame.
+    /// Runs skipped for want of a scratch frame, updates skipped because the kernel refused them.
     Skipped = 1,
-    /// Run-time errors.
-    Errors = 2,
     /// Return probes without their entry.
-    Missed = 3,
+    Missed = 2,
 }
 
 impl ProgramCounter {
     /// Words per program.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 3;
 
     /// Offset in the globals map.
     pub fn offset(self, program: u32) -> u32 {

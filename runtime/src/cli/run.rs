@@ -226,7 +226,7 @@ impl Start<'_> {
         })?;
         if self.meta.programs.is_empty() {
             let control = Control::default();
-            self.fill_header(&control, pid);
+            self.fill_header(&control, pid)?;
             let store = MemStore::new(&self.meta.module.globals);
             let mut user_side = UserSide::new(&program, store, &control);
             user_side.describe(self.meta);
@@ -256,7 +256,7 @@ impl Start<'_> {
         let mut loaded = plan.load(image)?;
         let globals = Arc::new(loaded.globals()?);
         let control = Control::Mapped(Arc::clone(&globals));
-        self.fill_header(&control, pid);
+        self.fill_header(&control, pid)?;
         let installation = plan.attach(&loaded)?;
         let ring = loaded.take_ring()?;
         let maps = loaded.into_maps();
@@ -305,14 +305,14 @@ impl Start<'_> {
     }
 
     /// What kernel handlers and user-side handlers read in the header of the globals.
-    fn fill_header(&self, control: &Control, target_pid: u64) {
+    fn fill_header(&self, control: &Control, target_pid: u64) -> Result<(), Status> {
         let self_pid = if self.args.trace_self || self.args.begin_in_kernel {
             0
         } else {
             u64::from(std::process::id())
         };
         control.store(header::SELF_TGID, self_pid);
-        let stack = self.own_stack(self_pid);
+        let stack = self.own_stack(self_pid)?;
         control.store(header::SELF_STACK, stack.begin);
         control.store(header::SELF_STACK_BYTES, stack.bytes);
         control.store(header::TARGET_PID, target_pid);
@@ -324,32 +324,29 @@ impl Start<'_> {
             header::MAX_ERRORS,
             u64::from(self.meta.module.limits.max_errors),
         );
+        Ok(())
     }
 
-    /// Where handlers look for contexts of events that rtap itself may have made.
-    fn own_stack(&self, self_pid: u64) -> OwnStack {
-        if self_pid == 0 {
-            return OwnStack::NOWHERE;
-        }
+    /// Where contexts of events are that rtap itself makes.
+    fn own_stack(&self, self_pid: u64) -> Result<OwnStack, Status> {
         let handlers = &self.meta.module.handlers;
         let mut programs = self.meta.programs.iter();
         let looks = programs.any(|program| {
             let handler = handlers.get(program.handler);
             handler.is_some_and(Handler::has_context_on_stack)
         });
-        if !looks {
-            return OwnStack::ANYWHERE;
+        if self_pid == 0 || !looks {
+            return Ok(OwnStack::NOWHERE);
         }
         // All that rtap does, it does in this thread.
         let types = self.target.btf().ok();
-        types
-            .and_then(|types| OwnStack::find(&types))
-            .unwrap_or_else(|| {
-                if self.args.script.verbose > 0 {
-                    Status::warn("the kernel does not tell where rtap's stack is: handlers cost some 8 ns more");
-                }
-                OwnStack::ANYWHERE
-            })
+        let stack = types.and_then(|types| OwnStack::find(&types));
+        stack.ok_or_else(|| {
+            Status::fail(
+                "cannot tell rtap's own events from others: the kernel does not say where its stack is",
+                Some("trace them as well, with --trace-self"),
+            )
+        })
     }
 
     fn output_file(&self) -> Result<Option<File>, Status> {

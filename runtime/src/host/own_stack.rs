@@ -25,11 +25,6 @@ pub struct OwnStack {
 }
 
 impl OwnStack {
-    /// All of the memory: nothing is known.
-    pub const ANYWHERE: OwnStack = OwnStack {
-        begin: 0,
-        bytes: u64::MAX,
-    };
     /// No memory at all: nothing is looked for.
     pub const NOWHERE: OwnStack = OwnStack { begin: 0, bytes: 0 };
 

@@ -56,8 +56,17 @@ impl Control {
 
     /// Goes on to a later state; never back.
     pub fn advance(&self, state: SessionState) {
-        self.word(header::STATE)
-            .fetch_max(state as u64, Ordering::AcqRel);
+        let state_word = self.word(header::STATE);
+        let ignored = self.word(header::IGNORED_BYTES);
+        state_word.fetch_max(state as u64, Ordering::SeqCst);
+        let is_running = || state_word.load(Ordering::SeqCst) == SessionState::Running as u64;
+        if is_running() {
+            ignored.store(self.load(header::SELF_STACK_BYTES), Ordering::SeqCst);
+        }
+        // A handler that ends the session writes both words, in this order: it may have come between.
+        if !is_running() {
+            ignored.store(u64::MAX, Ordering::SeqCst);
+        }
     }
 
     /// Whether the session is about to end.
@@ -85,6 +94,17 @@ mod tests {
         control.advance(SessionState::Stopping);
         control.advance(SessionState::Running);
         assert_eq!(control.state(), SessionState::Stopping);
+        assert_eq!(control.load(header::IGNORED_BYTES), u64::MAX);
+    }
+
+    #[test]
+    fn while_it_runs_only_the_stack_is_ignored() {
+        let control = Control::default();
+        control.store(header::SELF_STACK_BYTES, 1 << 14);
+        control.advance(SessionState::Running);
+        assert_eq!(control.load(header::IGNORED_BYTES), 1 << 14);
+        control.advance(SessionState::Error);
+        assert_eq!(control.load(header::IGNORED_BYTES), u64::MAX);
     }
 
     #[test]

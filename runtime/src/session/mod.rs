@@ -29,7 +29,7 @@ pub use signals::Signals;
 pub use target::{Ended, TargetError, TargetProcess};
 pub use timers::{clock_ns, now_ns};
 
-use rtap_compiler::image::{Attach, Meta, SessionState, header};
+use rtap_compiler::image::{Attach, Meta, ProgramCounter, SessionState, header};
 use rtap_compiler::lir::{Exec, HandlerId, SiteId};
 
 use crate::bpf::RingReader;
@@ -118,6 +118,8 @@ pub struct Session<'a> {
     pub options: Options,
     /// Runs of user-side probes, with `-t`.
     measured: Option<HashMap<(HandlerId, u32), timing::Runs>>,
+    /// Run-time errors of user-side handlers.
+    user_errors: u64,
 }
 
 /// Why the session ended.
@@ -154,6 +156,7 @@ impl<'a> Session<'a> {
             sink,
             options,
             measured,
+            user_errors: 0,
         }
     }
 
@@ -334,6 +337,7 @@ impl<'a> Session<'a> {
             if !self.options.suppress_errors {
                 self.sink.message(&line);
             }
+            self.user_errors += 1;
             self.control.count_error();
         }
     }
@@ -341,7 +345,7 @@ impl<'a> Session<'a> {
     /// Too many skipped handlers are an error: what the script shows would be wrong.
     fn check_skipped(&mut self) {
         let most = u64::from(self.meta.module.limits.max_skipped);
-        if self.control.load(header::SKIPPED) > most && !self.options.suppress_errors {
+        if self.counted(ProgramCounter::Skipped) > most && !self.options.suppress_errors {
             self.sink.message(
                 "ERROR: Skipped too many probes, check MAXSKIPPED or try again with -t for more details.",
             );

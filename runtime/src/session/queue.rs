@@ -13,6 +13,8 @@ use crate::output::{Event, Sink};
 pub(super) struct Queue {
     /// Records that could not be understood.
     pub(super) corrupt: u64,
+    /// Run-time errors of kernel handlers that were reported.
+    pub(super) errors: u64,
     /// Commands of `system()`.
     commands: Commands,
 }
@@ -47,6 +49,7 @@ impl Queue {
             Ok(Event::Error {
                 site, arg, message, ..
             }) => {
+                self.errors += 1;
                 if to.show_errors {
                     let site = u32::try_from(site)
                         .ok()

@@ -7,6 +7,9 @@ use rtap_compiler::lir::Exec;
 use super::queue::Queue;
 use super::{Control, Ended, Session, timing};
 
+/// Why records do not come, and what to do.
+const BUFFER_FULL: &str = "the output buffer was full; enlarge it with -s MIB";
+
 impl Session<'_> {
     /// How `-c`'s command ended, as SystemTap says it; its failure is ours.
     pub(super) fn report_target(&mut self) -> u8 {
@@ -34,10 +37,17 @@ impl Session<'_> {
     /// What was lost, skipped or missed.
     pub(super) fn report_shortfalls(&mut self, shortfalls: &[String], queue: &Queue) {
         let errors = self.control.load(header::ERRORS);
-        let skipped = self.control.load(header::SKIPPED);
+        let skipped = self.counted(ProgramCounter::Skipped);
         if errors + skipped > 0 {
             self.sink.warn(&format!(
                 "Number of errors: {errors}, skipped probes: {skipped}"
+            ));
+        }
+        let told = self.user_errors + queue.errors;
+        if errors > told && !self.options.suppress_errors {
+            self.sink.warn(&format!(
+                "{} errors could not be shown: {BUFFER_FULL}",
+                errors - told
             ));
         }
         for program in &self.meta.programs {
@@ -50,9 +60,9 @@ impl Session<'_> {
                 .get(program.handler)
                 .map_or("?", |h| h.name.as_str());
             if lost > 0 {
-                let remedy = "the output buffer was full; enlarge it with -s MIB";
-                self.sink
-                    .warn(&format!("{lost} printed events lost by {name}: {remedy}"));
+                self.sink.warn(&format!(
+                    "{lost} printed events lost by {name}: {BUFFER_FULL}"
+                ));
             }
             if missed > 0 {
                 self.sink
@@ -87,6 +97,14 @@ impl Session<'_> {
         }
         all.extend(in_kernel);
         self.sink.message(timing::table(&all).trim_end());
+    }
+
+    /// A counter of all programs together.
+    pub(super) fn counted(&self, counter: ProgramCounter) -> u64 {
+        let programs = self.meta.programs.iter();
+        programs
+            .map(|program| self.counter(counter, program.counters))
+            .sum()
     }
 
     fn counter(&self, counter: ProgramCounter, program: u32) -> u64 {

@@ -1,5 +1,6 @@
 // a[execname()]++
 #include "common.h"
+#include "guarantees.h"
 
 struct key {
 	char comm[16];
@@ -15,13 +16,10 @@ struct {
 SYS_ENTER int on_enter(u64 *ctx)
 {
 	struct key key = {};
-	u64 one = 1, *n;
 
+	if (ignored())
+		return 0;
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
-	n = bpf_map_lookup_elem(&a, &key);
-	if (n)
-		__sync_fetch_and_add(n, 1);
-	else
-		bpf_map_update_elem(&a, &key, &one, BPF_NOEXIST);
+	count(&a, &key);
 	return 0;
 }

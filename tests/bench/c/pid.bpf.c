@@ -1,5 +1,6 @@
 // a[pid()]++
 #include "common.h"
+#include "guarantees.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -11,11 +12,9 @@ struct {
 SYS_ENTER int on_enter(u64 *ctx)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
-	u64 one = 1, *n = bpf_map_lookup_elem(&a, &pid);
 
-	if (n)
-		__sync_fetch_and_add(n, 1);
-	else
-		bpf_map_update_elem(&a, &pid, &one, BPF_NOEXIST);
+	if (ignored_task(pid))
+		return 0;
+	count(&a, &pid);
 	return 0;
 }

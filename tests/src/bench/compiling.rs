@@ -37,7 +37,7 @@ pub fn measure(peers: &Peers, repetitions: usize) -> Result<Table> {
             .collect();
         let cells = |pick: fn(&Usage) -> f64| {
             Peer::ALL.map(|peer| match (&samples, peer) {
-                (_, Peer::C | Peer::Bpftrace) => Cell::Missing("-".to_owned()),
+                (_, Peer::C | Peer::CLikeRtap | Peer::Bpftrace) => Cell::Missing("-".to_owned()),
                 (Ok(samples), Peer::Rtap) => Cell::Number(median(samples.iter().map(pick))),
                 (Err(why), Peer::Rtap) => Cell::Missing(why.clone()),
             })

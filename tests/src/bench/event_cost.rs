@@ -31,8 +31,8 @@ pub fn measure(peers: &Peers, repetitions: usize) -> Result<(Table, Table)> {
     let mut insns = Table::new("eBPF instructions");
     let mut floor = 0.0;
     for (scenario, title) in SCENARIOS {
-        let mut samples: [Vec<(f64, f64)>; 3] = Default::default();
-        let mut failures: [Option<String>; 3] = Default::default();
+        let mut samples: [Vec<(f64, f64)>; Peer::ALL.len()] = Default::default();
+        let mut failures: [Option<String>; Peer::ALL.len()] = Default::default();
         for _ in 0..repetitions {
             for ((peer, samples), failure) in Peer::ALL.iter().zip(&mut samples).zip(&mut failures)
             {

@@ -8,11 +8,17 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{debian, paths};
 
+/// Endings of the programs in C, bare and with rtap's guarantees.
+const BARE: &str = "bare";
+const LIKE_RTAP: &str = "like-rtap";
+
 /// One of the tracers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// Written by hand in C, compiled by clang -O2, loaded by libbpf.
     C,
+    /// The same with what rtap's programs see to as well (`tests/bench/c/guarantees.h`).
+    CLikeRtap,
     /// The newest bpftrace of Debian.
     Bpftrace,
     /// This project.
@@ -21,12 +27,13 @@ pub enum Peer {
 
 impl Peer {
     /// All of them, in the order of the table's columns.
-    pub const ALL: [Self; 3] = [Self::C, Self::Bpftrace, Self::Rtap];
+    pub const ALL: [Self; 4] = [Self::C, Self::CLikeRtap, Self::Bpftrace, Self::Rtap];
 
     /// The column's title.
     pub fn name(self) -> &'static str {
         match self {
             Self::C => "C",
+            Self::CLikeRtap => "C like rtap",
             Self::Bpftrace => "bpftrace",
             Self::Rtap => "rtap",
         }
@@ -87,16 +94,17 @@ impl Peers {
             }
         };
         match peer {
-            Peer::C => {
+            Peer::C | Peer::CLikeRtap => {
                 // The loader has no language to say these in: it attaches one program and ends.
                 let (program, once) = match scenario {
                     "hello" => ("empty", true),
                     "syscalls" => ("count", true),
                     other => (other, false),
                 };
+                let kind = if peer == Peer::C { BARE } else { LIKE_RTAP };
                 let mut argv = vec![
                     found(self.built.join("loader"))?,
-                    found(self.built.join(format!("{program}.bpf.o")))?,
+                    found(self.built.join(format!("{program}.{kind}.o")))?,
                 ];
                 argv.extend(once.then(|| "--once".to_owned()));
                 Ok(argv)
@@ -188,11 +196,18 @@ fn compile(sources: &Path, built: &Path) -> Result<()> {
         if let Some(stem) = name.strip_suffix(".bpf.c") {
             // Debian keeps asm/types.h in a folder that clang does not search for this target.
             let asm = format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH);
-            let mut clang = Command::new("clang");
-            clang
-                .args(["-O2", "-g", "-Wall", "-target", "bpf", &asm, "-c"])
-                .arg(&source);
-            run(clang.arg("-o").arg(built.join(format!("{stem}.bpf.o"))))?;
+            let clang = |flags: &[&str], kind: &str| {
+                run(Command::new("clang")
+                    .args(["-O2", "-g", "-Wall", "-target", "bpf", &asm, "-c"])
+                    .args(flags)
+                    .arg(&source)
+                    .arg("-o")
+                    .arg(built.join(format!("{stem}.{kind}.o"))))
+            };
+            clang(&[], BARE)?;
+            if fs::read_to_string(&source)?.contains("guarantees.h") {
+                clang(&["-DSAME_GUARANTEES"], LIKE_RTAP)?;
+            }
         } else if let Some(stem) = name.strip_suffix(".c") {
             run(Command::new("cc")
                 .args(["-O2", "-Wall", "-o"])

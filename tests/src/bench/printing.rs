@@ -27,8 +27,8 @@ struct Sample {
 
 /// Measures every tracer, in turn, `repetitions` times.
 pub fn measure(peers: &Peers, repetitions: usize) -> Table {
-    let mut samples: [Vec<Sample>; 3] = Default::default();
-    let mut failures: [Option<String>; 3] = Default::default();
+    let mut samples: [Vec<Sample>; Peer::ALL.len()] = Default::default();
+    let mut failures: [Option<String>; Peer::ALL.len()] = Default::default();
     for _ in 0..repetitions {
         for ((peer, samples), failure) in Peer::ALL.iter().zip(&mut samples).zip(&mut failures) {
             if failure.is_none() {

@@ -15,8 +15,8 @@ pub fn measure(peers: &Peers, repetitions: usize, slow_ones: bool) -> Result<Tab
         ("hello", "hello"),
         ("syscalls", "attach every system call, and end"),
     ] {
-        let mut samples: [Vec<Usage>; 3] = Default::default();
-        let mut failures: [Option<String>; 3] = Default::default();
+        let mut samples: [Vec<Usage>; Peer::ALL.len()] = Default::default();
+        let mut failures: [Option<String>; Peer::ALL.len()] = Default::default();
         for _ in 0..repetitions {
             for ((peer, samples), failure) in Peer::ALL.iter().zip(&mut samples).zip(&mut failures)
             {

@@ -37,7 +37,7 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const CELL: usize = 12;
+        const CELL: usize = 13;
         let titles = self.rows.iter().map(|(title, _)| title);
         let width = titles
             .chain([&self.title])
@@ -48,7 +48,7 @@ impl fmt::Display for Table {
         for peer in Peer::ALL {
             write!(f, "{:>CELL$}", peer.name())?;
         }
-        writeln!(f, "{:>CELL$}", "rtap / C")?;
+        writeln!(f, "{:>CELL$}{:>CELL$}", "rtap / C", "/ C like it")?;
         let mut reasons = Vec::new();
         for (title, cells) in &self.rows {
             write!(f, "{title:width$}")?;
@@ -62,12 +62,20 @@ impl fmt::Display for Table {
                     }
                 }
             }
-            match (cells.first(), cells.last()) {
-                (Some(Cell::Number(c)), Some(Cell::Number(rtap))) if *c > 0.0 => {
-                    writeln!(f, "{:>CELL$.2}", rtap / c)?;
+            let of = |peer: Peer| {
+                let at = Peer::ALL.iter().position(|other| *other == peer)?;
+                match cells.get(at)? {
+                    Cell::Number(number) => Some(*number),
+                    Cell::Missing(_) => None,
                 }
-                _ => writeln!(f)?,
+            };
+            for base in [Peer::C, Peer::CLikeRtap] {
+                match (of(base), of(Peer::Rtap)) {
+                    (Some(c), Some(rtap)) if c > 0.0 => write!(f, "{:>CELL$.2}", rtap / c)?,
+                    _ => write!(f, "{:>CELL$}", "")?,
+                }
             }
+            writeln!(f)?;
         }
         for (i, reason) in reasons.iter().enumerate() {
             writeln!(f, "[{}] {reason}", i + 1)?;
@@ -94,6 +102,7 @@ mod tests {
             "count",
             vec![
                 Cell::Number(2.0),
+                Cell::Number(4.0),
                 Cell::Missing("a long explanation".into()),
                 Cell::Number(3.0),
             ],
@@ -103,11 +112,15 @@ mod tests {
             vec![
                 Cell::Number(2.0),
                 Cell::Missing("-".into()),
+                Cell::Missing("-".into()),
                 Cell::Missing("not built".into()),
             ],
         );
         let text = table.to_string();
-        assert!(text.contains("2.0         [1]         3.0        1.50"));
+        assert!(
+            text.contains("4.0          [1]          3.0         1.50         0.75"),
+            "{text}"
+        );
         assert!(text.ends_with("[1] a long explanation\n"));
         assert!((median([3.0, 1.0, 2.0].into_iter()) - 2.0).abs() < 1e-9);
     }

@@ -8,7 +8,7 @@ use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{Cond, MapId, Size, Src};
 use crate::bpf::plan::Place;
 use crate::bpf::vcode::BlockId;
-use crate::image::{ArrayLayout, ProgramCounter, ValueLayout, header, width_bytes};
+use crate::image::{ArrayLayout, ProgramCounter, ValueLayout, width_bytes};
 use crate::lir::{Global, SiteId, Ty, Value};
 
 /// `BPF_ANY`: make or replace.
@@ -143,12 +143,9 @@ impl Cx<'_> {
                 self.in_block(make, |cx| {
                     cx.store_val(initial, val);
                     let result = cx.update(map, key, initial, ANY);
-                    cx.jump_if(Cond::Ne, result, Src::Imm(0), failed.0);
+                    cx.jump_if_int(Cond::Ne, result, 0, failed.0);
                     cx.jump(done, Vec::new());
-                    cx.in_block(failed.0, |cx| {
-                        let error = cx.error_number(result);
-                        cx.finish_failed(failed, error);
-                    });
+                    cx.in_block(failed.0, |cx| cx.finish_failed(failed, result));
                 });
                 self.jump_if(Cond::Eq, found, Src::Imm(0), make);
                 self.store_val(Mem::Ptr(found, 0), val);
@@ -167,12 +164,9 @@ impl Cx<'_> {
                 let done = self.code.block(self.is_cold());
                 let failed = self.update_failed(site, done);
                 let result = self.update(map, key, mem, ANY);
-                self.jump_if(Cond::Ne, result, Src::Imm(0), failed.0);
+                self.jump_if_int(Cond::Ne, result, 0, failed.0);
                 self.jump(done, Vec::new());
-                self.in_block(failed.0, |cx| {
-                    let error = cx.error_number(result);
-                    cx.finish_failed(failed, error);
-                });
+                self.in_block(failed.0, |cx| cx.finish_failed(failed, result));
                 self.enter(done);
             }
         }
@@ -209,25 +203,16 @@ impl Cx<'_> {
         (self.code.block(true), overflow, done)
     }
 
-    /// The error in an update's result: until 6.4 the kernel's functions give an `int`, and the upper half
-    /// of the register is not of it.
-    fn error_number(&mut self, result: regalloc2::VReg) -> regalloc2::VReg {
-        self.extend_reg(result, 32, true)
-    }
-
     /// Fills in the block: an array that is full is an error. An update that the kernel refused because
     /// this handler interrupted one of the same bucket (EBUSY; EDEADLK and ETIMEDOUT since 6.15), or
     /// because it had nothing to evict just now (ENOMEM), is counted as skipped.
     pub(super) fn finish_failed(
         &mut self,
         (_, overflow, done): (BlockId, BlockId, BlockId),
-        error: regalloc2::VReg,
+        result: regalloc2::VReg,
     ) {
-        self.jump_if(Cond::Eq, error, Src::Imm(E2BIG), overflow);
-        let one = self.imm(1);
-        self.atomic_add(Mem::Globals(header::SKIPPED), one);
-        let at = ProgramCounter::Skipped.offset(self.program.program);
-        self.atomic_add(Mem::Globals(at), one);
+        self.jump_if_int(Cond::Eq, result, E2BIG, overflow);
+        self.count(ProgramCounter::Skipped);
         self.jump(done, Vec::new());
     }
 
@@ -250,11 +235,10 @@ impl Cx<'_> {
         self.in_block(make, |cx| {
             let value = initial(cx);
             let result = cx.update(map, key, value, NOEXIST);
-            cx.jump_if(Cond::Eq, result, Src::Imm(0), fresh.unwrap_or(again));
-            let error = cx.error_number(result);
-            cx.jump_if(Cond::Eq, error, Src::Imm(EEXIST), again);
+            cx.jump_if_int(Cond::Eq, result, 0, fresh.unwrap_or(again));
+            cx.jump_if_int(Cond::Eq, result, EEXIST, again);
             cx.jump(failed.0, Vec::new());
-            cx.in_block(failed.0, |cx| cx.finish_failed(failed, error));
+            cx.in_block(failed.0, |cx| cx.finish_failed(failed, result));
         });
         self.in_block(again, |cx| {
             let found = cx.lookup(map, key);

@@ -404,10 +404,13 @@ impl Cx<'_> {
         reg
     }
 
-    /// The address of word number `index` of `count` at `mem`. The index is in range already; it
+    /// Word number `index` of `count` at `mem`. The index is in range already; it
     /// is bounded again where the verifier sees it.
-    pub(super) fn word_address(&mut self, mem: Mem, index: VReg, count: u32) -> VReg {
-        let base = self.address(mem);
+    pub(super) fn word_at(&mut self, mem: Mem, index: VReg, count: u32) -> Mem {
+        let (base, off) = match self.buffers.locate(mem) {
+            Mem::Ptr(base, off) => (base, off),
+            _ => (self.address(mem), 0),
+        };
         let reg = self.code.vreg();
         let mut t = Template::default();
         let index = t.read(index);
@@ -429,7 +432,7 @@ impl Cx<'_> {
         t.alu(AluOp::Lsh, dst, Src::Imm(3));
         t.alu(AluOp::Add, dst, Src::Reg(base));
         self.push(t);
-        reg
+        Mem::Ptr(reg, off)
     }
 
     /// The address of slot number `index` of `count`, of `width` bytes each, at `mem`.
@@ -577,10 +580,19 @@ impl Cx<'_> {
 
     /// Leaves for `to` if the condition holds; goes on otherwise.
     pub(super) fn jump_if(&mut self, cond: Cond, left: VReg, right: Src<VReg>, to: BlockId) {
+        self.jump_if_sized(cond, true, left, right, to);
+    }
+
+    /// The same of a helper's result that is an `int`: until 6.4 the upper half of the register is not of it.
+    pub(super) fn jump_if_int(&mut self, cond: Cond, left: VReg, right: i32, to: BlockId) {
+        self.jump_if_sized(cond, false, left, Src::Imm(right), to);
+    }
+
+    fn jump_if_sized(&mut self, cond: Cond, wide: bool, left: VReg, right: Src<VReg>, to: BlockId) {
         let next = self.code.block(self.is_cold());
         self.finish_block(Term::If {
             cond,
-            wide: true,
+            wide,
             left,
             right,
             then: Edge {

@@ -204,13 +204,13 @@ impl Cx<'_> {
             exit
         } else {
             let exit = self.code.block(true);
-            let params = [self.code.vreg(), self.code.vreg()];
-            self.code.blocks[exit.0 as usize].params.extend(params);
             self.error_exit = Some(exit);
             exit
         };
-        let args = vec![self.val_reg(site), self.val_reg(arg)];
-        self.jump(exit, args);
+        let record = self.error_record();
+        self.store_val(record.at(8), site);
+        self.store_val(record.at(16), arg);
+        self.jump(exit, Vec::new());
         Ok(())
     }
 

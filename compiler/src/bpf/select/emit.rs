@@ -183,10 +183,8 @@ impl Cx<'_> {
 
     /// Counts a lost record.
     fn lost(&mut self, done: BlockId) -> BlockId {
-        let program = self.program.program;
         self.cold(|cx| {
-            let one = cx.imm(1);
-            cx.atomic_add(Mem::Globals(ProgramCounter::Lost.offset(program)), one);
+            cx.count(ProgramCounter::Lost);
             cx.jump(done, Vec::new());
         })
     }

@@ -100,9 +100,7 @@ impl Cx<'_> {
             for word in 0..=args.len() as u32 {
                 cx.store_imm(saved.at(word * 8), 0);
             }
-            let one = cx.imm(1);
-            let counter = ProgramCounter::Missed.offset(cx.program.program);
-            cx.atomic_add(Mem::Globals(counter), one);
+            cx.count(ProgramCounter::Missed);
             cx.jump(done, Vec::new());
         });
         self.jump_if(Cond::Eq, found, Src::Imm(0), missing);

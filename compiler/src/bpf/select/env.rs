@@ -4,6 +4,7 @@ use regalloc2::VReg;
 
 use super::build::Arg;
 use super::{Cx, Lowered, Val};
+use crate::bpf::analysis::for_each_op;
 use crate::bpf::arch;
 use crate::bpf::frame::Mem;
 use crate::bpf::helpers::Helper;
@@ -74,18 +75,46 @@ impl Cx<'_> {
         let Some(ctx) = self.ctx else {
             return Err(self.internal("no context"));
         };
-        if !self.divided {
-            return Ok(self.context_load_at(ctx, size, offset));
-        }
         let known = self.context_words.iter();
         let mut known = known.filter(|word| (word.0, word.1) == (size, offset));
         if let Some((_, _, word)) = known.next() {
             return Ok(*word);
         }
+        if !self.divided {
+            return Ok(self.context_load_at(ctx, size, offset));
+        }
         let begin = self.begin;
         let word = self.in_block(begin, |cx| cx.context_load_at(ctx, size, offset));
         self.context_words.push((size, offset, word));
         Ok(word)
+    }
+
+    /// Loads an argument at once if it is all that the handler wants of its context, and wants in any case: then
+    /// nothing has to remember where the context is.
+    pub(super) fn load_only_word(&mut self, ctx: VReg) {
+        let entry = &self.func.blocks[self.func.entry()].insts;
+        let wanted = entry.iter().find_map(|inst| match inst.op {
+            Op::CtxArg(n) => Some(n),
+            _ => None,
+        });
+        let Some(wanted) = wanted else {
+            return;
+        };
+        let mut is_only = !self.program.by_cookie && self.saved_regs.values().all(Option::is_none);
+        for_each_op(self.func, |op| {
+            is_only &= match op {
+                Op::CtxArg(n) => *n == wanted,
+                Op::CtxRet | Op::CtxReg(_) | Op::CtxLoad { .. } => false,
+                Op::EntryArg(..) | Op::StrStack(..) => false,
+                _ => true,
+            };
+        });
+        let is_word = !matches!(self.program.context, Context::RawSyscall { .. });
+        if is_only && is_word {
+            let offset = i32::from(wanted) * 8;
+            let word = self.context_load_at(ctx, Size::D, offset);
+            self.context_words.push((Size::D, offset, word));
+        }
     }
 
     fn context_load_at(&mut self, ctx: VReg, size: Size, offset: i32) -> VReg {

@@ -134,8 +134,10 @@ struct Cx<'a> {
     globals: Option<VReg>,
     /// Where a failing operation goes, if not out of the function.
     catch: Option<BlockCall>,
-    /// Error exit of the function: parameters are site and argument.
+    /// Error exit of the function: site and argument are in the record.
     error_exit: Option<BlockId>,
+    /// That record, unless it is the message buffer.
+    error_record: Option<Mem>,
     /// Normal exit of the function.
     exit: Option<BlockId>,
     /// The handler's message buffer, for `error()`.
@@ -266,6 +268,7 @@ pub fn program(
         globals: None,
         catch: None,
         error_exit: None,
+        error_record: None,
         exit: None,
         message: None,
         last_match: None,

@@ -33,15 +33,21 @@ impl Cx<'_> {
         self.code.ctx = Some(ctx);
 
         let out = self.code.block(true);
-        let state = self.load(Size::D, Mem::Globals(header::STATE));
+        if half == Half::Body {
+            self.load_only_word(ctx);
+        }
         // What begins before the session runs may end in it: entries are saved from the first.
         let early = self.program.early || half == Half::Entry;
-        let not_now = if early { Cond::Gt } else { Cond::Ne };
-        self.jump_if(not_now, state, Src::Imm(SessionState::Running as i32), out);
+        if early || !self.program.context_on_stack {
+            let state = self.load(Size::D, Mem::Globals(header::STATE));
+            let not_now = if early { Cond::Gt } else { Cond::Ne };
+            self.jump_if(not_now, state, Src::Imm(SessionState::Running as i32), out);
+        }
         // What a tapset keeps account of is rtap's own doing as well.
         match (self.program.early, self.program.context_on_stack) {
             (true, _) => {}
-            (false, true) => self.leave_if_own_by_stack(ctx, out),
+            (false, true) if early => self.leave_by_stack(ctx, header::SELF_STACK_BYTES, out),
+            (false, true) => self.leave_by_stack(ctx, header::IGNORED_BYTES, out),
             (false, false) => self.leave_if_own(out),
         }
         // Asked for in any case: both runs of selection must ask for the same.
@@ -78,24 +84,14 @@ impl Cx<'_> {
         self.tgid = Some(tgid);
     }
 
-    /// The same where the context is on the stack of the task: what is elsewhere than on rtap's stack
-    /// is not rtap's, and no helper has to be called to know it.
-    fn leave_if_own_by_stack(&mut self, ctx: VReg, out: BlockId) {
+    /// Leaves if the context is in so many bytes (a word of the header) from the begin of rtap's stack
+    /// on: where it is on the stack of the task, no helper has to be called to know whose it is.
+    fn leave_by_stack(&mut self, ctx: VReg, ignored: u32, out: BlockId) {
         let address = self.launder(ctx);
         let begin = self.load(Size::D, Mem::Globals(header::SELF_STACK));
         let above = self.alu(AluOp::Sub, address, Src::Reg(begin));
-        let bytes = self.load(Size::D, Mem::Globals(header::SELF_STACK_BYTES));
-        let others = self.code.block(false);
-        let ask = self.cold(|cx| {
-            cx.leave_if_own(out);
-            cx.jump(others, Vec::new());
-        });
-        self.jump_if(Cond::Lt, above, Src::Reg(bytes), ask);
-        self.jump(others, Vec::new());
-        self.enter(others);
-        // These are known on one of the two ways only.
-        self.pid_tgid = None;
-        self.tgid = None;
+        let bytes = self.load(Size::D, Mem::Globals(ignored));
+        self.jump_if(Cond::Lt, above, Src::Reg(bytes), out);
     }
 
     /// Takes a scratch frame. Handlers that interrupt one another on a CPU each find the
@@ -111,10 +107,7 @@ impl Cx<'_> {
         taken.cold = false;
         taken.params.push(own_index);
         let skipped = self.cold(|cx| {
-            let one = cx.imm(1);
-            cx.atomic_add(Mem::Globals(header::SKIPPED), one);
-            let at = ProgramCounter::Skipped.offset(cx.program.program);
-            cx.atomic_add(Mem::Globals(at), one);
+            cx.count(ProgramCounter::Skipped);
             cx.jump(out, Vec::new());
         });
         for level in 0..FRAME_LEVELS {
@@ -180,49 +173,65 @@ impl Cx<'_> {
         }
     }
 
-    /// Reports a run-time error whose site and argument are the current block's
-    /// parameters.
+    /// Where a run-time error's record is made: its head, site, argument, and a text behind them.
+    pub(super) fn error_record(&mut self) -> Mem {
+        if let Some(record) = self.message.or(self.error_record) {
+            return record;
+        }
+        // Nothing of the handler lives any more when this begins to.
+        let record = self.buffers.alloc(ERROR_HEAD_BYTES, Access::Fixed, (0, 0));
+        self.error_record = Some(record);
+        record
+    }
+
+    /// Reports a run-time error whose site and argument are in the record. A record that finds the ring buffer
+    /// full is missed by who compares the errors counted with those shown.
     fn report(&mut self) {
-        let params = self.code.blocks[self.cur.0 as usize].params.clone();
-        let [site, arg] = params[..] else {
-            return;
-        };
         let one = self.imm(1);
         self.atomic_add(Mem::Globals(header::ERRORS), one);
-        let at = ProgramCounter::Errors.offset(self.program.program);
-        self.atomic_add(Mem::Globals(at), one);
         let errors = self.load(Size::D, Mem::Globals(header::ERRORS));
         let most = self.load(Size::D, Mem::Globals(header::MAX_ERRORS));
         let go_on = self.code.block(true);
         self.jump_if(Cond::Le, errors, Src::Reg(most), go_on);
-        self.leave_running(SessionState::Error, go_on);
+        // The last of the states: whatever it is now.
+        self.set_state(SessionState::Error);
+        self.jump(go_on, Vec::new());
         self.enter(go_on);
-        let head = record_head(RecordKind::Error, self.program.program);
-        if let Some(message) = self.message {
-            self.store_imm(message, head);
-            self.store(Size::D, message.at(8), Src::Reg(site));
-            self.store(Size::D, message.at(16), Src::Reg(arg));
-            let len = self.load(Size::D, message.at(24));
+        let record = self.error_record();
+        self.store_imm(record, record_head(RecordKind::Error, self.program.program));
+        let size = if self.message.is_some() {
+            let len = self.load(Size::D, record.at(24));
             let size = self.alu(AluOp::Add, len, Src::Imm(ERROR_HEAD_BYTES as i32 + 7));
             let size = self.alu(AluOp::And, size, Src::Imm(-8));
-            self.output(message, size, self.message_bound());
+            Arg::Masked(size, self.message_bound() as i32 - 1)
         } else {
-            let record = self.reserve(ERROR_HEAD_BYTES);
-            let done = record.1;
-            let record = Mem::Ptr(record.0, 0);
-            self.store_imm(record, head);
-            self.store(Size::D, record.at(8), Src::Reg(site));
-            self.store(Size::D, record.at(16), Src::Reg(arg));
             self.store_imm(record.at(24), 0);
-            self.submit(record, done);
-        }
+            Arg::Imm(i64::from(ERROR_HEAD_BYTES))
+        };
+        self.call_void(
+            Helper::RingbufOutput,
+            &[Arg::Map(Plan::EVENTS), Arg::Addr(record), size, Arg::Imm(0)],
+        );
+    }
+
+    /// Counts something that the handler does not do.
+    pub(super) fn count(&mut self, counter: ProgramCounter) {
+        let one = self.imm(1);
+        let at = counter.offset(self.program.program);
+        self.atomic_add(Mem::Globals(at), one);
+    }
+
+    /// Ends the session: no handler begins any more.
+    fn set_state(&mut self, state: SessionState) {
+        self.store_imm(Mem::Globals(header::STATE), state as i64);
+        self.store_imm(Mem::Globals(header::IGNORED_BYTES), -1);
     }
 
     /// Sets the session's state if it is `Running`, then goes to `then`.
     fn leave_running(&mut self, state: SessionState, then: BlockId) {
         let old = self.load(Size::D, Mem::Globals(header::STATE));
         self.jump_if(Cond::Ne, old, Src::Imm(SessionState::Running as i32), then);
-        self.store_imm(Mem::Globals(header::STATE), state as i64);
+        self.set_state(state);
         self.jump(then, Vec::new());
     }
 

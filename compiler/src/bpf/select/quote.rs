@@ -84,8 +84,8 @@ impl Cx<'_> {
         let from = self.byte_address(text, index);
         let byte = self.load(Size::B, Mem::Ptr(from, 0));
         self.jump_if(Cond::Eq, byte, Src::Imm(0), end);
-        let entry = self.word_address(Mem::Rodata(table), byte, 256);
-        let entry = self.load(Size::D, Mem::Ptr(entry, 0));
+        let entry = self.word_at(Mem::Rodata(table), byte, 256);
+        let entry = self.load(Size::D, entry);
         let place = self.address_at(to, at, bound);
         self.store(Size::W, Mem::Ptr(place, 0), Src::Reg(entry));
         let count = self.alu(AluOp::Rsh, entry, Src::Imm(56));

@@ -121,7 +121,7 @@ impl Cx<'_> {
                 Val::Const(bucket) => at.at(first + bucket as u32 * 8),
                 bucket => {
                     let bucket = self.val_reg(bucket);
-                    Mem::Ptr(self.word_address(at.at(*first), bucket, buckets), 0)
+                    self.word_at(at.at(*first), bucket, buckets)
                 }
             };
             self.add_to(cell, Val::Const(1), alone);
@@ -350,8 +350,7 @@ impl Cx<'_> {
         };
         let buckets = histogram.buckets() as u32;
         let bucket = self.reg(bucket);
-        let mut cell =
-            |cx: &mut Self, at: Mem| Mem::Ptr(cx.word_address(at.at(first), bucket, buckets), 0);
+        let mut cell = |cx: &mut Self, at: Mem| cx.word_at(at.at(first), bucket, buckets);
         let (count, merged) = self.merge_cpus(map, key, record.count, &mut cell, false)?;
         // An empty statistic first, then a bucket out of range.
         let fail = self.fail(site, Val::Const(i64::MIN));

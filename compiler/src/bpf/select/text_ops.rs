@@ -433,10 +433,10 @@ impl Cx<'_> {
         self.jump(head, vec![zero]);
         self.enter(head);
         self.jump_if(Cond::Ge, index, Src::Imm(words as i32), after);
-        let at = self.word_address(a.mem, index, words);
-        let left = self.load(Size::D, Mem::Ptr(at, 0));
-        let at = self.word_address(b.mem, index, words);
-        let right = self.load(Size::D, Mem::Ptr(at, 0));
+        let at = self.word_at(a.mem, index, words);
+        let left = self.load(Size::D, at);
+        let at = self.word_at(b.mem, index, words);
+        let right = self.load(Size::D, at);
         unequal(self, left, right);
         let next = self.alu(AluOp::Add, index, Src::Imm(1));
         self.jump(head, vec![next]);
