@@ -8,10 +8,12 @@
 mod begin;
 mod breakpoint;
 mod context;
+pub(crate) mod debug_info;
 mod function;
 mod pattern;
 mod process;
 mod profile;
+mod statement;
 pub(crate) mod syscall;
 mod timer;
 mod tracepoint;
@@ -50,6 +52,7 @@ pub(crate) static KINDS: &[Kind] = &[
     breakpoint::KIND,
     tracepoint::KIND,
     function::KIND,
+    statement::KIND,
     process::KIND,
 ];
 
@@ -61,6 +64,8 @@ pub(crate) struct Request<'r> {
     pub components: &'r [Component],
     /// Its place.
     pub span: Span,
+    /// Whether the handler reads registers: a kprobe is better than a trampoline then.
+    pub registers: bool,
 }
 
 impl Request<'_> {

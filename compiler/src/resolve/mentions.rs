@@ -13,6 +13,8 @@ pub(super) struct Mentions {
     pub(super) writes: HashSet<Name>,
     /// Whether `$x` or `@entry` occurs.
     pub(super) context: bool,
+    /// Whether registers are read by name or number.
+    pub(super) registers: bool,
 }
 
 impl Mentions {
@@ -36,8 +38,13 @@ impl Visitor for Mentions {
         match &expr.kind {
             ExprKind::Name(name) => self.binding(name),
             ExprKind::ContextVar(_) => self.context = true,
+            ExprKind::Call { name, .. } => {
+                self.registers |= matches!(name.as_str(), "register" | "u_register");
+            }
             ExprKind::At { op, .. } => {
-                self.context |= matches!(op, AtOp::Entry | AtOp::Uregister | AtOp::Kregister);
+                let register = matches!(op, AtOp::Uregister | AtOp::Kregister);
+                self.registers |= register;
+                self.context |= register || matches!(op, AtOp::Entry);
             }
             ExprKind::IncDec {
                 operand: target, ..

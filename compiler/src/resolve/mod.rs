@@ -109,6 +109,8 @@ pub(crate) struct Cx<'s> {
     functions: cranelift_entity::PrimaryMap<FuncId, functions::FunctionSource>,
     /// Whether functions that nobody calls have been queued.
     uncalled_queued: bool,
+    /// Whether the probe being expanded reads registers.
+    reads_registers: bool,
     /// Performance counters by name, in the order of their numbers.
     counters: indexmap::IndexMap<String, counters::Counter>,
     /// Diagnostics of code that may yet be pruned.
@@ -131,6 +133,7 @@ impl<'s> Cx<'s> {
             queue: VecDeque::new(),
             functions: cranelift_entity::PrimaryMap::new(),
             uncalled_queued: false,
+            reads_registers: false,
             counters: indexmap::IndexMap::new(),
             held: Vec::new(),
             diags: Vec::new(),

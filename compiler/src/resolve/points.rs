@@ -3,11 +3,12 @@
 
 use std::rc::Rc;
 
-use rtap_grammar::ast::{self, Name, Sufficiency};
+use rtap_grammar::ast::{self, Name, Sufficiency, Visitor as _};
 use rtap_grammar::diag::{Diagnostic, Severity, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
 use super::Cx;
+use super::mentions::Mentions;
 use super::symbols::AliasSym;
 use super::syscalls::SyscallUse;
 use crate::probes::{self, Arg, Candidate, Component, Match, Request, glob};
@@ -71,6 +72,18 @@ impl Chain {
         }
     }
 
+    /// Whether an alias on the way reads registers.
+    fn reads_registers(&self) -> bool {
+        let mut mentions = Mentions::default();
+        for layer in &self.layers {
+            if let Layer::Alias(alias) = layer {
+                let blocks = alias.prologue.iter().chain(&alias.epilogue);
+                blocks.for_each(|block| mentions.block(block));
+            }
+        }
+        mentions.registers
+    }
+
     /// Notes the name of the first alias.
     pub(super) fn note(&mut self, name: &str) {
         self.written.get_or_insert_with(|| name.to_owned());
@@ -123,6 +136,7 @@ impl Cx<'_> {
                     session: self.session,
                     components: &components,
                     span,
+                    registers: self.reads_registers || next.reads_registers(),
                 };
                 match (kind.resolve)(&request) {
                     Ok(candidates) => {
@@ -134,6 +148,10 @@ impl Cx<'_> {
                 }
             }
             Match::Arguments(forms) => {
+                if let Some(refusal) = probes::debug_info::refusal(&components, span) {
+                    self.report(refusal);
+                    return;
+                }
                 let text = shown(&components);
                 self.report(
                     Diagnostic::error(
@@ -144,7 +162,10 @@ impl Cx<'_> {
                     .help(format!("write it as {}", forms.join(" or "))),
                 );
             }
-            Match::Unknown => self.unknown_point(&components, span),
+            Match::Unknown => match probes::debug_info::refusal(&components, span) {
+                Some(refusal) => self.report(refusal),
+                None => self.unknown_point(&components, span),
+            },
         }
     }
 

@@ -29,12 +29,13 @@ struct Body<'m> {
 impl Cx<'_> {
     /// Resolves a probe of the script or of a tapset.
     pub(super) fn probe(&mut self, probe: &Rc<ast::Probe>) {
+        let mut body = Mentions::default();
+        body.block(&probe.body);
+        self.reads_registers = body.registers;
         let mut expanded = self.expand(&probe.points);
         for point in &mut expanded {
             self.declare_counter(&mut point.candidate, probe.span);
         }
-        let mut body = Mentions::default();
-        body.block(&probe.body);
         // What the body assigns before it reads it is its own.
         body.names = live_names(&probe.body);
         let mut groups: IndexMap<String, Vec<Expanded>> = IndexMap::new();

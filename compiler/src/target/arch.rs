@@ -86,6 +86,14 @@ impl Arch {
         }
     }
 
+    /// The address of `_text`, where the kernel's code begins, in vmlinux's symbol table, for a
+    /// CONFIG_PHYSICAL_START if it is known.
+    pub fn linked_text(self, physical_start: Option<u64>) -> u64 {
+        match self {
+            Self::X86_64 => x86_64::KERNEL_MAP + physical_start.unwrap_or(x86_64::PHYSICAL_START),
+        }
+    }
+
     /// What the kernel puts before the name of a system call's function (`__x64_sys_read`).
     pub fn syscall_prefix(self) -> &'static str {
         match self {

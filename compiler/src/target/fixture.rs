@@ -69,6 +69,9 @@ impl FixtureTarget {
                        ffffffff81004000 t local_helper\n\
                        ffffffff81005000 t do_sys_openat2.isra.0\nffffffff81006000 t kernel_clone.part.0\n\
                        ffffffff82000000 D panic_timeout\n\
+                       ffffffff82100000 r __ksymtab_panic_timeout\n\
+                       ffffffff8210000c r __ksymtab_vfs_read\n\
+                       ffffffff82100018 r __ksymtab_vfs_write\n\
                        ffffffffc0001000 t sample_open\t[sample]\n";
         let program = Binary::synthetic(
             "/usr/bin/sample",

@@ -114,6 +114,12 @@ impl KernelSymbols {
             .filter(move |symbol| symbol.name == name)
     }
 
+    /// The first symbol behind an address.
+    pub fn after(&self, address: u64) -> Option<KernelSymbol<'_>> {
+        let after = self.rows.partition_point(|row| row.address <= address);
+        self.rows.get(after).map(|row| self.symbol(row))
+    }
+
     /// The last symbol at or before an address, and the bytes from it.
     pub fn by_address(&self, address: u64) -> Option<(KernelSymbol<'_>, u64)> {
         let after = self.rows.partition_point(|row| row.address <= address);

@@ -31,6 +31,14 @@ pub enum AttachError {
     /// The kernel refuses to trace this place.
     #[error("the kernel does not allow probes in '{0}'")]
     Forbidden(String),
+    /// In the middle of an instruction of the kernel.
+    #[error("no instruction begins {offset:#x} bytes from the start of '{function}'")]
+    NoInstruction {
+        /// The function.
+        function: String,
+        /// Bytes from its start.
+        offset: u64,
+    },
     /// The file of a user probe is not there.
     #[error("{0} does not exist")]
     NoFile(String),
@@ -122,6 +130,7 @@ impl AttachError {
             | Self::NoFunction(_)
             | Self::Ambiguous(_)
             | Self::Forbidden(_)
+            | Self::NoInstruction { .. }
             | Self::NoFile(_)
             | Self::NotAnInstruction { .. }
             | Self::NoPoints

@@ -171,6 +171,10 @@ fn explain(place: &Place<'_>, error: io::Error) -> AttachError {
     match error.raw_os_error() {
         Some(libc::ENOENT) => AttachError::NoFunction(name),
         Some(libc::EADDRNOTAVAIL) => AttachError::Ambiguous(name),
+        Some(libc::EILSEQ) if place.offset != 0 => AttachError::NoInstruction {
+            function: name,
+            offset: place.offset,
+        },
         // EINVAL and EILSEQ: on the list of what must not be probed, or no instruction there.
         Some(libc::EINVAL | libc::EILSEQ) => AttachError::Forbidden(name),
         _ => AttachError::io("opening a kprobe", error),

@@ -5,11 +5,17 @@
 //! all the same. `f` means such copies then, without parameters. (`f.part.0` and `f.cold` begin
 //! somewhere inside of `f`: they must be asked for by their own names.)
 
+use std::collections::HashSet;
+
 use rtap_grammar::diag::{Diagnostic, codes};
 
 use super::super::{Request, glob, is_pattern};
+use super::address::Place;
 use crate::btf::{Btf, Kind as BtfKind, Signature};
-use crate::target::suggest;
+use crate::target::{Unavailable, suggest};
+
+/// A kernel that lists fewer exported symbols does not list them.
+const FEW_EXPORTS: usize = 3;
 
 /// A function that a point means.
 #[derive(Clone)]
@@ -20,14 +26,30 @@ pub(super) struct Found {
     pub signature: Option<Signature>,
     /// The function that it is an optimised copy of, when that was asked for.
     pub copy_of: Option<String>,
+    /// Its address if its name does not say which it is, else 0.
+    pub address: u64,
 }
 
 impl Found {
+    /// The function that a place is in.
+    pub fn at(place: &Place) -> Self {
+        Found {
+            name: place.name.clone(),
+            signature: None,
+            copy_of: None,
+            address: place.address,
+        }
+    }
+
     /// Why there is no signature, in words.
     pub fn undescribed(&self) -> String {
         match &self.copy_of {
             Some(original) => format!(
                 "the kernel has only '{}', an optimised copy of '{original}', whose parameters may differ",
+                self.name
+            ),
+            None if self.address != 0 => format!(
+                "the kernel has several functions '{}', of which BTF does not say which is which",
                 self.name
             ),
             None => format!("the kernel's BTF does not describe '{}'", self.name),
@@ -46,6 +68,7 @@ pub(super) fn functions(
         name: name.to_owned(),
         signature: btf.function(name).ok().flatten(),
         copy_of: None,
+        address: 0,
     };
     if !is_pattern(pattern) {
         let target = request.session.target;
@@ -103,8 +126,61 @@ pub(super) fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str)
             name,
             signature: None,
             copy_of: None,
+            address: 0,
         })
         .collect()
+}
+
+/// Leaves the functions that modules can call: those with a `__ksymtab_` symbol.
+pub(super) fn keep_exported(
+    request: &Request<'_>,
+    module: Option<&str>,
+    pattern: &str,
+    found: &mut Vec<Found>,
+) -> Result<(), Box<Diagnostic>> {
+    const TABLE: &str = "__ksymtab_";
+    let refuse = |code, title: String| {
+        Diagnostic::error(code, title).label(request.span, "this probe point")
+    };
+    let all = request.session.target.symbols();
+    let symbols = all.map_err(|why| {
+        let title = "which functions are exported is not known".to_owned();
+        refuse(codes::POINT_UNAVAILABLE, title)
+            .note(why.to_string())
+            .help_if(why.help().map(str::to_owned))
+    })?;
+    let exported: HashSet<&str> = symbols
+        .iter()
+        .filter(|symbol| symbol.module == module)
+        .filter_map(|symbol| symbol.name.strip_prefix(TABLE))
+        .collect();
+    found.retain(|function| exported.contains(function.name.as_str()));
+    if !found.is_empty() {
+        return Ok(());
+    }
+    if module.is_none() && exported.len() < FEW_EXPORTS {
+        let title = "which functions are exported is not known".to_owned();
+        return Err(Box::new(refuse(codes::POINT_UNAVAILABLE, title).note(
+            "the kernel does not list its table of exported symbols (CONFIG_KALLSYMS_ALL)",
+        )));
+    }
+    let title = if is_pattern(pattern) {
+        format!("no function like '{pattern}' is exported")
+    } else {
+        format!("'{pattern}' is not exported")
+    };
+    Err(Box::new(
+        refuse(codes::NO_KERNEL_FUNCTION, title)
+            .help("without .exported it can be probed all the same"),
+    ))
+}
+
+/// The BTF that describes the kernel's or a module's functions.
+pub(super) fn btf(request: &Request<'_>, module: Option<&str>) -> Result<Btf, Unavailable> {
+    match module {
+        None => request.session.target.btf(),
+        Some(module) => request.session.target.module_btf(module),
+    }
 }
 
 /// The optimised copies of a function that are the whole of it.
@@ -120,6 +196,7 @@ fn copies(request: &Request<'_>, module: Option<&str>, name: &str) -> Vec<Found>
             name: variant,
             signature: None,
             copy_of: Some(name.to_owned()),
+            address: 0,
         })
         .collect()
 }

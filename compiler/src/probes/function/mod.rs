@@ -7,6 +7,7 @@
 //! program to all of them at once. Parameters and their types come from BTF ([`vars`]). A function
 //! of which the compiler has kept only optimised copies ([`find`]) has kprobes there.
 
+mod address;
 mod find;
 mod vars;
 
@@ -14,11 +15,12 @@ use std::rc::Rc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 
-use super::{Candidate, Kind, Request, is_pattern};
+use super::{Candidate, ContextVars, Kind, Request, debug_info, is_pattern};
 use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
 use crate::session::KprobeStyle;
 use crate::target::Feature;
+pub(super) use address::{Place, linked, running};
 use find::Found;
 pub(super) use find::quoted;
 use vars::FunctionVars;
@@ -30,10 +32,17 @@ pub(super) const KIND: Kind = Kind {
         "kernel.function(string).call",
         "kernel.function(string).return",
         "kernel.function(string).return.maxactive(number)",
+        "kernel.function(string).exported",
+        "kernel.function(number)",
+        "kernel.function(number).call",
+        "kernel.function(number).return",
+        "kernel.function(number).return.maxactive(number)",
+        "kernel.function(number).exported",
         "module(string).function(string)",
         "module(string).function(string).call",
         "module(string).function(string).return",
         "module(string).function(string).return.maxactive(number)",
+        "module(string).function(string).exported",
         "kprobe.function(string)",
         "kprobe.function(string).call",
         "kprobe.function(string).return",
@@ -60,35 +69,29 @@ enum How {
 }
 
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
-    let written = request.text("function").unwrap_or_default();
-    let (pattern, file) = match written.split_once('@') {
-        Some((name, file)) => (name, Some(file)),
-        None => (written, None),
-    };
-    if file.is_some_and(|file| file.contains(':') || file.contains('*')) {
-        return Err(Box::new(
-            Diagnostic::error(
-                codes::POINT_UNAVAILABLE,
-                "source lines are not known without debug information",
-            )
-            .label(request.span, "names a line of the kernel's source")
-            .help(format!("probe the whole function: function(\"{pattern}\")")),
-        ));
-    }
     let module = request.text("module").filter(|_| request.has("module"));
+    let at = match request.number("function") {
+        Some(number) => Some(address::linked(request, number.cast_unsigned())?),
+        None => None,
+    };
+    let pattern = match &at {
+        Some(place) => place.name.as_str(),
+        None => without_file(request, request.text("function").unwrap_or_default())?,
+    };
     let is_return = request.has("return");
     let only_kprobe = request
         .components
         .first()
         .is_some_and(|c| &*c.name == "kprobe");
-    let btf = match module {
-        None => request.session.target.btf(),
-        Some(module) => request.session.target.module_btf(module),
+    let btf = find::btf(request, module);
+    let mut found = match (&btf, &at) {
+        (_, Some(place)) if place.address != 0 => vec![Found::at(place)],
+        (Ok(btf), _) => find::functions(request, btf, module, pattern),
+        (Err(_), _) => find::listed(request, module, pattern),
     };
-    let found = match &btf {
-        Ok(btf) => find::functions(request, btf, module, pattern),
-        Err(_) => find::listed(request, module, pattern),
-    };
+    if request.has("exported") && !found.is_empty() {
+        find::keep_exported(request, module, pattern, &mut found)?;
+    }
     if found.is_empty() {
         return Err(Box::new(find::missing(
             request,
@@ -114,6 +117,87 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         Some(why) if out.is_empty() => Err(Box::new(why.label(request.span, "this probe point"))),
         _ => Ok(out),
     }
+}
+
+/// The function's name or pattern of `name@file`. Which function stands in which file is not known: a name
+/// says it all the same, a pattern or a line does not.
+fn without_file<'w>(request: &Request<'_>, written: &'w str) -> Result<&'w str, Box<Diagnostic>> {
+    let Some((name, file)) = written.split_once('@') else {
+        return Ok(written);
+    };
+    let (label, help) = if file.contains([':', '+']) {
+        (
+            "names a line of the kernel's source",
+            format!(
+                "probe the whole function, function(\"{name}\"), or an instruction, statement(\"{name}+0x12\")"
+            ),
+        )
+    } else if is_pattern(name) {
+        (
+            "means the functions of a source file",
+            "name them: `rtap list 'kernel.function(\"vfs_*\")'` shows those of a pattern"
+                .to_owned(),
+        )
+    } else {
+        return Ok(name);
+    };
+    Err(Box::new(debug_info::no_source(
+        true,
+        label,
+        help,
+        request.span,
+    )))
+}
+
+/// The place so many bytes from the start of a function.
+pub(super) fn inside(
+    request: &Request<'_>,
+    module: Option<&str>,
+    name: &str,
+    offset: u64,
+) -> Result<Place, Box<Diagnostic>> {
+    let btf = find::btf(request, module);
+    let found = match &btf {
+        Ok(btf) => find::functions(request, btf, module, name),
+        Err(_) => find::listed(request, module, name),
+    };
+    let Some(found) = found.into_iter().next() else {
+        let missing = find::missing(request, btf.as_ref().ok(), module, name);
+        return Err(Box::new(missing));
+    };
+    if let Some(bytes) = address::length(request, module, &found.name)
+        && offset >= bytes
+    {
+        return Err(Box::new(
+            Diagnostic::error(
+                codes::NO_KERNEL_FUNCTION,
+                format!("'{}' has no instruction at {offset:#x}", found.name),
+            )
+            .label(request.span, format!("it is {bytes:#x} bytes long")),
+        ));
+    }
+    Ok(Place {
+        name: found.name,
+        module: module.map(str::to_owned),
+        address: 0,
+        offset,
+    })
+}
+
+/// The variables at the entry of a function by kprobe.
+pub(super) fn parameters(request: &Request<'_>, place: &Place) -> Rc<dyn ContextVars> {
+    let module = place.module.as_deref();
+    let btf = find::btf(request, module);
+    let signature = btf.ok().filter(|_| place.address == 0);
+    let signature = signature.and_then(|btf| btf.function(&place.name).ok().flatten());
+    Rc::new(FunctionVars {
+        found: Found {
+            signature,
+            ..Found::at(place)
+        },
+        module: module.map(Rc::from),
+        how: How::Kprobe,
+    })
 }
 
 /// How to probe a function on this kernel, or why it cannot be.
@@ -156,7 +240,7 @@ fn choose(
     let (first, second) = match style {
         KprobeStyle::Fentry => ((trampoline, &no_trampoline), None),
         KprobeStyle::Kprobe => ((kprobe, &no_kprobe), None),
-        KprobeStyle::Auto if only_kprobe || prefer_kprobe => {
+        KprobeStyle::Auto if only_kprobe || prefer_kprobe || request.registers => {
             ((kprobe, &no_kprobe), Some((trampoline, &no_trampoline)))
         }
         KprobeStyle::Auto => ((trampoline, &no_trampoline), Some((kprobe, &no_kprobe))),
@@ -218,7 +302,7 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
         name: found.name.clone(),
         module: module.map(str::to_owned),
         btf_id: found.signature.as_ref().map_or(0, |s| s.attach_id.0),
-        address: 0,
+        address: found.address,
     };
     let entry: Rc<dyn Fn() -> Candidate> = {
         let (found, module) = (found.clone(), module.map(str::to_owned));

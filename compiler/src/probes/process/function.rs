@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
-use super::super::{Candidate, ContextVars, Request, Typed, VarInfo, glob, is_pattern};
+use super::super::{Candidate, ContextVars, Request, Typed, VarInfo, debug_info, glob, is_pattern};
 use super::elsewhere;
 use super::subject::Subject;
 use crate::access::CType;
@@ -57,18 +57,26 @@ pub(super) fn resolve(
         None => request.text("plt").unwrap_or("*"),
     };
     let (pattern, file) = written.split_once('@').unwrap_or((written, ""));
-    if file.contains(':') {
-        return Err(Box::new(
-            Diagnostic::error(
-                codes::POINT_UNAVAILABLE,
-                "lines of a program's source are not known",
-            )
-            .label(request.span, "a line is named here")
-            .note("rtap does not read the line tables of debug information yet")
-            .help(
-                "name an instruction: .statement(ADDRESS), the address as `objdump -dl` shows it",
-            ),
-        ));
+    let refused = if file.contains([':', '+']) {
+        Some((
+            "a line is named here",
+            "name an instruction: .statement(ADDRESS), the address as `objdump -dl` shows it",
+        ))
+    } else if !file.is_empty() && is_pattern(pattern) {
+        Some((
+            "means the functions of a source file",
+            "name the functions: `rtap list 'process(\"PATH\").**'` shows them",
+        ))
+    } else {
+        None
+    };
+    if let Some((label, help)) = refused {
+        return Err(Box::new(debug_info::no_source(
+            false,
+            label,
+            help.to_owned(),
+            request.span,
+        )));
     }
     let mut found = functions(
         if is_plt {

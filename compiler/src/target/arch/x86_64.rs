@@ -12,6 +12,10 @@ pub(super) const RESULT: u32 = 80;
 pub(super) const IP: u32 = 128;
 pub(super) const SP: u32 = 152;
 pub(super) const PT_REGS_BYTES: u32 = 168;
+/// `__START_KERNEL_map`, where physical address 0 would be.
+pub(super) const KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
+/// The default of CONFIG_PHYSICAL_START.
+pub(super) const PHYSICAL_START: u64 = 0x100_0000;
 
 /// Numbers and names.
 pub(super) const SYSCALLS: &str = include_str!("x86_64.syscalls");

@@ -1,0 +1,96 @@
+//! Addresses in the kernel's code: which function they are in.
+
+use rtap_grammar::diag::{Diagnostic, codes};
+
+use super::super::Request;
+use crate::target::{Kconfig, KernelSymbols, Unavailable};
+
+/// A place in the kernel's code.
+pub(in crate::probes) struct Place {
+    /// The function that it is in.
+    pub name: String,
+    /// Its module.
+    pub module: Option<String>,
+    /// The function's address if other functions have its name, else 0.
+    pub address: u64,
+    /// Bytes from its start.
+    pub offset: u64,
+}
+
+/// The place at an address of the running kernel, as /proc/kallsyms has them.
+pub(in crate::probes) fn running(
+    request: &Request<'_>,
+    address: u64,
+) -> Result<Place, Box<Diagnostic>> {
+    let symbols = request.session.target.symbols();
+    let symbols = symbols.map_err(|why| hidden(request, &why))?;
+    if !symbols.has_addresses() {
+        return Err(hidden(request, &Unavailable::AddressesHidden));
+    }
+    let found = symbols.by_address(address);
+    let Some((symbol, offset)) = found.filter(|(symbol, _)| symbol.is_function()) else {
+        return Err(Box::new(
+            Diagnostic::error(
+                codes::NO_KERNEL_FUNCTION,
+                format!("the kernel has no function at {address:#x}"),
+            )
+            .label(request.span, "no code is there"),
+        ));
+    };
+    let unique = is_unique(&symbols, symbol.name, symbol.module);
+    Ok(Place {
+        name: symbol.name.to_owned(),
+        module: symbol.module.map(str::to_owned),
+        address: if unique { 0 } else { symbol.address },
+        offset,
+    })
+}
+
+/// The place at an address as vmlinux's symbol table has it: the kernel may have been loaded elsewhere.
+pub(in crate::probes) fn linked(
+    request: &Request<'_>,
+    address: u64,
+) -> Result<Place, Box<Diagnostic>> {
+    let target = request.session.target;
+    let symbols = target.symbols().map_err(|why| hidden(request, &why))?;
+    let start = symbols.by_name("_text").map(|symbol| symbol.address).next();
+    let Some(start) = start.filter(|start| *start != 0) else {
+        return Err(hidden(request, &Unavailable::AddressesHidden));
+    };
+    let physical = match target.kconfig("CONFIG_PHYSICAL_START") {
+        Kconfig::Number(n) => Some(n.cast_unsigned()),
+        _ => None,
+    };
+    let moved = start.wrapping_sub(target.arch().linked_text(physical));
+    running(request, address.wrapping_add(moved)).map_err(|diag| {
+        Box::new(diag.help(
+            "an address of /proc/kallsyms is meant with .absolute only; without, it is one of vmlinux's symbol table",
+        ))
+    })
+}
+
+/// How long a function is, at most: to the next symbol.
+pub(super) fn length(request: &Request<'_>, module: Option<&str>, name: &str) -> Option<u64> {
+    let symbols = request.session.target.symbols().ok()?;
+    let function = symbols.by_name(name).find(|s| s.module == module)?;
+    let next = symbols.after(function.address)?;
+    (function.address != 0).then(|| next.address - function.address)
+}
+
+/// Whether no other function has the name.
+fn is_unique(symbols: &KernelSymbols, name: &str, module: Option<&str>) -> bool {
+    let same = symbols.by_name(name).filter(|s| s.module == module);
+    same.count() == 1
+}
+
+fn hidden(request: &Request<'_>, why: &Unavailable) -> Box<Diagnostic> {
+    Box::new(
+        Diagnostic::error(
+            codes::POINT_UNAVAILABLE,
+            "the addresses of the kernel's functions are not known",
+        )
+        .label(request.span, "an address is named here")
+        .note(why.to_string())
+        .help_if(why.help().map(str::to_owned)),
+    )
+}
