@@ -2,8 +2,8 @@
 //! eBPF programs, by the kernel (`rtap run --begin-in-kernel`, by `BPF_PROG_TEST_RUN`), as one function each and divided
 //! into many. All must print the same, end with the same status, and print what the golden file says.
 //!
-//! `//# executor: user` marks what kernel handlers cannot do: only the interpreter runs it. Runs on
-//! this machine's kernel, as root; elsewhere it says so and compares the interpreter's output alone.
+//! `//# executor: user` marks what kernel handlers cannot do: only the interpreter runs it. `//# options: …` and
+//! `//# args: …` are of the command line, one a line. Runs on this machine's kernel, as root; elsewhere it says so and compares the interpreter's output alone.
 
 use std::path::Path;
 use std::process::Command;
@@ -71,7 +71,9 @@ fn run(rtap: &Path, case: &Case, options: &[&str]) -> String {
     let directory = case.path.parent().expect("a case lies in a folder");
     let output = command
         .args(options)
+        .args(case.directives("options"))
         .arg(case.file_name())
+        .args(case.directives("args"))
         .current_dir(directory)
         .output()
         .expect("rtap runs");

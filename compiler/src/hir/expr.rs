@@ -115,6 +115,8 @@ pub enum ExprKind {
     StatGet(StatRef, StatField),
     /// `@hist_log(s)[i]`: histogram number `.1` of the global, bucket `.2`.
     HistBucket(StatRef, u8, Box<Expr>),
+    /// `sprint(@hist_log(s))`: histogram number `.1` of the global as it is printed, a string.
+    HistText(StatRef, u8),
     /// Read an integer of traced memory.
     Read {
         /// Address.

@@ -110,6 +110,8 @@ pub struct GlobalData {
     pub wrap: bool,
     /// `= literal`, or `-G name=value`.
     pub init: Option<Literal>,
+    /// The value of `-G name=value`, which becomes `init` when the type is known.
+    pub given: Option<String>,
     /// Read anywhere in the script.
     pub read: bool,
     /// Written anywhere in the script.

@@ -83,6 +83,8 @@ pub struct Foreach {
     pub slice: Vec<Option<Expr>>,
     /// Order.
     pub sort: Option<Sort>,
+    /// Where the order is asked for, if it is.
+    pub sort_span: Span,
     /// Most rounds.
     pub limit: Option<Expr>,
     /// The body.

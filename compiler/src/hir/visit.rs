@@ -110,7 +110,7 @@ macro_rules! visitor {
                         }
                     }
                 }
-                ExprKind::StatGet(stat, _) => v.stat(stat),
+                ExprKind::StatGet(stat, _) | ExprKind::HistText(stat, _) => v.stat(stat),
                 ExprKind::HistBucket(stat, _, index) => {
                     v.stat(stat);
                     v.expr(index);

@@ -2,8 +2,8 @@
 //!
 //! Both executors go through [`translate`], so that they agree on what a pattern means. Facts,
 //! observed in SystemTap: a match is leftmost-longest; `.` matches a newline too; `^` and
-//! `$` are the ends of the string, not of a line; `\` before a letter or digit stands for that
-//! character.
+//! `$` are the ends of the string, not of a line; `\` before a letter stands for that
+//! character; references to groups (`\1`) there are none.
 
 use std::fmt::Write;
 
@@ -17,7 +17,12 @@ pub struct EreError {
     pub offset: usize,
     /// What is wrong.
     pub message: &'static str,
+    /// What to write instead.
+    pub help: &'static str,
 }
+
+/// How a character loses its meaning.
+const AS_ITSELF: &str = "in front of a character that stands for itself write '\\\\'";
 
 /// The most repetitions that a pattern can ask for (POSIX RE_DUP_MAX).
 const MOST_REPEATS: u32 = 255;
@@ -38,6 +43,7 @@ pub fn translate(pattern: &[u8]) -> Result<String, EreError> {
         Some(offset) => Err(EreError {
             offset: *offset,
             message: "unmatched `(`",
+            help: AS_ITSELF,
         }),
         None => Ok(cx.out),
     }
@@ -66,8 +72,17 @@ impl Cx<'_> {
         self.pattern.get(self.at).copied()
     }
 
-    fn fail<T>(&self, offset: usize, message: &'static str) -> Result<T, EreError> {
-        Err(EreError { offset, message })
+    fn fail<T>(
+        &self,
+        offset: usize,
+        message: &'static str,
+        help: &'static str,
+    ) -> Result<T, EreError> {
+        Err(EreError {
+            offset,
+            message,
+            help,
+        })
     }
 
     /// A literal byte.
@@ -91,11 +106,7 @@ impl Cx<'_> {
                 // `a+?` as a lazy one.
                 self.wrap_last(char::from(byte));
             }
-            // Without anything to repeat it stands for itself, as in most implementations.
-            b'*' if self.out.is_empty() || self.out.ends_with(['(', '|', '^']) => {
-                self.literal(byte);
-            }
-            b'*' | b'+' | b'?' => return self.fail(start, "nothing to repeat"),
+            b'*' | b'+' | b'?' => return self.fail(start, "nothing to repeat", AS_ITSELF),
             b'{' if self.repeatable => self.bounds(start)?,
             b'(' => {
                 self.open.push(start);
@@ -104,7 +115,7 @@ impl Cx<'_> {
             }
             b')' => {
                 if self.open.pop().is_none() {
-                    return self.fail(start, "unmatched `)`");
+                    return self.fail(start, "unmatched `)`", AS_ITSELF);
                 }
                 self.out.push(')');
             }
@@ -123,11 +134,18 @@ impl Cx<'_> {
             b'.' => self.out.push('.'),
             b'[' => self.bracket(start)?,
             b'\\' => match self.peek() {
+                Some(b'1'..=b'9') => {
+                    return self.fail(
+                        start,
+                        "a reference to a group",
+                        "compare the groups with matched() after the match",
+                    );
+                }
                 Some(next) => {
                     self.at += 1;
                     self.literal(next);
                 }
-                None => return self.fail(start, "a `\\` at the end"),
+                None => return self.fail(start, "a `\\` at the end", AS_ITSELF),
             },
             _ => self.literal(byte),
         }
@@ -188,7 +206,7 @@ impl Cx<'_> {
     fn bounds(&mut self, start: usize) -> Result<(), EreError> {
         let rest = &self.pattern[self.at..];
         let Some(length) = rest.iter().position(|b| *b == b'}') else {
-            return self.fail(start, "unmatched `{`");
+            return self.fail(start, "unmatched `{`", AS_ITSELF);
         };
         let text = String::from_utf8_lossy(&rest[..length]).into_owned();
         let (low, high) = text.split_once(',').unwrap_or((&text, &text));
@@ -202,6 +220,7 @@ impl Cx<'_> {
             return self.fail(
                 start,
                 "bounds of a repetition must be numbers up to 255, in order",
+                "write {n}, {n,} or {least,most}",
             );
         }
         self.at += length + 1;
@@ -221,7 +240,7 @@ impl Cx<'_> {
         let first = self.at;
         loop {
             let Some(byte) = self.peek() else {
-                return self.fail(start, "unmatched `[`");
+                return self.fail(start, "unmatched `[`", "close it with `]`");
             };
             if byte == b']' && self.at > first {
                 self.at += 1;
@@ -241,7 +260,11 @@ impl Cx<'_> {
                 self.at += 1;
                 let high = self.member(start)?;
                 if high < low {
-                    return self.fail(start, "a range whose end is before its start");
+                    return self.fail(
+                        start,
+                        "a range whose end is before its start",
+                        "write the lower character first",
+                    );
                 }
                 let _ = write!(self.out, "-\\x{high:02x}");
             }
@@ -258,7 +281,7 @@ impl Cx<'_> {
             return Ok(*byte);
         }
         let Some(byte) = self.peek() else {
-            return self.fail(start, "unmatched `[`");
+            return self.fail(start, "unmatched `[`", "close it with `]`");
         };
         self.at += 1;
         Ok(byte)
@@ -278,7 +301,11 @@ impl Cx<'_> {
                 return Ok(());
             }
         }
-        self.fail(self.at, "no such class of characters")
+        self.fail(
+            self.at,
+            "no such class of characters",
+            "there are alnum alpha blank cntrl digit graph lower print punct space upper xdigit",
+        )
     }
 }
 
@@ -317,8 +344,6 @@ mod tests {
             "[\\]",
             "a+?",
             "[a&&b]",
-            "*a",
-            "(*a)",
             "[[]",
             "a{1}{2}",
             "(a|b){2}*",
@@ -349,7 +374,10 @@ mod tests {
         assert_eq!(error("a)"), "unmatched `)`");
         assert_eq!(error("[a"), "unmatched `[`");
         assert_eq!(error("a{2"), "unmatched `{`");
-        assert_eq!(error("+a"), "nothing to repeat");
+        for pattern in ["+a", "*a", "(*a)", "a|*", "^*", "a$?", "(?:a)"] {
+            assert_eq!(error(pattern), "nothing to repeat", "{pattern}");
+        }
+        assert_eq!(error("(a)\\1"), "a reference to a group");
         assert_eq!(error("a\\"), "a `\\` at the end");
         assert_eq!(error("[[:none:]]"), "no such class of characters");
         assert_eq!(error("[b-a]"), "a range whose end is before its start");

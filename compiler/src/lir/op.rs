@@ -390,6 +390,8 @@ pub enum Op {
     // ---- effects ----------------------------------------------------------------------------------
     /// Print.
     Emit(FormatId, Vec<Value>),
+    /// The text that `EmitHist` prints, cut at the result's width; user space only.
+    StrHist(Global, Vec<Value>, u8, SiteId),
     /// Print a statistic's histogram number `.2` as SystemTap lays it out; fails when empty.
     EmitHist(Global, Vec<Value>, u8, SiteId),
     /// `exit()`.

@@ -76,6 +76,7 @@ macro_rules! visit_operands {
             | Op::ArrayHas(_, args)
             | Op::ArrayDel(_, args)
             | Op::StatGet(_, args, _, _)
+            | Op::StrHist(_, args, _, _)
             | Op::EmitHist(_, args, _, _) => args.$iter().for_each(visit),
             Op::ArraySet(_, keys, value, _)
             | Op::ArrayAdd(_, keys, value, _)
@@ -113,6 +114,7 @@ impl Op {
             | Op::StatPush(.., site)
             | Op::StatBucket(.., site)
             | Op::IterBegin { site, .. }
+            | Op::StrHist(.., site)
             | Op::EmitHist(.., site)
             | Op::User(.., site)
             | Op::Nest(_, NestOp::Push(site)) => Some(*site),
@@ -241,6 +243,7 @@ impl Op {
             | Op::StatGet(.., site)
             | Op::StatBucket(.., site)
             | Op::IterBegin { site, .. }
+            | Op::StrHist(.., site)
             | Op::EmitHist(.., site)
             | Op::User(.., site)
             | Op::Nest(_, NestOp::Push(site)) => Some(site),
@@ -266,6 +269,7 @@ impl Op {
             | Op::StatPush(global, ..)
             | Op::StatGet(global, ..)
             | Op::StatBucket(global, ..)
+            | Op::StrHist(global, ..)
             | Op::EmitHist(global, ..)
             | Op::IterBegin { array: global, .. } => Some(*global),
             _ => None,
@@ -290,6 +294,7 @@ impl Op {
             | Op::StatPush(global, ..)
             | Op::StatGet(global, ..)
             | Op::StatBucket(global, ..)
+            | Op::StrHist(global, ..)
             | Op::EmitHist(global, ..)
             | Op::IterBegin { array: global, .. } => Some(global),
             _ => None,
@@ -323,7 +328,7 @@ impl Op {
             | Op::PerfCount(..)
             | Op::StrStack(..)
             | Op::Nest(..) => Place::Kernel,
-            Op::User(..) => Place::User,
+            Op::StrHist(..) | Op::User(..) => Place::User,
             _ => Place::Both,
         }
     }
@@ -388,6 +393,7 @@ impl Op {
             | Op::MemReadStrN { .. }
             | Op::StrTable(..)
             | Op::PointText(..)
+            | Op::StrHist(..)
             | Op::ErrText(..) => ResultKind::Str,
             Op::GlobalGet(_)
             | Op::ArrayGet(..)

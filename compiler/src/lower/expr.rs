@@ -165,6 +165,16 @@ impl Lower<'_> {
                 let op = Op::StatBucket(stat.global, keys, bucket, *histogram, site);
                 self.int(op, span)
             }
+            ExprKind::HistText(..) if self.exec() == Some(Exec::Kernel) => self.fault(
+                span,
+                "the text of a histogram is made in user space: a kernel probe can print a histogram, not make a string of it",
+            )?,
+            ExprKind::HistText(stat, histogram) => {
+                let keys = self.keys(stat.global, &stat.keys)?;
+                let site = self.site(ErrorKind::EmptyStat, span);
+                let op = Op::StrHist(stat.global, keys, *histogram, site);
+                self.text(op, cap, span)
+            }
             ExprKind::Read {
                 addr,
                 space,

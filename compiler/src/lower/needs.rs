@@ -103,6 +103,7 @@ impl Visit for Finder {
             ExprKind::Call(callee, _) if !self.callees.contains(callee) => {
                 self.callees.push(*callee);
             }
+            ExprKind::HistText(..) => self.need.exec = true,
             ExprKind::Builtin(id, _) => {
                 let row = builtins::get(*id);
                 self.need.exec |= row.place == Place::User || (row.late.is_some() && !expr.cap.1);

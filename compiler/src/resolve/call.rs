@@ -62,27 +62,9 @@ impl Cx<'_> {
                 "scripts use the functions that tapsets make of it",
             );
         }
-        let mut counts: Vec<usize> = self
-            .symbols
-            .functions(text)
-            .iter()
-            .map(|f| f.params.len())
-            .collect();
-        if let Some(id) = builtins::find(text) {
-            let row = builtins::get(id);
-            counts.extend(row.params.len() - row.optional..=row.params.len());
-        }
-        counts.sort_unstable();
-        counts.dedup();
-        if !counts.is_empty() {
-            let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
-            let plural = if counts == ["1"] { "" } else { "s" };
-            let title = format!(
-                "'{text}' takes {} argument{plural}, not {}",
-                counts.join(" or "),
-                args.len()
-            );
-            return self.fail(codes::WRONG_ARITY, title, span, "in this call");
+        if let Some(diag) = self.other_parameters(text, args.len(), span) {
+            self.report(diag);
+            return error(span);
         }
         let library = self.session.library;
         let known = self
@@ -98,21 +80,61 @@ impl Cx<'_> {
             codes::UNKNOWN_FUNCTION,
             format!("there is no function '{text}'"),
         )
-        .label(name.span, "neither in the script nor in the tapsets")
-        .help_if(near);
+        .label(name.span, "neither in the script nor in the tapsets");
+        // All that have the name are private to other files.
+        let diag = match self.symbols.functions(text).first() {
+            Some(private) => diag
+                .secondary(private.name.span, "this one is private to its file")
+                .help("leave 'private' out there"),
+            None if near.is_none() => diag.help("'rtap list \"function *\"' shows those there are"),
+            None => diag.help_if(near),
+        };
         self.report(diag);
         error(span)
+    }
+
+    /// What to say of a call of `name` where there are functions of that name, but with other
+    /// numbers of parameters.
+    fn other_parameters(&self, name: &str, given: usize, call: Span) -> Option<Diagnostic> {
+        let functions = self.symbols.functions(name);
+        let known = functions
+            .iter()
+            .filter(|f| !f.private || f.span.file == self.scope.file);
+        let mut counts: Vec<usize> = known.clone().map(|f| f.params.len()).collect();
+        if let Some(id) = builtins::find(name) {
+            let row = builtins::get(id);
+            counts.extend(row.params.len() - row.optional..=row.params.len());
+        }
+        counts.sort_unstable();
+        counts.dedup();
+        let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
+        let plural = match counts.as_slice() {
+            [] => return None,
+            [one] if one == "1" => "",
+            _ => "s",
+        };
+        let title = format!(
+            "'{name}' takes {} argument{plural}, not {given}",
+            counts.join(" or ")
+        );
+        let mut diag = Diagnostic::error(codes::WRONG_ARITY, title).label(call, "in this call");
+        for function in known {
+            let params: Vec<&str> = function.params.iter().map(|p| p.name.as_str()).collect();
+            let shape = format!("it is {name}({})", params.join(", "));
+            diag = if self.is_library(function.name.span.file) {
+                diag.note(shape)
+            } else {
+                diag.secondary(function.name.span, shape)
+            };
+        }
+        Some(diag)
     }
 
     /// Checks the regular expression of `=~`.
     pub(crate) fn check_regex(&mut self, pattern: &ast::StrLit) {
         if let Err(problem) = ere::translate(&pattern.value) {
-            self.fail(
-                codes::BAD_REGEX,
-                problem.message,
-                pattern.span,
-                "in this regular expression",
-            );
+            let place = (pattern.span, "in this regular expression");
+            self.fail_with(codes::BAD_REGEX, problem.message, place, problem.help);
         }
     }
 }

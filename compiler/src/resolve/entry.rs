@@ -197,6 +197,7 @@ impl Cx<'_> {
             forms: 1,
             wrap: true,
             init: None,
+            given: None,
             read: true,
             written: true,
             library: true,

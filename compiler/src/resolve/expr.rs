@@ -29,7 +29,7 @@ impl Cx<'_> {
         let long = |kind| Expr::new(kind, Ty::Long, span);
         match &expr.kind {
             Ast::Number(n) => int(*n, span),
-            Ast::String(s) => Expr::new(ExprKind::Str(s.clone()), Ty::Str, span),
+            Ast::String(s) => Expr::new(ExprKind::Str(super::until_nul(s).into()), Ty::Str, span),
             Ast::Name(name) => self.variable(name),
             Ast::Index { array, keys } => self.index(array, keys, span),
             Ast::Call { name, args } => self.call(name, args, span),
@@ -65,7 +65,7 @@ impl Cx<'_> {
                 cond,
                 then,
                 otherwise,
-            } => match self.constant(cond) {
+            } => match self.decided(cond) {
                 Some(0) => self.expr(otherwise),
                 Some(_) => self.expr(then),
                 None => {
@@ -99,11 +99,11 @@ impl Cx<'_> {
                     self.program.globals[global].read = true;
                     long(ExprKind::In(global, keys))
                 }
-                Indexable::Hist(e) => self.fail(
+                Indexable::Hist(e) => self.fail_with(
                     codes::MISPLACED,
                     "'in' does not work on a histogram",
-                    e.span,
-                    "not an array",
+                    (e.span, "not an array"),
+                    "read the bucket, @hist_log(s)[bucket]: it is 0 where nothing was counted",
                 ),
             },
             Ast::At { op, args } => self.at_op(*op, args, expr),
@@ -162,11 +162,11 @@ impl Cx<'_> {
                     return error(span);
                 };
                 let Ok([bucket]) = <[Expr; 1]>::try_from(keys) else {
-                    return self.fail(
+                    return self.fail_with(
                         codes::KEYS_DIFFER,
                         "a histogram has one index",
-                        span,
-                        "more than one index here",
+                        (span, "more than one index here"),
+                        "write @hist_log(s)[bucket]",
                     );
                 };
                 Expr::new(
@@ -223,8 +223,7 @@ impl Cx<'_> {
     }
 
     fn binary(&mut self, op: BinaryOp, lhs: &ast::Expr, rhs: &ast::Expr, span: Span) -> Expr {
-        // What can be told now (`@defined`) keeps the other side from being looked at.
-        match (op, self.constant(lhs)) {
+        match (op, self.decided(lhs)) {
             (BinaryOp::AndAnd, Some(0)) => return int(0, span),
             (BinaryOp::OrOr, Some(n)) if n != 0 => return int(1, span),
             _ => {}
@@ -414,16 +413,24 @@ impl Cx<'_> {
     }
 
     fn not_a_statistic(&mut self, span: Span) {
-        self.fail(
+        let title = "statistics are globals or elements of global arrays";
+        let help = "declare one, 'global s', put numbers into it, 's <<< n', and name it here";
+        self.fail_with(
             codes::NOT_A_STATISTIC,
-            "statistics are globals or elements of global arrays",
-            span,
-            "neither of these",
+            title,
+            (span, "neither of these"),
+            help,
         );
     }
 
-    /// What a condition comes to, where that can be told from the script and the target
-    /// alone.
+    /// What a condition comes to that asks what there is (`@defined`, `@probewrite`): what it does not
+    /// choose is not looked at. What other constant conditions do not choose is part of the
+    /// script: it must be right, and its uses of names tell their types.
+    pub(crate) fn decided(&mut self, cond: &ast::Expr) -> Option<i64> {
+        asks(cond).then(|| self.constant(cond)).flatten()
+    }
+
+    /// The value of a condition, where that can be told from the script and the target alone.
     pub(crate) fn constant(&mut self, expr: &ast::Expr) -> Option<i64> {
         match &expr.kind {
             Ast::Number(n) => Some(*n),
@@ -477,6 +484,16 @@ impl Cx<'_> {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether a condition asks what there is.
+fn asks(cond: &ast::Expr) -> bool {
+    match &cond.kind {
+        Ast::At { op, .. } => matches!(op, AtOp::Defined | AtOp::Probewrite),
+        Ast::Unary { operand, .. } => asks(operand),
+        Ast::Binary { lhs, rhs, .. } => asks(lhs) || asks(rhs),
+        _ => false,
     }
 }
 

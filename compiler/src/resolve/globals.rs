@@ -15,10 +15,7 @@ impl Cx<'_> {
         if let Some(id) = sym.id {
             return id;
         }
-        let init = sym
-            .overridden
-            .clone()
-            .or_else(|| sym.var.init.as_ref().map(literal));
+        let init = sym.var.init.as_ref().map(literal);
         let size = sym.var.size.as_ref().and_then(|size| match size.value {
             ast::LiteralValue::Number(n) => u32::try_from(n).ok(),
             ast::LiteralValue::String(_) | ast::LiteralValue::Error => None,
@@ -26,6 +23,14 @@ impl Cx<'_> {
         let value = match &init {
             Some(Literal::Int(_)) => Ty::Long,
             Some(Literal::Str(_)) => Ty::Str,
+            // What `-G` gives can only be a string where it is no number.
+            None if sym
+                .given
+                .as_deref()
+                .is_some_and(|text| parse_number(text).is_none()) =>
+            {
+                Ty::Str
+            }
             None => Ty::Unknown,
         };
         let id = self.program.globals.push(GlobalData {
@@ -39,6 +44,7 @@ impl Cx<'_> {
             max_entries: size.unwrap_or(self.session.options.limits.max_map_entries),
             wrap: sym.var.wrap,
             init,
+            given: sym.given.clone(),
             read: false,
             written: false,
             library: sym.library,
@@ -74,7 +80,7 @@ impl Cx<'_> {
                 (_, 0) => {
                     diag.help("a whole array can only be iterated, deleted and tested with 'in'")
                 }
-                _ => diag,
+                _ => diag.help("an array has as many keys everywhere; another one can have others"),
             };
             self.report(diag);
             return None;
@@ -90,7 +96,12 @@ impl Cx<'_> {
                 format!("'{name}' is {what}, not {use_}"),
             )
             .label(span, format!("used as {use_} here"))
-            .secondary(declared, format!("declared as {what} here"));
+            .secondary(declared, format!("declared as {what} here"))
+            .help(if array {
+                "give it its keys, or declare it without '%' and size"
+            } else {
+                "leave its initial value out where it is declared"
+            });
             self.report(diag);
             return None;
         }
@@ -121,7 +132,7 @@ impl Cx<'_> {
         None
     }
 
-    /// Carries out `-G name=value`.
+    /// Notes the values of `-G name=value`.
     pub(crate) fn override_globals(&mut self) {
         for (name, value) in &self.session.options.globals {
             let found = self
@@ -139,16 +150,7 @@ impl Cx<'_> {
                 self.report(diag);
                 continue;
             };
-            let is_string = sym
-                .var
-                .init
-                .as_ref()
-                .is_some_and(|init| matches!(init.value, ast::LiteralValue::String(_)));
-            let number = parse_number(value).filter(|_| !is_string);
-            sym.overridden = Some(match number {
-                Some(number) => Literal::Int(number),
-                None => Literal::Str(value.as_str().into()),
-            });
+            sym.given = Some(value.clone());
         }
     }
 }
@@ -166,13 +168,13 @@ fn count(keys: usize) -> String {
 pub(crate) fn literal(literal: &ast::Literal) -> Literal {
     match &literal.value {
         ast::LiteralValue::Number(n) => Literal::Int(*n),
-        ast::LiteralValue::String(s) => Literal::Str(s.clone()),
+        ast::LiteralValue::String(s) => Literal::Str(super::until_nul(s).into()),
         ast::LiteralValue::Error => Literal::Int(0),
     }
 }
 
 /// A number as C writes it, with a sign.
-pub(super) fn parse_number(text: &str) -> Option<i64> {
+pub(crate) fn parse_number(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),

@@ -43,6 +43,7 @@ use rtap_grammar::source::{FileId, Files, Span};
 
 use crate::hir::{Expr, ExprKind, FuncId, Program, Ty};
 use crate::session::Session;
+pub(crate) use globals::parse_number;
 use scope::Scope;
 pub(crate) use stat::literal_number;
 use symbols::Symbols;
@@ -159,6 +160,19 @@ impl Cx<'_> {
         error(span)
     }
 
+    /// The same with what to do.
+    pub(crate) fn fail_with(
+        &mut self,
+        code: Code,
+        title: impl Into<String>,
+        (span, label): (Span, &str),
+        help: impl Into<String>,
+    ) -> Expr {
+        let diag = Diagnostic::error(code, title).label(span, label);
+        self.report(diag.help(help));
+        error(span)
+    }
+
     /// Runs `f` and takes the diagnostics it gave.
     pub(crate) fn capture<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> (T, Vec<Diagnostic>) {
         let before = std::mem::take(&mut self.diags);
@@ -193,4 +207,9 @@ pub(crate) fn error(span: Span) -> Expr {
 /// A number.
 pub(crate) fn int(value: i64, span: Span) -> Expr {
     Expr::new(ExprKind::Int(value), Ty::Long, span)
+}
+
+/// A literal's text as far as it counts: a string ends at its first 0, as in C.
+fn until_nul(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == 0).next().unwrap_or_default()
 }

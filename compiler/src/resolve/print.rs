@@ -44,6 +44,12 @@ fn member(name: &str) -> Option<Member> {
     })
 }
 
+/// Whether a member's argument is a histogram where it can be one.
+fn is_histogram(arg: &ast::Expr, member: Member) -> bool {
+    let histogram = matches!(&arg.kind, Ast::At { op, .. } if op.is_hist());
+    histogram && !member.format && !member.delimiter
+}
+
 impl Cx<'_> {
     /// A call of a member of the print family; `None` if the name is not one.
     pub(crate) fn print_call(
@@ -92,7 +98,7 @@ impl Cx<'_> {
                 ));
             };
             PrintKind::Plain {
-                delimiter: text.clone(),
+                delimiter: super::until_nul(text).into(),
                 newline: member.newline,
             }
         } else {
@@ -103,6 +109,16 @@ impl Cx<'_> {
         };
         if rest.is_empty() && !member.format && (member.delimiter || !member.newline) {
             return Some(self.too_few(name, span, "something to print"));
+        }
+        if let (true, [hist]) = (member.sprint, rest)
+            && is_histogram(hist, member)
+        {
+            return Some(match self.histogram(hist) {
+                Some((stat, number, _)) => {
+                    Expr::new(ExprKind::HistText(stat, number), Ty::Str, span)
+                }
+                None => error(span),
+            });
         }
         let mut values = Vec::with_capacity(rest.len());
         for arg in rest {
@@ -128,12 +144,7 @@ impl Cx<'_> {
     }
 
     fn print_arg(&mut self, arg: &ast::Expr, member: Member) -> PrintArg {
-        if let Ast::At { op, .. } = &arg.kind
-            && op.is_hist()
-            && !member.format
-            && !member.delimiter
-            && !member.sprint
-        {
+        if is_histogram(arg, member) {
             return match self.histogram(arg) {
                 Some((stat, _, histogram)) => PrintArg::Hist(stat, histogram),
                 None => PrintArg::Value(error(arg.span)),
@@ -224,7 +235,7 @@ pub(crate) fn parse_format(text: &[u8]) -> Result<Format, String> {
     let mut plain = BString::default();
     let mut rest = text;
     while let Some(at) = rest.find_byte(b'%') {
-        plain.extend_from_slice(&rest[..at]);
+        plain.extend_from_slice(super::until_nul(&rest[..at]));
         let mut cx = Scan {
             text: &rest[at + 1..],
         };
@@ -239,7 +250,7 @@ pub(crate) fn parse_format(text: &[u8]) -> Result<Format, String> {
         }
         rest = cx.text;
     }
-    plain.extend_from_slice(rest);
+    plain.extend_from_slice(super::until_nul(rest));
     if !plain.is_empty() {
         pieces.push(Piece::Text(plain));
     }

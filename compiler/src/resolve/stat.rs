@@ -27,12 +27,9 @@ impl Cx<'_> {
             AtOp::Variance => {
                 let shift = args.get(1).map_or(Some(0), literal_number).unwrap_or(-1);
                 if !(0..=MAX_VARIANCE_SHIFT).contains(&shift) {
-                    return self.fail(
-                        codes::MISPLACED,
-                        "the bit shift of @variance is 0 to 62",
-                        span,
-                        "out of range",
-                    );
+                    let title = "the bit shift of @variance is 0 to 62";
+                    let help = "leave it out: the variance is exact without";
+                    return self.fail_with(codes::MISPLACED, title, (span, "out of range"), help);
                 }
                 self.stat_get(args, StatField::Variance, span)
             }
@@ -94,10 +91,18 @@ impl Cx<'_> {
     }
 
     fn linear(&mut self, low: i64, high: i64, width: i64, span: Span) -> Option<Histogram> {
-        let problem = if width < 1 {
-            "the width of a bucket is at least 1".to_owned()
+        let (problem, help) = if width < 1 {
+            let problem = "the width of a bucket is at least 1".to_owned();
+            (
+                problem,
+                "the arguments are the statistic, low, high and width".to_owned(),
+            )
         } else if low >= high {
-            format!("the lower end {low} is not below the upper end {high}")
+            let problem = format!("the lower end {low} is not below the upper end {high}");
+            (
+                problem,
+                "the arguments are the statistic, low, high and width".to_owned(),
+            )
         } else {
             let buckets = high
                 .checked_sub(low)
@@ -105,9 +110,17 @@ impl Cx<'_> {
             if buckets <= MAX_LINEAR_BUCKETS {
                 return Some(Histogram::Linear { low, high, width });
             }
-            format!("{buckets} buckets are more than the {MAX_LINEAR_BUCKETS} there may be")
+            let problem =
+                format!("{buckets} buckets are more than the {MAX_LINEAR_BUCKETS} there may be");
+            let least = high.abs_diff(low) / MAX_LINEAR_BUCKETS as u64 + 1;
+            (problem, format!("a width of {least} is enough"))
         };
-        self.fail(codes::BAD_HISTOGRAM, problem, span, "this histogram");
+        self.fail_with(
+            codes::BAD_HISTOGRAM,
+            problem,
+            (span, "this histogram"),
+            help,
+        );
         None
     }
 

@@ -49,7 +49,7 @@ impl Cx<'_> {
                 then,
                 otherwise,
             } => {
-                match self.constant(cond) {
+                match self.decided(cond) {
                     Some(0) => {
                         if let Some(otherwise) = otherwise {
                             out.extend(self.body(otherwise));
@@ -215,6 +215,7 @@ impl Cx<'_> {
                     value,
                     slice,
                     sort,
+                    sort_span: sort_mark(foreach).unwrap_or(span),
                     limit,
                     body,
                 };
@@ -223,19 +224,19 @@ impl Cx<'_> {
             Indexable::Hist(hist) => {
                 let found = self.histogram(hist);
                 if let Some(sort) = sort_mark(foreach) {
-                    self.fail(
+                    self.fail_with(
                         codes::MISPLACED,
                         "a histogram's buckets cannot be sorted",
-                        sort,
-                        "they come in the order of their values",
+                        (sort, "they come in the order of their values"),
+                        "leave the sign out",
                     );
                 }
                 if foreach.keys.len() != 1 {
-                    self.fail(
+                    self.fail_with(
                         codes::KEYS_DIFFER,
                         "a histogram has one index",
-                        span,
-                        "more than one here",
+                        (span, "more than one here"),
+                        "the loop variable is the bucket: foreach (bucket in @hist_log(s))",
                     );
                     return None;
                 }
@@ -269,11 +270,11 @@ impl Cx<'_> {
             return Some((0..keys).map(|_| None).collect());
         }
         if slice.len() != keys {
-            self.fail(
+            self.fail_with(
                 codes::KEYS_DIFFER,
                 format!("{} loop variables, but {} in the slice", keys, slice.len()),
-                span,
-                "one for each key is needed",
+                (span, "one for each key is needed"),
+                "write '*' in the slice for a key that may be any",
             );
             return None;
         }

@@ -24,7 +24,7 @@ pub(crate) struct GlobalSym {
     /// Number of keys, 0 for scalars; known from its first use.
     pub(crate) keys: Option<(usize, Span)>,
     /// `-G name=value`.
-    pub(crate) overridden: Option<crate::hir::Literal>,
+    pub(crate) given: Option<String>,
 }
 
 /// An alias with where it comes from.
@@ -155,7 +155,8 @@ impl Cx<'_> {
                 format!("global '{name}' is declared twice"),
             )
             .label(var.name.span, "declared again here")
-            .secondary(other.var.name.span, "first declared here");
+            .secondary(other.var.name.span, "first declared here")
+            .help("declare it once, or give one of them another name");
             self.report(diag);
             return;
         }
@@ -171,7 +172,7 @@ impl Cx<'_> {
             library,
             id: None,
             keys: None,
-            overridden: None,
+            given: None,
         });
     }
 

@@ -176,7 +176,8 @@ impl<'c> Cx<'c> {
                 let title = format!("two parameters are named '{}'", param.name.as_str());
                 let d = Diagnostic::error(codes::BAD_FUNCTION, title)
                     .label(param.name.span, "the second")
-                    .secondary(first.name.span, "the first");
+                    .secondary(first.name.span, "the first")
+                    .help("give one of them another name");
                 self.report(d);
             }
         }

@@ -119,12 +119,12 @@ impl Cx<'_> {
 
     fn misplaced(&mut self, span: Span, what: &str, why: &str) {
         let d = Diagnostic::error(codes::MISPLACED_STATEMENT, format!("'{what}' {why}"))
-            .label(span, "here");
-        let d = if what == "return" {
-            d.help("to end a probe handler, write 'next'")
-        } else {
-            d
-        };
+            .label(span, "here")
+            .help(if self.in_function {
+                "to end a function, write 'return'"
+            } else {
+                "to end a probe handler, write 'next'"
+            });
         self.report(d);
     }
 

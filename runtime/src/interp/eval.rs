@@ -14,7 +14,7 @@ use super::sort;
 use super::store::{Store, StoreError};
 use super::strings;
 use super::text_keys::TextKeys;
-use crate::values::{Stat, Text, Value, ValueArgs, histogram, quote};
+use crate::values::{Text, Value, ValueArgs, histogram, quote};
 
 type Evaluated = Result<Value, Raised>;
 
@@ -347,18 +347,15 @@ impl<'p, S: Store> Machine<'p, S> {
                 return NOTHING;
             }
             Op::EmitHist(global, keys, which, site) => {
-                let stat = self.with_keys(base, keys, |store, keys| store.stat(*global, keys));
-                match (stat, self.histogram_kind(*global, *which)) {
-                    (Some(stat @ Stat { count: 1.., .. }), Some(kind)) => {
-                        if let Some(counts) = stat.histograms.get(usize::from(*which)) {
-                            histogram(cx.out(), kind, counts);
-                            cx.printed();
-                        }
-                    }
-                    _ => return Err(raised(*site, 0)),
-                }
+                let text = self.histogram_text(base, *global, keys, *which, *site)?;
+                cx.out().extend_from_slice(&text);
+                cx.printed();
                 return NOTHING;
             }
+            Op::StrHist(global, keys, which, site) => string(
+                &self.histogram_text(base, *global, keys, *which, *site)?,
+                ty,
+            ),
             Op::RequestExit => {
                 cx.request_exit();
                 return NOTHING;
@@ -539,6 +536,26 @@ impl<'p, S: Store> Machine<'p, S> {
             }
             _ => (Vec::new(), false),
         }
+    }
+
+    /// A statistic's histogram as it is printed.
+    fn histogram_text(
+        &mut self,
+        base: usize,
+        global: Global,
+        keys: &[Reg],
+        which: u8,
+        site: SiteId,
+    ) -> Result<Vec<u8>, Raised> {
+        let stat = self.with_keys(base, keys, |store, keys| store.stat(global, keys));
+        let counts = stat.filter(|stat| stat.count > 0);
+        let counts = counts.and_then(|stat| stat.histograms.get(usize::from(which)).cloned());
+        let (Some(counts), Some(kind)) = (counts, self.histogram_kind(global, which)) else {
+            return Err(raised(site, 0));
+        };
+        let mut text = Vec::new();
+        histogram(&mut text, kind, &counts);
+        Ok(text)
     }
 
     /// A statistic's histogram.

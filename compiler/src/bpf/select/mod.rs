@@ -547,6 +547,10 @@ impl Cx<'_> {
             Op::EmitHist(global, keys, which, site) => {
                 self.emit_hist(*global, keys, *which, *site).map(|()| None)
             }
+            Op::StrHist(..) => Err(self.unsupported(
+                "the text of a histogram",
+                "print it, or call sprint() in an end or timer probe",
+            )),
             Op::RequestExit => {
                 self.request_exit();
                 Ok(None)

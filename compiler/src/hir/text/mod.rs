@@ -468,6 +468,9 @@ impl Printer<'_> {
                     self.expr(index)
                 )
             }
+            ExprKind::HistText(stat, histogram) => {
+                format!("sprint(@hist#{histogram}({}))", self.stat(stat))
+            }
             ExprKind::Read {
                 addr,
                 space,
@@ -555,7 +558,7 @@ fn bin(op: BinOp) -> &'static str {
     }
 }
 
-fn stat_field(field: StatField) -> String {
+pub(crate) fn stat_field(field: StatField) -> String {
     match field {
         StatField::Count => "@count".to_owned(),
         StatField::Sum => "@sum".to_owned(),

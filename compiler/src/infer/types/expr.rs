@@ -180,6 +180,10 @@ impl Cx<'_> {
                 self.stat(stat, span);
                 long(Ty::Long)
             }
+            ExprKind::HistText(stat, _) => {
+                self.stat(stat, span);
+                long(Ty::Str)
+            }
             ExprKind::HistBucket(stat, _, index) => {
                 self.stat(stat, span);
                 self.expr(index, Ty::Long);

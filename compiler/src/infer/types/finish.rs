@@ -7,10 +7,11 @@ use rtap_grammar::source::Span;
 use super::{FunctionFacts, GlobalFacts};
 use crate::hir::visit::{VisitMut, walk_expr_mut, walk_stmt_mut};
 use crate::hir::{
-    Expr, ExprKind, Foreach, FuncId, Global, Local, LocalData, Place, Program, StatRef, Stmt,
-    StmtKind, Ty,
+    Expr, ExprKind, Foreach, FuncId, Global, GlobalData, Literal, Local, LocalData, Place, Program,
+    StatRef, Stmt, StmtKind, Ty,
 };
 use crate::lir::{SortBy, StatField};
+use crate::resolve::parse_number;
 use crate::target::suggest;
 
 /// Completes `program`.
@@ -26,6 +27,9 @@ pub(super) fn finish(
         // An array whose keys or values nobody mentions holds nothing: any type will do.
         global.keys = facts.keys.iter().map(|fact| settle(fact.ty)).collect();
         global.key_caps = vec![(0, false); global.keys.len()];
+        if let Some(text) = global.given.take() {
+            set_value(global, facts.value.ty, &text, diags);
+        }
         global.value = settle(facts.value.ty);
         if global.value == Ty::Stat && global.written && !global.read {
             for field in [
@@ -86,6 +90,36 @@ pub(super) fn finish(
         probe.stmts.iter_mut().for_each(|stmt| unknown.stmt(stmt));
         unknown.locals(&mut probe.locals);
     }
+}
+
+/// Carries out `-G name=text`.
+fn set_value(global: &mut GlobalData, ty: Ty, text: &str, diags: &mut Diagnostics) {
+    let number = parse_number(text).map(Literal::Int);
+    let string = Some(Literal::Str(text.into()));
+    let (value, is, help) = match ty {
+        _ if !global.keys.is_empty() => (None, "an array", "fill it in a 'probe begin'"),
+        Ty::Stat => (None, "a statistic", "fill it in a 'probe begin'"),
+        Ty::Str => (string, "a string", ""),
+        Ty::Unknown => (number.or(string), "", ""),
+        _ => (
+            number,
+            "a number",
+            "decimal, 0x and hexadecimal, 0 and octal digits are numbers",
+        ),
+    };
+    if value.is_some() {
+        global.init = value;
+        return;
+    }
+    let name = &global.name;
+    diags.push(
+        Diagnostic::error(
+            codes::TYPE_CONFLICT,
+            format!("-G {name}={text}: '{name}' is {is}"),
+        )
+        .label(global.span, "declared here")
+        .help(help),
+    );
 }
 
 /// Finds expressions of unknown type.

@@ -4,7 +4,9 @@ use rtap_grammar::diag::{Diagnostic, codes};
 use rtap_grammar::source::Span;
 
 use super::{Cx, Slot};
-use crate::hir::{Delete, Foreach, Local, Stmt, StmtKind, Ty};
+use crate::hir::text::stat_field;
+use crate::hir::{Delete, Foreach, Global, Local, Stmt, StmtKind, Ty};
+use crate::lir::{Sort, SortBy, StatField};
 
 impl Cx<'_> {
     pub(super) fn stmts(&mut self, stmts: &mut [Stmt]) {
@@ -100,10 +102,39 @@ impl Cx<'_> {
                 self.join(value, slot, span);
             }
         }
+        if let Some(Sort {
+            by: SortBy::Stat(field),
+            ..
+        }) = foreach.sort
+        {
+            self.sorted_by(array, field, foreach.sort_span);
+        }
         if let Some(limit) = &mut foreach.limit {
             self.expr(limit, Ty::Long);
         }
         self.stmts(&mut foreach.body);
+    }
+
+    /// An array that a loop sorts by a field of its statistics.
+    fn sorted_by(&mut self, array: Global, field: StatField, span: Span) {
+        let slot = Slot::Value(array);
+        let found = self.need(slot, Ty::Stat, span);
+        if !self.report || matches!(found, Ty::Stat | Ty::Error) {
+            return;
+        }
+        let title = format!(
+            "'{}' has no {} to sort by",
+            self.names[array],
+            stat_field(field)
+        );
+        let diag = Diagnostic::error(codes::NOT_A_STATISTIC, title)
+            .label(span, "only statistics have that")
+            .secondary(
+                self.fact(slot).span,
+                format!("{} because of this", super::noun(found)),
+            )
+            .help("write the sign alone: it sorts by the value");
+        self.diags.push(diag);
     }
 
     /// A loop variable and the part of the array it takes.

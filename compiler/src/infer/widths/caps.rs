@@ -307,6 +307,10 @@ impl Cx {
                 self.stat(stat);
                 0
             }
+            ExprKind::HistText(stat, _) => {
+                self.stat(stat);
+                max
+            }
             ExprKind::HistBucket(stat, _, index) => {
                 self.stat(stat);
                 self.expr(index)

@@ -189,7 +189,13 @@ fn string_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
         }
         "groups" => Op::MatchedGroups,
         "quote" => Op::StrQuote(value(cursor)?),
-        _ => return Ok(None),
+        detail => {
+            let Some(histogram) = index(detail, "hist.") else {
+                return Ok(None);
+            };
+            let (global, keys) = element(cursor)?;
+            Op::StrHist(global, keys, histogram, site(cursor)?)
+        }
     }))
 }
 

@@ -253,6 +253,10 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
         Op::IterEnd(iter) => write!(out, "iter.end {iter}"),
 
         Op::Emit(format, args) => call(out, &format_args!("emit {format}"), args),
+        Op::StrHist(g, keys, histogram, site) => {
+            keyed(out, &format!("str.hist.{histogram}"), *g, keys)?;
+            write!(out, " !{site}")
+        }
         Op::EmitHist(g, keys, histogram, site) => {
             keyed(out, &format!("emit.hist.{histogram}"), *g, keys)?;
             write!(out, " !{site}")

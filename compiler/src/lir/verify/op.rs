@@ -123,6 +123,7 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
         Op::StatPush(g, keys, ..)
         | Op::StatGet(g, keys, ..)
         | Op::StatBucket(g, keys, ..)
+        | Op::StrHist(g, keys, ..)
         | Op::EmitHist(g, keys, ..) => statistic(cx, op, *g, keys),
     }
 }
@@ -400,7 +401,9 @@ fn statistic(cx: &mut Cx<'_>, op: &Op, global: Global, given: &[Value]) {
             ints(cx, &[*bucket]);
             usize::from(*histogram) < layout.histograms.len()
         }
-        Op::EmitHist(_, _, histogram, _) => usize::from(*histogram) < layout.histograms.len(),
+        Op::StrHist(_, _, histogram, _) | Op::EmitHist(_, _, histogram, _) => {
+            usize::from(*histogram) < layout.histograms.len()
+        }
         _ => true,
     };
     if !kept {

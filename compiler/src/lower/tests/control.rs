@@ -108,6 +108,7 @@ fn errors_go_to_the_innermost_catch() {
         value: None,
         slice: vec![],
         sort: None,
+        sort_span: Span::NONE,
         limit: None,
         body: vec![run(divide)],
     };
@@ -165,6 +166,7 @@ fn leaving_a_foreach_ends_it() {
             value: Some(Local::from_u32(1)),
             slice: vec![],
             sort: None,
+            sort_span: Span::NONE,
             limit: Some(int(3)),
             body,
         })))

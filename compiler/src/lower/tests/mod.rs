@@ -40,6 +40,7 @@ impl Script {
             forms: 1,
             wrap: false,
             init: None,
+            given: None,
             read: true,
             written: true,
             library: false,

@@ -358,6 +358,10 @@ impl Graph {
                 self.expr(value, Sink::Any);
             }
             ExprKind::StatGet(stat, _) => self.keys(stat.global, &mut stat.keys, Use::LookUp(at)),
+            ExprKind::HistText(stat, _) => {
+                self.keys(stat.global, &mut stat.keys, Use::LookUp(at));
+                self.plain(is_str, sink);
+            }
             ExprKind::HistBucket(stat, _, index) => {
                 self.keys(stat.global, &mut stat.keys, Use::LookUp(at));
                 self.expr(index, Sink::Any);
