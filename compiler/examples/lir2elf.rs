@@ -7,7 +7,7 @@ use rtap_compiler::target::Features;
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let text = std::fs::read_to_string(&args[1]).expect("a readable file");
-    let module = rtap_compiler::lir::text::parse(&text).expect("LIR text");
+    let mut module = rtap_compiler::lir::text::parse(&text).expect("LIR text");
     let features = match args.get(3) {
         Some(release) => {
             let (major, minor) = release.split_once('.').expect("MAJOR.MINOR");
@@ -19,7 +19,7 @@ fn main() {
         None => Features::all(),
     };
     let files = [("test.stp".to_owned(), text)];
-    match bpf::generate(&module, features, bpf::Settings::default()) {
+    match bpf::generate(&mut module, features, bpf::Settings::default()) {
         Ok(object) => println!("{}", object.disassemble()),
         Err(errors) => {
             for error in errors {
@@ -28,7 +28,6 @@ fn main() {
             return;
         }
     }
-    let (elf, _) =
-        bpf::compile(&module, features, ("", 0), &files).expect("generated once already");
+    let (elf, _) = bpf::compile(module, features, ("", 0), &files).expect("generated once already");
     std::fs::write(&args[2], elf).expect("a writable file");
 }

@@ -121,7 +121,7 @@ pub fn compile_watched(
         requires: requires.unwrap_or_default(),
         sizes: session.options.sizes,
     };
-    match bpf::compile_with(&module, features, kernel, &texts, settings) {
+    match bpf::compile_with(module, features, kernel, &texts, settings) {
         Ok((elf, meta)) => {
             reached(Milestone::Compiled);
             (Some(Output { elf, meta }), diags)
@@ -316,7 +316,7 @@ pub fn emit_watched(
         return (hir::text::print(&program), diags);
     }
     let raw = stage == Emit::LirRaw;
-    let Some(module) = lower(session, &program, files, raw, &mut diags) else {
+    let Some(mut module) = lower(session, &program, files, raw, &mut diags) else {
         return (String::new(), diags);
     };
     reached(Milestone::Translated);
@@ -327,7 +327,8 @@ pub fn emit_watched(
         sizes: session.options.sizes,
         ..bpf::Settings::default()
     };
-    match bpf::generate(&module, features(session, &module), settings) {
+    let features = features(session, &module);
+    match bpf::generate(&mut module, features, settings) {
         Ok(object) if stage == Emit::Code => {
             let code = lir::text::print(&module) + &object.disassemble();
             (code, diags)

@@ -23,12 +23,13 @@ struct Session {
 
 impl Session {
     fn new(module: &Module, features: Features) -> Session {
-        let (elf, meta) = compile(module, features, ("", 0), &[]).unwrap_or_else(|errors| {
-            panic!(
-                "{}",
-                errors.iter().map(|e| format!("{e}\n")).collect::<String>()
-            )
-        });
+        let (elf, meta) =
+            compile(module.clone(), features, ("", 0), &[]).unwrap_or_else(|errors| {
+                panic!(
+                    "{}",
+                    errors.iter().map(|e| format!("{e}\n")).collect::<String>()
+                )
+            });
         let target = LiveTarget::new();
         let options = LoadOptions {
             target: &target,

@@ -73,7 +73,7 @@ fn run(module: &Module) -> String {
             continue;
         }
         if let Err(Stop::Error { site, arg, text }) = machine.run(handler, 0, &mut world) {
-            let site = &module.sites[site];
+            let site = &machine.sites()[site];
             let message = format!(
                 "{handler}: {:?} {} {arg} {text:?}\n",
                 site.kind, site.position

@@ -84,7 +84,7 @@ pub fn reachable(module: &Module, func: Func) -> BTreeSet<Func> {
     let mut todo = vec![func];
     while let Some(func) = todo.pop() {
         for_each_op(&module.functions[func], |op| {
-            if let Op::Call(callee, _) = op
+            if let Op::Call(callee, ..) = op
                 && seen.insert(*callee)
             {
                 todo.push(*callee);

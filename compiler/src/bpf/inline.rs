@@ -8,14 +8,16 @@ use std::rc::Rc;
 use super::recursion;
 use crate::lir::cfg::{call_groups, for_each_callee};
 use crate::lir::{
-    Block, BlockCall, BlockData, Func, Function, Inst, Module, Op, Terminator, Value,
+    Block, BlockCall, BlockData, Chains, Func, Function, Inst, Module, Op, SiteId, Terminator,
+    Value,
 };
 
 /// A body is not grown beyond so many blocks.
 const MAX_BLOCKS: usize = 20_000;
 
-/// The function with all calls copied in. Left are calls of functions that recurse out of a `foreach`.
-pub fn inline_all(module: &Module, func: Func) -> Function {
+/// The function with all calls copied in. Left are calls of functions that recurse out of a `foreach`. The sites
+/// of what is copied are added to `chains`, which has the module's.
+pub fn inline_all(module: &Module, func: Func, chains: &mut Chains) -> Function {
     let mut groups = BTreeMap::new();
     for group in call_groups(module) {
         let recurses = group.len() > 1 || group.iter().any(|func| calls(module, *func, *func));
@@ -26,6 +28,7 @@ pub fn inline_all(module: &Module, func: Func) -> Function {
     }
     let mut inliner = Inliner {
         module,
+        chains,
         groups,
         done: HashMap::new(),
     };
@@ -40,6 +43,7 @@ fn calls(module: &Module, func: Func, callee: Func) -> bool {
 
 struct Inliner<'a> {
     module: &'a Module,
+    chains: &'a mut Chains,
     /// The functions that recurse, each with those that it recurses with.
     groups: BTreeMap<Func, Rc<Vec<Func>>>,
     /// What callees are copied as; none if they cannot be.
@@ -64,11 +68,11 @@ impl Inliner<'_> {
                 called.find_map(|(index, func)| Some((index, self.callee(func)?)))
             {
                 // What follows the call is in a new block, which is looked at in its turn.
-                inline_inst(&mut function, block, index, &callee);
+                self.inline_inst(&mut function, block, index, &callee);
             } else if let Terminator::Try { op, .. } = &function.blocks[block].term
                 && let Some(callee) = called_by(op, own).and_then(|func| self.callee(func))
             {
-                inline_try(&mut function, block, &callee);
+                self.inline_try(&mut function, block, &callee);
             }
         }
         function
@@ -86,176 +90,199 @@ impl Inliner<'_> {
                     .iter()
                     .map(|func| (*func, self.expand(*func, &group)))
                     .collect();
-                recursion::close(self.module, &bodies, func)
+                recursion::close(self.chains.sites(), &bodies, func)
             }
         };
         let body = body.map(Rc::new);
         self.done.insert(func, body.clone());
         body
     }
+
+    fn inline_inst(
+        &mut self,
+        function: &mut Function,
+        block: Block,
+        index: usize,
+        callee: &Function,
+    ) {
+        let data = &mut function.blocks[block];
+        let mut tail = data.insts.split_off(index);
+        let call = tail.remove(0);
+        let term = std::mem::replace(&mut data.term, Terminator::Unreachable);
+        let term_span = std::mem::replace(&mut data.term_span, call.span);
+        let rest = function.blocks.push(BlockData {
+            params: call.result.into_iter().collect(),
+            insts: tail,
+            term,
+            term_span,
+            loop_head: None,
+        });
+        let takes = call.result.is_some();
+        let Op::Call(_, args, site) = call.op else {
+            return;
+        };
+        let leave = Leave {
+            call: site,
+            ok: &|value| BlockCall {
+                block: rest,
+                args: value.filter(|_| takes).into_iter().collect(),
+            },
+            catch: None,
+        };
+        let entry = self.copy(function, callee, &leave);
+        function.blocks[block].term = Terminator::Jump(BlockCall { block: entry, args });
+    }
+
+    fn inline_try(&mut self, function: &mut Function, block: Block, callee: &Function) {
+        let term = std::mem::replace(&mut function.blocks[block].term, Terminator::Unreachable);
+        let Terminator::Try {
+            op: Op::Call(_, args, site),
+            result,
+            ok,
+            catch,
+        } = term
+        else {
+            return;
+        };
+        let leave = Leave {
+            call: site,
+            ok: &|value| BlockCall {
+                block: ok.block,
+                args: value
+                    .filter(|_| result.is_some())
+                    .into_iter()
+                    .chain(ok.args.iter().copied())
+                    .collect(),
+            },
+            catch: Some(&catch),
+        };
+        let entry = self.copy(function, callee, &leave);
+        function.blocks[block].term = Terminator::Jump(BlockCall { block: entry, args });
+    }
+
+    /// Copies a body; gives its entry block.
+    fn copy(&mut self, function: &mut Function, callee: &Function, leave: &Leave<'_>) -> Block {
+        let values: HashMap<Value, Value> = callee
+            .values
+            .iter()
+            .map(|(value, data)| (value, function.values.push(*data)))
+            .collect();
+        let blocks: HashMap<Block, Block> = callee
+            .blocks
+            .iter()
+            .map(|(block, data)| {
+                let fresh = function.blocks.push(BlockData {
+                    params: data.params.iter().map(|v| values[v]).collect(),
+                    insts: Vec::new(),
+                    term: Terminator::Unreachable,
+                    term_span: data.term_span,
+                    loop_head: data
+                        .loop_head
+                        .map(|site| self.chains.called(site, leave.call)),
+                });
+                (block, fresh)
+            })
+            .collect();
+        for (block, data) in &callee.blocks {
+            let mut at = blocks[&block];
+            for inst in &data.insts {
+                let mut inst: Inst = inst.clone();
+                inst.op.for_each_operand_mut(|v| *v = values[v]);
+                self.chain(&mut inst.op, leave.call);
+                inst.result = inst.result.map(|v| values[&v]);
+                match leave.catch {
+                    // An error that left the callee is caught here.
+                    Some(catch) if inst.op.can_fail() => {
+                        at = split_at_try(function, at, inst, catch);
+                    }
+                    _ => function.blocks[at].insts.push(inst),
+                }
+            }
+            let call = |to: &BlockCall| BlockCall {
+                block: blocks[&to.block],
+                args: to.args.iter().map(|v| values[v]).collect(),
+            };
+            function.blocks[at].term_span = data.term_span;
+            function.blocks[at].term = match &data.term {
+                Terminator::Jump(to) => Terminator::Jump(call(to)),
+                Terminator::Branch(cond, yes, no) => {
+                    Terminator::Branch(values[cond], call(yes), call(no))
+                }
+                Terminator::Switch {
+                    value,
+                    cases,
+                    default,
+                } => Terminator::Switch {
+                    value: values[value],
+                    cases: cases.iter().map(|(n, to)| (*n, call(to))).collect(),
+                    default: call(default),
+                },
+                Terminator::Return(value) => {
+                    Terminator::Jump((leave.ok)(value.map(|v| values[&v])))
+                }
+                Terminator::Raise { site, arg } => {
+                    let (site, arg) = (values[site], values[arg]);
+                    match leave.catch {
+                        Some(catch) => Terminator::Jump(with_error(catch, site, arg)),
+                        None => Terminator::Raise { site, arg },
+                    }
+                }
+                Terminator::Try {
+                    op,
+                    result,
+                    ok,
+                    catch,
+                } => {
+                    let mut op = op.clone();
+                    op.for_each_operand_mut(|v| *v = values[v]);
+                    self.chain(&mut op, leave.call);
+                    Terminator::Try {
+                        op,
+                        result: *result,
+                        ok: call(ok),
+                        catch: call(catch),
+                    }
+                }
+                Terminator::IterNext {
+                    iter,
+                    body,
+                    with_value,
+                    done,
+                } => Terminator::IterNext {
+                    iter: values[iter],
+                    body: call(body),
+                    with_value: *with_value,
+                    done: call(done),
+                },
+                Terminator::Unreachable => Terminator::Unreachable,
+            };
+        }
+        blocks[&callee.entry()]
+    }
+
+    /// Notes in an operation's site that it was called from somewhere.
+    fn chain(&mut self, op: &mut Op, call: SiteId) {
+        if let Some(site) = op.site_mut() {
+            *site = self.chains.called(*site, call);
+        }
+    }
 }
 
 /// The function that an operation calls, if it is none of `own`.
 fn called_by(op: &Op, own: &[Func]) -> Option<Func> {
     match op {
-        Op::Call(callee, _) if !own.contains(callee) => Some(*callee),
+        Op::Call(callee, ..) if !own.contains(callee) => Some(*callee),
         _ => None,
     }
 }
 
 /// Where a copied body returns to.
 struct Leave<'a> {
+    /// The call that it is copied for.
+    call: SiteId,
     ok: &'a dyn Fn(Option<Value>) -> BlockCall,
     /// Where its errors go, if not out of the function.
     catch: Option<&'a BlockCall>,
-}
-
-fn inline_inst(function: &mut Function, block: Block, index: usize, callee: &Function) {
-    let data = &mut function.blocks[block];
-    let mut tail = data.insts.split_off(index);
-    let call = tail.remove(0);
-    let term = std::mem::replace(&mut data.term, Terminator::Unreachable);
-    let term_span = std::mem::replace(&mut data.term_span, call.span);
-    let rest = function.blocks.push(BlockData {
-        params: call.result.into_iter().collect(),
-        insts: tail,
-        term,
-        term_span,
-        loop_head: None,
-    });
-    let takes = call.result.is_some();
-    let Op::Call(_, args) = call.op else {
-        return;
-    };
-    let leave = Leave {
-        ok: &|value| BlockCall {
-            block: rest,
-            args: value.filter(|_| takes).into_iter().collect(),
-        },
-        catch: None,
-    };
-    let entry = copy(function, callee, &leave);
-    function.blocks[block].term = Terminator::Jump(BlockCall { block: entry, args });
-}
-
-fn inline_try(function: &mut Function, block: Block, callee: &Function) {
-    let term = std::mem::replace(&mut function.blocks[block].term, Terminator::Unreachable);
-    let Terminator::Try {
-        op: Op::Call(_, args),
-        result,
-        ok,
-        catch,
-    } = term
-    else {
-        return;
-    };
-    let leave = Leave {
-        ok: &|value| BlockCall {
-            block: ok.block,
-            args: value
-                .filter(|_| result.is_some())
-                .into_iter()
-                .chain(ok.args.iter().copied())
-                .collect(),
-        },
-        catch: Some(&catch),
-    };
-    let entry = copy(function, callee, &leave);
-    function.blocks[block].term = Terminator::Jump(BlockCall { block: entry, args });
-}
-
-/// Copies a body; gives its entry block.
-fn copy(function: &mut Function, callee: &Function, leave: &Leave<'_>) -> Block {
-    let values: HashMap<Value, Value> = callee
-        .values
-        .iter()
-        .map(|(value, data)| (value, function.values.push(*data)))
-        .collect();
-    let blocks: HashMap<Block, Block> = callee
-        .blocks
-        .iter()
-        .map(|(block, data)| {
-            let fresh = function.blocks.push(BlockData {
-                params: data.params.iter().map(|v| values[v]).collect(),
-                insts: Vec::new(),
-                term: Terminator::Unreachable,
-                term_span: data.term_span,
-                loop_head: data.loop_head,
-            });
-            (block, fresh)
-        })
-        .collect();
-    for (block, data) in &callee.blocks {
-        let mut at = blocks[&block];
-        for inst in &data.insts {
-            let mut inst: Inst = inst.clone();
-            inst.op.for_each_operand_mut(|v| *v = values[v]);
-            inst.result = inst.result.map(|v| values[&v]);
-            match leave.catch {
-                // An error that left the callee is caught here.
-                Some(catch) if inst.op.can_fail() => {
-                    at = split_at_try(function, at, inst, catch);
-                }
-                _ => function.blocks[at].insts.push(inst),
-            }
-        }
-        let call = |to: &BlockCall| BlockCall {
-            block: blocks[&to.block],
-            args: to.args.iter().map(|v| values[v]).collect(),
-        };
-        function.blocks[at].term_span = data.term_span;
-        function.blocks[at].term = match &data.term {
-            Terminator::Jump(to) => Terminator::Jump(call(to)),
-            Terminator::Branch(cond, yes, no) => {
-                Terminator::Branch(values[cond], call(yes), call(no))
-            }
-            Terminator::Switch {
-                value,
-                cases,
-                default,
-            } => Terminator::Switch {
-                value: values[value],
-                cases: cases.iter().map(|(n, to)| (*n, call(to))).collect(),
-                default: call(default),
-            },
-            Terminator::Return(value) => Terminator::Jump((leave.ok)(value.map(|v| values[&v]))),
-            Terminator::Raise { site, arg } => {
-                let (site, arg) = (values[site], values[arg]);
-                match leave.catch {
-                    Some(catch) => Terminator::Jump(with_error(catch, site, arg)),
-                    None => Terminator::Raise { site, arg },
-                }
-            }
-            Terminator::Try {
-                op,
-                result,
-                ok,
-                catch,
-            } => {
-                let mut op = op.clone();
-                op.for_each_operand_mut(|v| *v = values[v]);
-                Terminator::Try {
-                    op,
-                    result: *result,
-                    ok: call(ok),
-                    catch: call(catch),
-                }
-            }
-            Terminator::IterNext {
-                iter,
-                body,
-                with_value,
-                done,
-            } => Terminator::IterNext {
-                iter: values[iter],
-                body: call(body),
-                with_value: *with_value,
-                done: call(done),
-            },
-            Terminator::Unreachable => Terminator::Unreachable,
-        };
-    }
-    blocks[&callee.entry()]
 }
 
 /// Ends `at` with a `Try` of an instruction; gives the block to go on in.

@@ -37,7 +37,7 @@ use self::select::{Half, ProgramCx, Task};
 use self::vcode::VCode;
 use crate::btf::Btf;
 use crate::image::{Attach, META_VERSION, Meta, Program};
-use crate::lir::{Context, Function, Handler, Module};
+use crate::lir::{Chains, Context, Function, Handler, Module};
 use crate::target::{Feature, Features};
 
 /// Stack that buffers may take at most; the rest is for spilled registers.
@@ -66,7 +66,7 @@ pub const FEATURES: &[Feature] = &[
 /// against and a number that tells its build. `files` are the source files, `FileId` being
 /// the index: their text goes into the line information and the metadata.
 pub fn compile(
-    module: &Module,
+    module: Module,
     features: Features,
     kernel: (&str, u64),
     files: &[(String, String)],
@@ -105,26 +105,26 @@ impl Default for Sizes {
 
 /// The same, with settings.
 pub fn compile_with(
-    module: &Module,
+    mut module: Module,
     features: Features,
     kernel: (&str, u64),
     files: &[(String, String)],
     settings: Settings<'_>,
 ) -> Result<(Vec<u8>, Meta), Vec<BpfError>> {
     let types = settings.types;
-    let object = generate(module, features, settings)?;
+    let object = generate(&mut module, features, settings)?;
     let meta = Meta {
         version: META_VERSION,
         kernel_release: kernel.0.to_owned(),
         btf_hash: kernel.1,
         requires: settings.requires.iter().map(|f| f.to_string()).collect(),
         max_cpus: object.plan.max_cpus,
-        module: module.clone(),
+        module,
         programs: object.plan.programs.clone(),
         layout: object.plan.layout(),
         files: files.to_vec(),
     };
-    let elf = crate::image::elf::write(&object, module, &meta, types).map_err(|what| {
+    let elf = crate::image::elf::write(&object, &meta.module, &meta, types).map_err(|what| {
         vec![BpfError::Internal {
             span: Span::NONE,
             what,
@@ -133,19 +133,31 @@ pub fn compile_with(
     Ok((elf, meta))
 }
 
-/// Generates the code of all kernel handlers.
+/// Generates the code of all kernel handlers. The sites of functions that are copied into their callers are
+/// added to the module.
 pub fn generate(
-    module: &Module,
+    module: &mut Module,
     features: Features,
     settings: Settings<'_>,
 ) -> Result<Object, Vec<BpfError>> {
     let mut plan = Plan::new(module, features);
+    let mut chains = Chains::new(std::mem::take(&mut module.sites));
+    let bodies: Vec<Function> = plan
+        .programs
+        .iter()
+        .map(|program| {
+            let handler = &module.handlers[program.handler];
+            inline::inline_all(module, handler.func, &mut chains)
+        })
+        .collect();
+    module.sites = chains.finish();
+    plan.remember_entries(&bodies);
+    let module = &*module;
     let mut programs = Vec::new();
     let mut errors = Vec::new();
-    for number in 0..plan.programs.len() {
+    for (number, body) in bodies.iter().enumerate() {
         let program = plan.programs[number].clone();
         let handler = &module.handlers[program.handler];
-        let body = inline::inline_all(module, handler.func);
         let cx = ProgramCx {
             handler: program.handler,
             program: number as u32,
@@ -162,7 +174,7 @@ pub fn generate(
         } else {
             Half::Body
         };
-        match generate_program(module, features, &mut plan, cx, &body, (half, settings)) {
+        match generate_program(module, features, &mut plan, cx, body, (half, settings)) {
             Ok(functions) => programs.push(ProgramCode {
                 section: section(handler, &program, half),
                 functions,

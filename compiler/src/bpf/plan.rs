@@ -13,7 +13,7 @@ use crate::image::{
     SNAPSHOTS_MAP, Slot, StatRecord, ValueLayout, header, width_bytes,
 };
 use crate::lir::{
-    Context, ElementKind, Exec, FormatId, Global, GlobalKind, HandlerId, Init, Module, Ty,
+    Context, ElementKind, Exec, FormatId, Function, Global, GlobalKind, HandlerId, Init, Module, Ty,
 };
 use crate::target::{Feature, Features};
 
@@ -234,24 +234,27 @@ impl Plan {
         for global in module.globals.keys() {
             plan.place(module, global);
         }
-        for program in plan.programs.clone() {
+        plan.globals_data.resize(plan.globals_bytes as usize, 0);
+        // Offset 0 of the constants is an empty string and eight zero bytes.
+        plan.rodata = vec![0; 8];
+        plan
+    }
+
+    /// Adds the maps in which entry halves leave arguments; `bodies` are those of the programs.
+    pub fn remember_entries(&mut self, bodies: &[Function]) {
+        for (program, body) in self.programs.clone().iter().zip(bodies) {
             if program.entry_half {
-                let body = super::inline::inline_all(module, module.handlers[program.handler].func);
-                let args = super::select::entry_args(&body).len() as u32;
-                let map = plan.map(
+                let args = super::select::entry_args(body).len() as u32;
+                let map = self.map(
                     &format!("rtap_entry_{}", program.handler.as_u32()),
                     MapSort::LruHash,
                     Shape::Words(2),
                     Shape::Words(args.max(1)),
                     ENTRIES,
                 );
-                plan.entry_maps.push((program.handler, map));
+                self.entry_maps.push((program.handler, map));
             }
         }
-        plan.globals_data.resize(plan.globals_bytes as usize, 0);
-        // Offset 0 of the constants is an empty string and eight zero bytes.
-        plan.rodata = vec![0; 8];
-        plan
     }
 
     fn header(&mut self, module: &Module) {

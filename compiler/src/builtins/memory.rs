@@ -179,7 +179,7 @@ fn read(
 }
 
 fn string(l: &mut Lower<'_>, call: &Call<'_>, space: Space) -> Lowered<Option<Value>> {
-    let site = l.site(ErrorKind::ReadFault(space), call.span);
+    let site = l.site(ErrorKind::StringFault(space), call.span);
     let addr = call.args[0];
     let mut cap = call.cap.0;
     let op = match call.args.get(1) {

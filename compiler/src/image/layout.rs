@@ -259,8 +259,8 @@ impl StatRecord {
 pub enum RecordKind {
     /// Printed output; id is the [`RecordLayout`]'s index.
     Print = 0,
-    /// A run-time error; id is the program's number. Two i64 follow, site and argument,
-    /// then a variable string: the message buffer.
+    /// A run-time error; id is the program's number. Two i64 follow, site (in its upper half the point that
+    /// fired, if the program asks for that) and argument, then a variable string: the message buffer.
     Error = 1,
     /// `exit()` was called: wakes the reader up. No more follows.
     Exit = 2,

@@ -2,7 +2,7 @@
 
 use cranelift_entity::{EntitySet, SecondaryMap};
 
-use super::{Block, Func, Function, Module, Op, Terminator};
+use super::{Block, Func, Function, Module, Op, SiteId, Terminator};
 
 /// The control-flow graph, seen from the entry. Unreachable blocks are in none of its lists.
 pub struct Cfg {
@@ -168,18 +168,23 @@ fn reverse_postorder(func: &Function) -> Vec<Block> {
 
 /// Calls `f` on every function that a function calls, once for each call.
 pub fn for_each_callee(func: &Function, mut f: impl FnMut(Func)) {
+    for_each_call(func, |callee, _| f(callee));
+}
+
+/// The same, with the calls' own sites.
+pub fn for_each_call(func: &Function, mut f: impl FnMut(Func, SiteId)) {
     for block in func.blocks.values() {
         for inst in &block.insts {
-            if let Op::Call(callee, _) = inst.op {
-                f(callee);
+            if let Op::Call(callee, _, site) = inst.op {
+                f(callee, site);
             }
         }
         if let Terminator::Try {
-            op: Op::Call(callee, _),
+            op: Op::Call(callee, _, site),
             ..
         } = block.term
         {
-            f(callee);
+            f(callee, site);
         }
     }
 }
@@ -318,13 +323,13 @@ mod tests {
         let module = parse(
             r#"fn0 "even"() {
             block0:
-                call fn1()
+                call fn1() !site0
                 return
             }
             fn1 "odd"() {
             block0:
-                call fn0()
-                call fn2()
+                call fn0() !site0
+                call fn2() !site0
                 return
             }
             fn2 "leaf"() {

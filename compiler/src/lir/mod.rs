@@ -37,7 +37,8 @@
 //! `err.text` makes the message a `catch (msg)` sees out of site and argument;
 //! [`Terminator::Raise`] raises (again) out of the two numbers. The text of
 //! `error("…")` travels beside them in one message buffer per handler run,
-//! written by `err.set` just before its `raise`.
+//! written by `err.set` just before its `raise`. How control came to the operation is in its
+//! site ([`chain`]).
 //!
 //! # Two executors
 //! [`Op::place`] says whether an operation exists in the kernel, in user space or in both.
@@ -52,6 +53,7 @@
 
 pub mod builder;
 pub mod cfg;
+pub mod chain;
 pub mod entity;
 pub mod ere;
 pub(crate) mod fast_map;
@@ -62,6 +64,7 @@ mod op_info;
 pub mod text;
 pub mod verify;
 
+pub use chain::Chains;
 pub use entity::*;
 pub use func::*;
 pub use module::*;

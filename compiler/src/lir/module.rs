@@ -323,6 +323,9 @@ pub struct Site {
     pub near: String,
     /// `file:line:column`.
     pub position: String,
+    /// The call that led there; `None` in the body that the operation stands in. See
+    /// [`super::chain`].
+    pub caller: Option<SiteId>,
 }
 
 /// What can go wrong while a script runs. `arg` below is the error's integer argument.
@@ -330,10 +333,12 @@ pub struct Site {
 pub enum ErrorKind {
     /// `division by 0`
     DivisionByZero,
-    /// `Array overflow, check size limit (n)`, or `check MAXMAPENTRIES`
+    /// `Array overflow, check size limit (n)`, or `check MAXMAPENTRIES (n)`
     ArrayOverflow {
-        /// The array's declared size; 0 where it has none but MAXMAPENTRIES.
+        /// How many elements there is room for.
         max_entries: u32,
+        /// Whether the array was declared with this size; else it is MAXMAPENTRIES.
+        declared: bool,
     },
     /// `empty aggregate`
     EmptyStat,
@@ -341,6 +346,8 @@ pub enum ErrorKind {
     HistRange,
     /// `kernel` or `user read fault at 0x…`; arg is the address.
     ReadFault(Space),
+    /// `kernel` or `user string copy fault at 0x…`; arg is the address.
+    StringFault(Space),
     /// `MAXACTION exceeded`
     MaxAction,
     /// `MAXNESTING exceeded`
@@ -359,6 +366,10 @@ pub enum ErrorKind {
     MatchRange,
     /// A performance counter that does not count on this CPU; arg is the kernel's error.
     NoCount,
+    /// A call, which fails with the callee's error; it is named by chains only.
+    Call,
+    /// The same of a function that recurses: the calls by which it comes to call itself are in no chain.
+    RecursiveCall,
 }
 
 /// A part of an error's message.
@@ -381,25 +392,22 @@ impl ErrorKind {
         let text = |text: &str| ErrorPart::Text(text.to_owned());
         match self {
             ErrorKind::DivisionByZero => vec![text("division by 0")],
-            ErrorKind::ArrayOverflow { max_entries: 0 } => {
-                vec![text("Array overflow, check MAXMAPENTRIES")]
+            ErrorKind::ArrayOverflow {
+                max_entries,
+                declared,
+            } => {
+                let limit = if declared {
+                    "size limit"
+                } else {
+                    "MAXMAPENTRIES"
+                };
+                let message = format!("Array overflow, check {limit} ({max_entries})");
+                vec![ErrorPart::Text(message)]
             }
-            ErrorKind::ArrayOverflow { max_entries } => vec![ErrorPart::Text(format!(
-                "Array overflow, check size limit ({max_entries})"
-            ))],
             ErrorKind::EmptyStat => vec![text("empty aggregate")],
             ErrorKind::HistRange => vec![text("histogram index out of range")],
-            ErrorKind::ReadFault(space) => {
-                let space = match space {
-                    Space::Kernel => "kernel",
-                    Space::User => "user",
-                };
-                vec![
-                    ErrorPart::Text(format!("{space} read fault at 0x")),
-                    ErrorPart::Hex,
-                    text(" [man error::fault]"),
-                ]
-            }
+            ErrorKind::ReadFault(space) => fault(space, "read"),
+            ErrorKind::StringFault(space) => fault(space, "string copy"),
             ErrorKind::MaxAction => vec![text("MAXACTION exceeded")],
             ErrorKind::MaxNesting => vec![text("MAXNESTING exceeded")],
             ErrorKind::Script | ErrorKind::UserFn => vec![ErrorPart::Buffer],
@@ -408,6 +416,7 @@ impl ErrorKind {
                 vec![text("array too big to iterate over in a kernel handler")]
             }
             ErrorKind::NoOverload => vec![text("all functions exhausted")],
+            ErrorKind::Call | ErrorKind::RecursiveCall => Vec::new(),
             ErrorKind::MatchRange => vec![
                 text("Attempted to get nonexistent subexpression "),
                 ErrorPart::Decimal,
@@ -419,6 +428,19 @@ impl ErrorKind {
             }
         }
     }
+}
+
+/// The message of a read at a bad address.
+fn fault(space: Space, what: &str) -> Vec<ErrorPart> {
+    let space = match space {
+        Space::Kernel => "kernel",
+        Space::User => "user",
+    };
+    vec![
+        ErrorPart::Text(format!("{space} {what} fault at 0x")),
+        ErrorPart::Hex,
+        ErrorPart::Text(" [man error::fault]".to_owned()),
+    ]
 }
 
 /// A kernel fact that the loader relocates (CO-RE).

@@ -213,6 +213,8 @@ pub enum Op {
     // ---- integers -------------------------------------------------------------
     /// `iconst n`.
     Const(i64),
+    /// The number of an error site, for `raise`.
+    Site(SiteId),
     /// A relocatable kernel fact as a number (field offset, size, enumerator).
     Core(CoreId),
     /// Arithmetic.
@@ -400,8 +402,8 @@ pub enum Op {
     ErrSet(Value),
     /// The message of the error (site, argument).
     ErrText(Value, Value),
-    /// Call a function of the module; can fail if the callee can.
-    Call(Func, Vec<Value>),
+    /// Call a function of the module; can fail if the callee can. The site is the call's own.
+    Call(Func, Vec<Value>, SiteId),
     /// Slots of functions that recurse: which sets of them, by number, and what becomes of them.
     Nest(u8, NestOp),
     /// String number `.1` of a table; "" where it has none.

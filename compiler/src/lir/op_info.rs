@@ -8,6 +8,7 @@ macro_rules! visit_operands {
         let mut visit = $f;
         match $op {
             Op::Const(_)
+            | Op::Site(_)
             | Op::Core(_)
             | Op::StrConst(_)
             | Op::MatchedGroups
@@ -70,7 +71,7 @@ macro_rules! visit_operands {
             | Op::StrLate(_, args)
             | Op::StrStack(_, args, _)
             | Op::Emit(_, args)
-            | Op::Call(_, args)
+            | Op::Call(_, args, _)
             | Op::User(_, args, _)
             | Op::ArrayGet(_, args)
             | Op::ArrayHas(_, args)
@@ -97,7 +98,7 @@ macro_rules! visit_operands {
 }
 
 impl Op {
-    /// The error site, if the operation can fail. Calls can always fail.
+    /// The error site, if the operation can fail.
     pub fn site(&self) -> Option<SiteId> {
         match self {
             Op::Div(.., site)
@@ -116,6 +117,7 @@ impl Op {
             | Op::IterBegin { site, .. }
             | Op::StrHist(.., site)
             | Op::EmitHist(.., site)
+            | Op::Call(.., site)
             | Op::User(.., site)
             | Op::Nest(_, NestOp::Push(site)) => Some(*site),
             Op::StatGet(_, _, field, site) => match field {
@@ -128,18 +130,18 @@ impl Op {
         }
     }
 
-    /// The site the operation names, whether or not it can fail: `stat.count` and `stat.sum`
+    /// The site the operation names, whether or not it can fail: `site`, `stat.count` and `stat.sum`
     /// cannot.
     pub fn any_site(&self) -> Option<SiteId> {
         match self {
-            Op::StatGet(.., site) => Some(*site),
+            Op::Site(site) | Op::StatGet(.., site) => Some(*site),
             _ => self.site(),
         }
     }
 
     /// Whether the operation can raise an error.
     pub fn can_fail(&self) -> bool {
-        matches!(self, Op::Call(..)) || self.site().is_some()
+        self.site().is_some()
     }
 
     /// Whether the result depends on the operands alone and nothing else happens: such an
@@ -148,6 +150,7 @@ impl Op {
         matches!(
             self,
             Op::Const(_)
+                | Op::Site(_)
                 | Op::Core(_)
                 | Op::Bin(..)
                 | Op::Cmp(..)
@@ -228,7 +231,9 @@ impl Op {
     /// The error site that the operation names, to change it.
     pub fn site_mut(&mut self) -> Option<&mut SiteId> {
         match self {
-            Op::Div(.., site)
+            Op::Site(site)
+            | Op::Call(.., site)
+            | Op::Div(.., site)
             | Op::Rem(.., site)
             | Op::Matched(.., site)
             | Op::EntryArg(.., site)
@@ -348,6 +353,7 @@ impl Op {
     pub fn result_kind(&self) -> ResultKind {
         match self {
             Op::Const(_)
+            | Op::Site(_)
             | Op::Core(_)
             | Op::Bin(..)
             | Op::Cmp(..)

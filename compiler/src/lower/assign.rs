@@ -206,9 +206,9 @@ impl Lower<'_> {
     /// The site of the error that an array is full.
     pub(super) fn overflow_site(&mut self, array: Global, span: Span) -> SiteId {
         let global = &self.program.globals[array];
-        let is_default = global.max_entries == self.program.limits.max_map_entries;
         let kind = ErrorKind::ArrayOverflow {
-            max_entries: if is_default { 0 } else { global.max_entries },
+            max_entries: global.max_entries,
+            declared: global.max_entries != self.program.limits.max_map_entries,
         };
         self.site_near(kind, format!("identifier '{}'", global.name), span)
     }

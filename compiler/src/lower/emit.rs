@@ -99,12 +99,13 @@ impl Lower<'_> {
             kind,
             near,
             position,
+            caller: None,
         })
     }
 
     /// Raises the error of a site. What follows is not reachable.
     pub fn raise_site(&mut self, site: SiteId, span: Span) {
-        let number = self.const_int(i64::from(site.as_u32()), span);
+        let number = self.int(Op::Site(site), span);
         let arg = self.const_int(0, span);
         self.raise(number, arg, span);
     }

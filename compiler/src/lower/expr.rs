@@ -409,6 +409,7 @@ impl Lower<'_> {
         let func = function::request(self.program, self.needs, self.tables, id, self.spec);
         let callee = &self.tables.module.functions[func];
         let (params, ret) = (callee.params.clone(), callee.ret);
+        let callee_name = callee.name.clone();
         let mut values = Vec::with_capacity(params.len());
         for (arg, ty) in args.iter().zip(&params) {
             values.push(self.value_as(arg, *ty)?);
@@ -416,7 +417,8 @@ impl Lower<'_> {
         if self.needs.point(id) {
             values.push(self.point_number(span));
         }
-        Ok(self.emit(Op::Call(func, values), ret, span))
+        let site = self.site_near(ErrorKind::Call, callee_name, span);
+        Ok(self.emit(Op::Call(func, values, site), ret, span))
     }
 
     /// Calls a builtin.

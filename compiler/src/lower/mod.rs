@@ -30,12 +30,12 @@ mod tests;
 
 use std::collections::HashMap;
 
-use cranelift_entity::{PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use rtap_grammar::source::{Files, Span};
 
 use crate::hir::{self, Local, Program};
 use crate::lir::builder::{Builder, Variable};
-use crate::lir::cfg::{call_groups, for_each_callee};
+use crate::lir::cfg::{call_groups, for_each_call, for_each_callee};
 use crate::lir::{
     Block, Context, ErrorKind, Exec, Func, Module, Op, Site, StrId, Terminator, Ty, Value,
 };
@@ -159,23 +159,34 @@ fn lir_ty(ty: hir::Ty, (cap, late): (u32, bool)) -> Option<Ty> {
 }
 
 /// Gives each function that can be called again before it returned sites for the errors that it
-/// nests too deep and is called too often: executors find them by its name.
+/// nests too deep and is called too often, which executors find by its name; and says of the calls of it
+/// that they are such.
 fn add_recursion_sites(module: &mut Module, files: &Files) {
+    let mut recurses = EntitySet::new();
     for group in call_groups(module) {
         for id in &group {
             let function = &module.functions[*id];
             let mut recursive = group.len() > 1;
             for_each_callee(function, |callee| recursive |= callee == *id);
             if recursive {
+                recurses.insert(*id);
                 for kind in [ErrorKind::MaxNesting, ErrorKind::MaxAction] {
                     module.sites.push(Site {
                         kind,
                         near: format!("identifier '{}'", function.name),
                         position: files.describe(function.span),
+                        caller: None,
                     });
                 }
             }
         }
+    }
+    for function in module.functions.values() {
+        for_each_call(function, |callee, site| {
+            if recurses.contains(callee) {
+                module.sites[site].kind = ErrorKind::RecursiveCall;
+            }
+        });
     }
 }
 
@@ -195,7 +206,7 @@ fn order_functions(module: &mut Module) {
         module.functions.extend(functions[*func].take());
     }
     let renumber = |op: &mut Op| {
-        if let Op::Call(callee, _) = op {
+        if let Op::Call(callee, ..) = op {
             *callee = number[*callee];
         }
     };

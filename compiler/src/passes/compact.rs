@@ -1,8 +1,6 @@
 //! Leaves out what nothing refers to and numbers the rest anew: functions callees first, blocks
 //! in reverse post-order, values in the order of their definitions, constants in the order of
 //! their first use.
-//!
-//! Error sites keep their numbers, because `raise` has them as integers.
 
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
 
@@ -46,7 +44,7 @@ fn functions(module: &mut Module) {
     }
     for function in module.functions.values_mut() {
         for_each_op_mut(function, |op| {
-            if let Op::Call(callee, _) = op {
+            if let Op::Call(callee, ..) = op {
                 *callee = number[*callee];
             }
         });
@@ -65,6 +63,15 @@ fn for_each_op_mut(function: &mut Function, mut f: impl FnMut(&mut Op)) {
             f(op);
         }
     }
+}
+
+fn for_each_site_mut(function: &mut Function, mut f: impl FnMut(&mut SiteId)) {
+    for block in function.blocks.values_mut() {
+        block.loop_head.iter_mut().for_each(&mut f);
+    }
+    for_each_op_mut(function, |op| {
+        op.site_mut().into_iter().for_each(&mut f);
+    });
 }
 
 /// Numbers a function's blocks and values anew.
@@ -120,12 +127,14 @@ struct Tables {
     core: SecondaryMap<CoreId, Option<CoreId>>,
     regexes: SecondaryMap<RegexId, Option<RegexId>>,
     string_tables: SecondaryMap<TableId, Option<TableId>>,
+    sites: SecondaryMap<SiteId, Option<SiteId>>,
 }
 
 impl Tables {
     fn run(mut self, module: &mut Module) {
         let mut new: Module = Module::default();
         self.globals(module, &mut new);
+        self.sites(module, &mut new);
         for function in module.functions.values_mut() {
             for_each_op_mut(function, |op| {
                 if let Some(global) = op.global_mut() {
@@ -159,6 +168,7 @@ impl Tables {
             core,
             regexes,
             tables,
+            sites,
             ..
         } = new;
         module.globals = globals;
@@ -167,6 +177,35 @@ impl Tables {
         module.core = core;
         module.regexes = regexes;
         module.tables = tables;
+        module.sites = sites;
+    }
+
+    /// Sites keep their order; so callers stay in front of those they led to.
+    fn sites(&mut self, module: &mut Module, new: &mut Module) {
+        let mut used: EntitySet<SiteId> = EntitySet::new();
+        for function in module.functions.values_mut() {
+            for_each_site_mut(function, |site| {
+                used.insert(*site);
+            });
+        }
+        for (id, site) in module.sites.iter().rev() {
+            // What executors look for by its name.
+            if matches!(site.kind, ErrorKind::MaxNesting | ErrorKind::MaxAction) {
+                used.insert(id);
+            }
+            if used.contains(id) {
+                used.extend(site.caller);
+            }
+        }
+        for (id, mut site) in std::mem::take(&mut module.sites) {
+            if used.contains(id) {
+                site.caller = site.caller.and_then(|caller| self.sites[caller]);
+                self.sites[id] = Some(new.sites.push(site));
+            }
+        }
+        for function in module.functions.values_mut() {
+            for_each_site_mut(function, |site| *site = self.sites[*site].unwrap_or(*site));
+        }
     }
 
     /// Globals keep their order; those that nothing uses or prints go.

@@ -30,11 +30,16 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) {
     for function in module.functions.values() {
         for_each_callee(function, |callee| callees.uses[callee] += 1);
     }
+    let mut chains = Chains::default();
     // Callees stand before callers.
     for id in module.functions.keys() {
         let stand_in = stand_in(&module.functions[id]);
         let mut function = std::mem::replace(&mut module.functions[id], stand_in);
-        if inline_calls(module, &callees, &mut function) {
+        // The module has the sites whenever it is looked at whole.
+        chains.exchange(&mut module.sites);
+        let changed = inline_calls(module, &callees, &mut function, &mut chains);
+        chains.exchange(&mut module.sites);
+        if changed {
             builder::remove_unreachable(&mut function);
         }
         clean(module, texts, &mut function);
@@ -98,23 +103,29 @@ fn recursive(module: &Module) -> EntitySet<Func> {
     set
 }
 
-fn inline_calls(module: &Module, callees: &Callees, function: &mut Function) -> bool {
+fn inline_calls(
+    module: &Module,
+    callees: &Callees,
+    function: &mut Function,
+    chains: &mut Chains,
+) -> bool {
     let mut size = Info::of(function).size;
     let before: Vec<Block> = function.blocks.keys().collect();
     let count = before.len();
     for block in before.into_iter().rev() {
-        let at = inline_insts(module, callees, function, block, &mut size);
+        let at = inline_insts(module, callees, function, block, (&mut size, chains));
         let data = &mut function.blocks[at];
         if let Terminator::Try {
-            op: Op::Call(func, args),
+            op: Op::Call(func, args, site),
             result,
             ok,
             catch,
         } = &data.term
             && callees.is_wanted(*func, size, true)
         {
-            let call = Site {
+            let call = Call {
                 func: *func,
+                site: *site,
                 args: args.clone(),
                 has_result: result.is_some(),
                 ok: ok.clone(),
@@ -122,7 +133,7 @@ fn inline_calls(module: &Module, callees: &Callees, function: &mut Function) -> 
                 span: data.term_span,
             };
             size += callees.info[call.func].size;
-            splice(module, function, at, call);
+            splice(module, function, at, call, chains);
         }
     }
     function.blocks.len() != count
@@ -135,10 +146,10 @@ fn inline_insts(
     callees: &Callees,
     function: &mut Function,
     block: Block,
-    size: &mut usize,
+    (size, chains): (&mut usize, &mut Chains),
 ) -> Block {
     let wanted = |op: &Op, size: usize| match op {
-        Op::Call(callee, _) => callees.is_wanted(*callee, size, false),
+        Op::Call(callee, ..) => callees.is_wanted(*callee, size, false),
         _ => false,
     };
     let data = &mut function.blocks[block];
@@ -152,7 +163,7 @@ fn inline_insts(
     for inst in insts {
         match inst {
             Inst {
-                op: Op::Call(func, args),
+                op: Op::Call(func, args, site),
                 result,
                 span,
             } if callees.is_wanted(func, *size, false) => {
@@ -163,8 +174,9 @@ fn inline_insts(
                     term_span,
                     loop_head: None,
                 });
-                let call = Site {
+                let call = Call {
                     func,
+                    site,
                     args,
                     has_result: result.is_some(),
                     ok: BlockCall {
@@ -175,7 +187,7 @@ fn inline_insts(
                     span,
                 };
                 *size += callees.info[func].size;
-                splice(module, function, at, call);
+                splice(module, function, at, call, chains);
                 at = rest;
             }
             inst => function.blocks[at].insts.push(inst),
@@ -188,8 +200,10 @@ fn inline_insts(
 }
 
 /// A call that is to be replaced.
-struct Site {
+struct Call {
     func: Func,
+    /// Its own site.
+    site: SiteId,
     args: Vec<Value>,
     has_result: bool,
     /// Where control goes with the result.
@@ -200,24 +214,29 @@ struct Site {
 }
 
 /// Puts a copy of the callee behind `block`.
-fn splice(module: &Module, function: &mut Function, block: Block, site: Site) {
-    let callee = &module.functions[site.func];
+fn splice(module: &Module, function: &mut Function, block: Block, call: Call, chains: &mut Chains) {
+    let callee = &module.functions[call.func];
     let mut copy = Copy {
         // What one line of a tapset makes is shown as the call; larger functions keep their lines.
-        span: (callee.blocks.len() == 1).then_some(site.span),
+        span: (callee.blocks.len() == 1).then_some(call.span),
         values: SecondaryMap::new(),
         blocks: SecondaryMap::new(),
         function,
-        site: &site,
+        call: &call,
+        chains,
     };
     for (id, data) in &callee.blocks {
-        copy.blocks[id] = Some(copy.function.blocks.push(BlockData {
-            params: Vec::new(),
-            insts: Vec::new(),
-            term: Terminator::Unreachable,
-            term_span: copy.span.unwrap_or(data.term_span),
-            loop_head: data.loop_head,
-        }));
+        copy.blocks[id] = Some(
+            copy.function.blocks.push(BlockData {
+                params: Vec::new(),
+                insts: Vec::new(),
+                term: Terminator::Unreachable,
+                term_span: copy.span.unwrap_or(data.term_span),
+                loop_head: data
+                    .loop_head
+                    .map(|site| copy.chains.called(site, call.site)),
+            }),
+        );
         for value in &data.params {
             copy.define(callee, *value);
         }
@@ -232,9 +251,9 @@ fn splice(module: &Module, function: &mut Function, block: Block, site: Site) {
     let data = &mut function.blocks[block];
     data.term = Terminator::Jump(BlockCall {
         block: entry,
-        args: site.args,
+        args: call.args,
     });
-    data.term_span = site.span;
+    data.term_span = call.span;
 }
 
 struct Copy<'a> {
@@ -242,7 +261,8 @@ struct Copy<'a> {
     values: SecondaryMap<Value, Option<Value>>,
     blocks: SecondaryMap<Block, Option<Block>>,
     function: &'a mut Function,
-    site: &'a Site,
+    call: &'a Call,
+    chains: &'a mut Chains,
 }
 
 impl Copy<'_> {
@@ -260,15 +280,24 @@ impl Copy<'_> {
         self.blocks[block].unwrap_or(block)
     }
 
+    /// A copy of an operation of the callee.
+    fn op(&mut self, op: &Op) -> Op {
+        let mut op = op.clone();
+        op.for_each_operand_mut(|v| *v = self.value(*v));
+        if let Some(site) = op.site_mut() {
+            *site = self.chains.called(*site, self.call.site);
+        }
+        op
+    }
+
     fn block(&mut self, id: Block, data: &BlockData) {
         let mut at = self.target(id);
         self.function.blocks[at].params = data.params.iter().map(|v| self.value(*v)).collect();
         for inst in &data.insts {
-            let mut op = inst.op.clone();
-            op.for_each_operand_mut(|v| *v = self.value(*v));
+            let op = self.op(&inst.op);
             let result = inst.result.map(|v| self.value(v));
             let span = self.span.unwrap_or(inst.span);
-            match &self.site.catch {
+            match &self.call.catch {
                 Some(catch) if op.can_fail() => {
                     let catch = catch.clone();
                     at = self.try_op(at, op, result, catch, span);
@@ -315,20 +344,20 @@ impl Copy<'_> {
         next
     }
 
-    fn terminator(&self, term: &Terminator) -> Terminator {
+    fn terminator(&mut self, term: &Terminator) -> Terminator {
         match term {
             Terminator::Return(value) => {
-                let value = value.filter(|_| self.site.has_result);
+                let value = value.filter(|_| self.call.has_result);
                 let result = value.map(|v| self.value(v));
-                let args = result.into_iter().chain(self.site.ok.args.iter().copied());
+                let args = result.into_iter().chain(self.call.ok.args.iter().copied());
                 Terminator::Jump(BlockCall {
-                    block: self.site.ok.block,
+                    block: self.call.ok.block,
                     args: args.collect(),
                 })
             }
             Terminator::Raise { site, arg } => {
                 let (site, arg) = (self.value(*site), self.value(*arg));
-                match &self.site.catch {
+                match &self.call.catch {
                     None => Terminator::Raise { site, arg },
                     Some(catch) => Terminator::Jump(BlockCall {
                         block: catch.block,
@@ -338,6 +367,11 @@ impl Copy<'_> {
             }
             other => {
                 let mut term = other.clone();
+                if let Terminator::Try { op, .. } = &mut term
+                    && let Some(site) = op.site_mut()
+                {
+                    *site = self.chains.called(*site, self.call.site);
+                }
                 term.for_each_operand_mut(|v| *v = self.value(*v));
                 term.for_each_jump_mut(|to| to.block = self.target(to.block));
                 term

@@ -19,6 +19,7 @@ site0 = division_by_zero near "" at ""
 site1 = array_overflow 8 near "" at ""
 site2 = kernel_read_fault near "" at ""
 site3 = max_action near "" at ""
+site4 = call near "half" at ""
 "#;
 
 /// Optimises functions; the text of the functions that result, without margins.
@@ -146,8 +147,8 @@ fn loads_are_shared_until_something_changes() {
     );
     assert_eq!(
         text,
-        "v3: i64 = array.get g1[v0]; v4: i64 = add v3, v3; array.set g1[v1], v4 !site1; \
-         v5: i64 = array.get g1[v0]; v6: i64 = add v4, v5; v7: i64 = mem.read.kernel.u4 v0 !site2; \
+        "v3: i64 = array.get g1[v0]; v4: i64 = add v3, v3; array.set g1[v1], v4 !site0; \
+         v5: i64 = array.get g1[v0]; v6: i64 = add v4, v5; v7: i64 = mem.read.kernel.u4 v0 !site1; \
          v8: i64 = add v7, v7; v9: i64 = add v6, v8; return v9"
     );
 }
@@ -207,7 +208,7 @@ fn calls_in_a_try_keep_their_catch() {
         }
         fn1 "f"(i64) -> i64 {
         block0(v0: i64):
-            try i64 = call fn0(v0, v0), block1(), block2()
+            try i64 = call fn0(v0, v0) !site4, block1(), block2()
         block1(v1: i64):
             return v1
         block2(v2: i64, v3: i64):
@@ -215,9 +216,10 @@ fn calls_in_a_try_keep_their_catch() {
         }"#,
     );
     let caller = &text[text.find("fn1").unwrap()..];
+    // Site 3 is site 0 called from site 2.
     assert_eq!(
         caller,
-        "fn1 \"f\"(i64) -> i64 {\nblock0(v0: i64):\ntry i64 = div v0, v0 !site0, block1(), block2()\n\
+        "fn1 \"f\"(i64) -> i64 {\nblock0(v0: i64):\ntry i64 = div v0, v0 !site3, block1(), block2()\n\
          block1(v1: i64):\nreturn v1\nblock2(v2: i64, v3: i64):\nreturn v2\n}"
     );
 }

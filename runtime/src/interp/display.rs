@@ -176,7 +176,7 @@ fn shown(module: &Module) -> Vec<Global> {
             let insts = block.insts.iter().map(|inst| (&inst.op, inst.span));
             for (op, span) in insts.chain(last) {
                 let callee = match op {
-                    Op::Call(callee, _) => Some(*callee),
+                    Op::Call(callee, ..) => Some(*callee),
                     _ => None,
                 };
                 if op.global().is_some() || callee.is_some() {

@@ -36,6 +36,7 @@ impl<'p, S: Store> Machine<'p, S> {
         Ok(match op {
             // ---- integers
             Op::Const(n) => Value::Int(*n),
+            Op::Site(site) => Value::Int(i64::from(site.as_u32())),
             Op::Core(id) => match self.program.module.core.get(*id) {
                 Some(core) => Value::Int(cx.core(core)),
                 None => Value::Int(0),

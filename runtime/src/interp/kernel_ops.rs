@@ -23,7 +23,7 @@ pub(super) fn for_each_op_of(exec: Exec, module: &Module, mut f: impl FnMut(&Op)
                 _ => None,
             };
             for op in block.insts.iter().map(|inst| &inst.op).chain(last) {
-                if let Op::Call(callee, _) = op {
+                if let Op::Call(callee, ..) = op {
                     functions.push(*callee);
                 }
                 f(op);

@@ -3,10 +3,10 @@
 //! LIR is run as it is. Each function's values live in one stretch of a common stack; calls
 //! are frames in a vector, so that a script's recursion never touches the native stack.
 
-use cranelift_entity::EntityRef;
+use cranelift_entity::{EntityRef, PrimaryMap};
 use rtap_compiler::lir::{
-    Block, BlockCall, ErrorKind, Func, Function, HandlerId, Op, SiteId, Terminator, Ty,
-    Value as Reg,
+    Block, BlockCall, Chains, ErrorKind, Func, Function, HandlerId, Op, Site, SiteId, Terminator,
+    Ty, Value as Reg,
 };
 
 use super::context::Context;
@@ -25,7 +25,7 @@ const ASK_EVERY: u32 = 1 << 12;
 pub enum Stop {
     /// A run-time error left it.
     Error {
-        /// Where it was raised.
+        /// Where it was raised, one of [`Machine::sites`].
         site: SiteId,
         /// Its integer argument.
         arg: i64,
@@ -94,6 +94,8 @@ pub struct Machine<'p, S: Store> {
     /// Operands on their way somewhere.
     pub(super) operands: Vec<Value>,
     ticks: u32,
+    /// The sites with those of errors that passed calls, as soon as there are such.
+    chains: Option<Chains>,
 }
 
 impl<'p, S: Store> Machine<'p, S> {
@@ -113,6 +115,7 @@ impl<'p, S: Store> Machine<'p, S> {
             point: 0,
             operands: Vec::new(),
             ticks: 0,
+            chains: None,
         }
     }
 
@@ -207,9 +210,9 @@ impl<'p, S: Store> Machine<'p, S> {
             let data = &function.blocks[block];
             let mut failed = None;
             while let Some(inst) = data.insts.get(at) {
-                if let Op::Call(callee, args) = &inst.op {
+                if let Op::Call(callee, args, site) = &inst.op {
                     self.suspend(at);
-                    if let Err(error) = self.begin_call(*callee, args, base, cx) {
+                    if let Err(error) = self.begin_call((*callee, *site), args, base, cx) {
                         failed = Some(error);
                     }
                     break;
@@ -305,13 +308,13 @@ impl<'p, S: Store> Machine<'p, S> {
             }
             Terminator::Raise { site, arg } => {
                 let (site, arg) = (self.int(base, *site), self.int(base, *arg));
-                self.leave();
+                let site = self.leave_with(site);
                 Err(Raised::Error { site, arg })
             }
             Terminator::Try {
-                op: Op::Call(callee, args),
+                op: Op::Call(callee, args, site),
                 ..
-            } => self.begin_call(*callee, args, base, cx),
+            } => self.begin_call((*callee, *site), args, base, cx),
             Terminator::Try { op, result, ok, .. } => {
                 let value = self.eval(function, op, *result, base, cx)?;
                 if result.is_some() {
@@ -380,8 +383,8 @@ impl<'p, S: Store> Machine<'p, S> {
             frame.rounds = frame.rounds.wrapping_add(1);
             if self.loop_limit.is_some_and(|most| frame.rounds > most) {
                 // No `Try` of this function catches it.
-                self.leave();
-                return Err(raised(site, 0));
+                let site = self.leave_with(i64::from(site.as_u32()));
+                return Err(Raised::Error { site, arg: 0 });
             }
             self.tick(cx)?;
         }
@@ -400,14 +403,16 @@ impl<'p, S: Store> Machine<'p, S> {
     /// Begins a call out of the innermost frame.
     fn begin_call(
         &mut self,
-        callee: Func,
+        (callee, call): (Func, SiteId),
         args: &[Reg],
         base: usize,
         cx: &mut impl Context,
     ) -> Result<(), Raised> {
         let nested = self.nested_calls(callee);
         if nested > self.program.module.limits.nested_calls() {
-            return Err(raised(self.program.nesting_site(callee), 0));
+            let site = i64::from(self.program.nesting_site(callee).as_u32());
+            let site = self.chained(site, callee, call);
+            return Err(Raised::Error { site, arg: 0 });
         }
         self.tick(cx)?;
         self.operands.clear();
@@ -464,7 +469,7 @@ impl<'p, S: Store> Machine<'p, S> {
 
     /// Takes an error to the innermost `Try` that is waiting, or out of the handler.
     fn unwind(&mut self, error: Raised) -> Result<(), Raised> {
-        let Raised::Error { site, arg } = error else {
+        let Raised::Error { mut site, arg } = error else {
             return Err(error);
         };
         let module = self.program.module;
@@ -487,9 +492,54 @@ impl<'p, S: Store> Machine<'p, S> {
                 self.assign(function, catch.block, base);
                 return Ok(());
             }
-            self.leave();
+            site = self.leave_with(site);
         }
         Err(Raised::Error { site, arg })
+    }
+
+    /// Closes the innermost frame because of an error; gives its site as the caller sees it.
+    fn leave_with(&mut self, site: i64) -> i64 {
+        self.leave();
+        let Some(frame) = self.frames.last() else {
+            return site;
+        };
+        let data = &self.program.module.functions[frame.func].blocks[frame.block];
+        let op = match (data.insts.get(frame.at), &data.term) {
+            (Some(inst), _) => &inst.op,
+            (None, Terminator::Try { op, .. }) => op,
+            (None, _) => return site,
+        };
+        match op {
+            Op::Call(callee, _, call) => self.chained(site, *callee, *call),
+            _ => site,
+        }
+    }
+
+    /// The number of a site with the innermost frame's call of `callee` in its chain; without it if that is one of a
+    /// function that recurses, by itself: kernel handlers do not know these either.
+    fn chained(&mut self, site: i64, callee: Func, call: SiteId) -> i64 {
+        let groups = &self.program.groups;
+        let caller = self.frames.last().map(|frame| frame.func);
+        if groups[callee].is_some() && caller.is_some_and(|f| groups[f] == groups[callee]) {
+            return site;
+        }
+        let Ok(number) = u32::try_from(site) else {
+            return site;
+        };
+        let sites = &self.program.module.sites;
+        let chains = self
+            .chains
+            .get_or_insert_with(|| Chains::new(sites.clone()));
+        let longer = chains.called(SiteId::from_u32(number), call);
+        i64::from(longer.as_u32())
+    }
+
+    /// The module's error sites, and those with the calls that errors of this machine passed.
+    pub fn sites(&self) -> &PrimaryMap<SiteId, Site> {
+        match &self.chains {
+            Some(chains) => chains.sites(),
+            None => &self.program.module.sites,
+        }
     }
 
     /// The number in a register.
@@ -509,7 +559,7 @@ impl<'p, S: Store> Machine<'p, S> {
     /// The message of an error.
     pub(super) fn error_text(&self, site: i64, arg: i64) -> Vec<u8> {
         let site = u32::try_from(site).ok().map(SiteId::from_u32);
-        match site.and_then(|site| self.program.module.sites.get(site)) {
+        match site.and_then(|site| self.sites().get(site)) {
             Some(site) => crate::session::errors::message(site.kind, arg, &self.message),
             None => Vec::new(),
         }

@@ -7,7 +7,7 @@ use rtap_compiler::lir::{Channel, Env, HandlerId, Space};
 use super::{Context, Machine, Program, Stop, Store, machine_env};
 use crate::output::{Event, Events, Sink};
 use crate::session::commands::Commands;
-use crate::session::{Control, Executor, Failure, Signals};
+use crate::session::{Control, Executor, Failure, Signals, errors};
 use crate::values::{BadRecord, Text};
 
 /// Runs a script's user-side handlers on a store.
@@ -70,11 +70,13 @@ impl<S: Store> Executor for UserSide<'_, S> {
         match result {
             // An interrupted handler is no error of the script's.
             Ok(()) | Err(Stop::Interrupted) => Ok(()),
-            Err(Stop::Error { site, arg, text }) => Err(Failure {
-                site,
-                arg,
-                text: text.to_vec(),
-            }),
+            Err(Stop::Error { site, arg, text }) => {
+                let sites = self.machine.sites();
+                let site = i64::from(site.as_u32());
+                let probe = errors::probe(self.machine.program.module, handler, Some(point));
+                let report = errors::report(sites, site, arg, &text, probe);
+                Err(Failure { report })
+            }
         }
     }
 

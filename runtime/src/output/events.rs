@@ -20,8 +20,10 @@ pub enum Event {
     Error {
         /// Index into the image's programs.
         program: u32,
-        /// Where it was raised.
-        site: i64,
+        /// Number of the site where it was raised.
+        site: u32,
+        /// The handler's point that fired, for programs that ask for it (`Program::by_cookie`).
+        point: u32,
         /// Its argument.
         arg: i64,
         /// The message buffer.
@@ -125,7 +127,8 @@ fn error(program: u32, body: &[u8]) -> Result<Event, BadRecord> {
     };
     Ok(Event::Error {
         program,
-        site,
+        site: site as u32,
+        point: (site >> 32) as u32,
         arg,
         message,
     })

@@ -30,7 +30,7 @@ pub use target::{Ended, TargetError, TargetProcess};
 pub use timers::{clock_ns, now_ns};
 
 use rtap_compiler::image::{Attach, Meta, ProgramCounter, SessionState, header};
-use rtap_compiler::lir::{Exec, HandlerId, SiteId};
+use rtap_compiler::lir::{Exec, HandlerId};
 
 use crate::bpf::RingReader;
 use crate::output::{Sink, SinkError};
@@ -56,12 +56,8 @@ pub trait Executor {
 /// A run-time error that left a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Where it was raised.
-    pub site: SiteId,
-    /// Its integer argument.
-    pub arg: i64,
-    /// The message buffer.
-    pub text: Vec<u8>,
+    /// What tells of it ([`errors::report`]).
+    pub report: String,
 }
 
 /// What is in the kernel: dropped is detached.
@@ -332,10 +328,8 @@ impl<'a> Session<'a> {
                 .add(begin.elapsed());
         }
         if let Err(failure) = result {
-            let site = self.meta.module.sites.get(failure.site);
-            let line = errors::report(site, failure.arg, &failure.text);
             if !self.options.suppress_errors {
-                self.sink.message(&line);
+                self.sink.message(&failure.report);
             }
             self.user_errors += 1;
             self.control.count_error();

@@ -1,7 +1,7 @@
 //! Draining the ring buffer: each record becomes output, a message, a command.
 
 use rtap_compiler::image::Meta;
-use rtap_compiler::lir::{Channel, SiteId};
+use rtap_compiler::lir::Channel;
 
 use super::commands::Commands;
 use super::{Executor, errors};
@@ -47,14 +47,23 @@ impl Queue {
             Ok(Event::Text(Channel::System, command)) => self.commands.run(&command, to.sink),
             Ok(Event::Text(channel, text)) => to.sink.print_to(channel, &text),
             Ok(Event::Error {
-                site, arg, message, ..
+                program,
+                site,
+                point,
+                arg,
+                message,
             }) => {
                 self.errors += 1;
                 if to.show_errors {
-                    let site = u32::try_from(site)
-                        .ok()
-                        .and_then(|s| to.meta.module.sites.get(SiteId::from_u32(s)));
-                    to.sink.message(&errors::report(site, arg, &message));
+                    let module = &to.meta.module;
+                    let probe = to.meta.programs.get(program as usize).map(|program| {
+                        let point = program.by_cookie.then_some(point);
+                        errors::probe(module, program.handler, point)
+                    });
+                    let probe = probe.unwrap_or("?");
+                    let site = i64::from(site);
+                    let report = errors::report(&module.sites, site, arg, &message, probe);
+                    to.sink.message(&report);
                 }
             }
             Err(_) => {

@@ -97,6 +97,7 @@ g2 = global "after" i64 = 0
 g3 = global "never" i64 = 0
 site0 = division_by_zero near "" at ""
 site1 = kernel_read_fault near "" at ""
+site2 = call near "f" at ""
 fn0 "f"(i64) -> i64 {
 block0(v0: i64):
     v1: i64 = iconst 10
@@ -106,7 +107,7 @@ block0(v0: i64):
 fn1 "p"() {
 block0():
     v0: i64 = iconst 0
-    try i64 = call fn0(v0), block1(), block2()
+    try i64 = call fn0(v0) !site2, block1(), block2()
 block1(v1: i64):
     jump block3()
 block2(v2: i64, v3: i64):
@@ -132,7 +133,8 @@ block6():
         source,
         &[],
         &[
-            ("caught", "0"),
+            // Site 0, called from site 2.
+            ("caught", "3"),
             ("arg", "16"),
             ("after", "1"),
             ("never", "0"),

@@ -263,7 +263,7 @@ block2(v3: i64, v4: i64):
     global.set g0, v5
     v6: str<4> = str.const str0
     err.set v6
-    v7: i64 = iconst 2
+    v7: i64 = site !site2
     v8: i64 = ctx.arg 0
     v9: i64 = add v7, v8
     v10: str<100> = err.text v9, v0

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use cranelift_entity::PrimaryMap;
+
 use super::build::{Call, Linked, jump_to};
 use super::{nests_inside, site};
 use crate::lir::{
-    Block, BlockData, ErrorKind, Func, Function, Inst, Module, Op, SiteId, Terminator, Value,
+    Block, BlockData, ErrorKind, Func, Function, Inst, Op, Site, SiteId, Terminator, Value,
 };
 
 /// What the functions of a group are to be.
@@ -17,10 +19,10 @@ pub struct Group {
 
 impl Group {
     /// Looks at a group.
-    pub fn new(module: &Module, bodies: &[(Func, Function)]) -> Group {
+    pub fn new(all: &PrimaryMap<SiteId, Site>, bodies: &[(Func, Function)]) -> Group {
         let sites = bodies.iter().map(|(func, body)| {
-            let deep = site(module, ErrorKind::MaxNesting, &body.name);
-            let often = site(module, ErrorKind::MaxAction, &body.name);
+            let deep = site(all, ErrorKind::MaxNesting, &body.name);
+            let often = site(all, ErrorKind::MaxAction, &body.name);
             (*func, (deep, often))
         });
         Group {
@@ -63,7 +65,7 @@ impl Group {
     }
 
     fn is_call(&self, op: &Op) -> bool {
-        matches!(op, Op::Call(func, _) if self.sites.contains_key(func))
+        matches!(op, Op::Call(func, ..) if self.sites.contains_key(func))
     }
 
     /// Whether a call of the group has its errors caught.
@@ -91,7 +93,7 @@ impl Group {
                     loop_head: None,
                 };
                 let rest = code.blocks.push(rest);
-                if let Op::Call(callee, args) = op {
+                if let Op::Call(callee, args, _) = op {
                     calls.push(Call {
                         block,
                         callee,
@@ -104,7 +106,7 @@ impl Group {
                 }
             } else if matches!(&data.term, Terminator::Try { op, .. } if self.is_call(op))
                 && let Terminator::Try {
-                    op: Op::Call(callee, args),
+                    op: Op::Call(callee, args, _),
                     result,
                     ok,
                     catch,

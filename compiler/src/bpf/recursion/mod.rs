@@ -21,7 +21,9 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use crate::lir::{ErrorKind, Func, Function, Module, Op, SiteId};
+use cranelift_entity::PrimaryMap;
+
+use crate::lir::{ErrorKind, Func, Function, Module, Op, Site, SiteId};
 
 /// Sets of slots: one for each call that can be under way, one for who called the first, and one for the arguments of
 /// a call that would be one too many.
@@ -31,8 +33,12 @@ pub fn levels(module: &Module) -> u32 {
 
 /// The function `entry`, which calls nothing any more, out of the bodies of its group. None if a call
 /// stands in a `foreach`: what that iterates over is not in slots.
-pub fn close(module: &Module, bodies: &[(Func, Function)], entry: Func) -> Option<Function> {
-    let group = link::Group::new(module, bodies);
+pub fn close(
+    sites: &PrimaryMap<SiteId, Site>,
+    bodies: &[(Func, Function)],
+    entry: Func,
+) -> Option<Function> {
+    let group = link::Group::new(sites, bodies);
     let mut function = group.link(bodies, entry)?;
     slots::settle(
         &mut function.code,
@@ -45,11 +51,11 @@ pub fn close(module: &Module, bodies: &[(Func, Function)], entry: Func) -> Optio
 }
 
 /// The site of an error of this kind that a call raises: as the interpreter chooses it.
-fn site(module: &Module, kind: ErrorKind, callee: &str) -> SiteId {
+fn site(sites: &PrimaryMap<SiteId, Site>, kind: ErrorKind, callee: &str) -> SiteId {
     let near = format!("identifier '{callee}'");
     let sites = || {
-        let all = module.sites.iter();
-        all.filter(|(_, site)| site.kind == kind)
+        let all = sites.iter();
+        all.filter(|(_, site)| site.kind == kind && site.caller.is_none())
     };
     let named = sites().find(|(_, site)| site.near == near);
     let found = named.or_else(|| sites().next()).map(|(id, _)| id);

@@ -35,7 +35,7 @@ pub fn settle(
             };
             match &inst.op {
                 Op::IterBegin { .. } => return None,
-                Op::Const(_) | Op::StrConst(_) | Op::Core(_) => {
+                Op::Const(_) | Op::Site(_) | Op::StrConst(_) | Op::Core(_) => {
                     homes.insert(result, Home::Again(inst.op.clone()));
                 }
                 _ => {}

@@ -6,7 +6,7 @@ use crate::lir::{Func, Module, Op, Terminator, text, verify};
 /// fib(n), which calls itself twice; `catches` has the errors of the second call caught.
 fn fib(catches: bool) -> Module {
     let second = if catches {
-        "    try i64 = call fn0(v7), block3(), block4()
+        "    try i64 = call fn0(v7) !site0, block3(), block4()
 block3(v8: i64):
     v9: i64 = add v6, v8
     return v9
@@ -14,7 +14,7 @@ block4(v10: i64, v11: i64):
     return v6
 "
     } else {
-        "    v8: i64 = call fn0(v7)
+        "    v8: i64 = call fn0(v7) !site0
     v9: i64 = add v6, v8
     return v9
 "
@@ -33,7 +33,7 @@ block1:
 block2:
     v4: i64 = iconst 1
     v5: i64 = sub v0, v4
-    v6: i64 = call fn0(v5)
+    v6: i64 = call fn0(v5) !site0
     v7: i64 = sub v0, v1
 {second}}}
 "
@@ -45,7 +45,7 @@ fn closed(catches: bool) -> crate::lir::Function {
     let module = fib(catches);
     let func = Func::from_u32(0);
     let bodies = [(func, module.functions[func].clone())];
-    close(&module, &bodies, func).expect("no foreach")
+    close(&module.sites, &bodies, func).expect("no foreach")
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! What the conversions print is what `runtime/src/values/number.rs` prints, to the byte.
 
+use std::collections::BTreeSet;
+
 use regalloc2::VReg;
 
 use super::build::{Arg, Template};
@@ -9,13 +11,15 @@ use super::format_sized::SizedField;
 use super::text::{Text, TextMem};
 use super::text_ops::TextBuilder;
 use super::{Cx, Dest, Lowered, Val};
+use crate::bpf::analysis::for_each_op;
 use crate::bpf::frame::Mem;
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, Insn, Size, Src};
 use crate::bpf::vcode::BlockId;
 use crate::image::{Field, width_bytes};
 use crate::lir::{
-    Conv, ConvFlag, ConvKind, ConvSize, ErrorKind, ErrorPart, FormatId, Piece, SiteId, Ty, Value,
+    Conv, ConvFlag, ConvKind, ConvSize, ErrorKind, ErrorPart, FormatId, Function, Piece, SiteId,
+    Ty, Value,
 };
 
 /// The most digits that a number has: octal.
@@ -518,15 +522,14 @@ impl Cx<'_> {
             arg => Val::Reg(self.val_reg(arg)),
         };
         let module = self.module;
-        let kinds: Vec<(SiteId, ErrorKind)> = match site {
-            Val::Const(site) => module
-                .sites
-                .iter()
-                .filter(|(id, _)| i64::from(id.as_u32()) == site)
-                .map(|(id, site)| (id, site.kind))
-                .collect(),
-            _ => module.sites.iter().map(|(id, s)| (id, s.kind)).collect(),
-        };
+        let raised = raised_in(self.func);
+        let raised = raised.iter().filter(|id| match site {
+            Val::Const(site) => i64::from(id.as_u32()) == site,
+            _ => true,
+        });
+        let kinds: Vec<(SiteId, ErrorKind)> = raised
+            .filter_map(|id| Some((*id, module.sites.get(*id)?.kind)))
+            .collect();
         // One piece of code for each kind of error, whatever its site.
         let mut distinct: Vec<ErrorKind> = Vec::new();
         for (_, kind) in &kinds {
@@ -674,4 +677,11 @@ fn fixed(size: ConvSize) -> u32 {
 fn field_bytes(conv: &Conv) -> u32 {
     let number = MAX_DIGITS.max(fixed(conv.precision)) + 2;
     number.max(fixed(conv.width))
+}
+
+/// The sites of all errors that can be raised in a body.
+fn raised_in(func: &Function) -> BTreeSet<SiteId> {
+    let mut sites: BTreeSet<SiteId> = func.blocks.values().filter_map(|b| b.loop_head).collect();
+    for_each_op(func, |op| sites.extend(op.any_site()));
+    sites
 }

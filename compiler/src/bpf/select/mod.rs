@@ -440,6 +440,7 @@ impl Cx<'_> {
         let some = |val: Val| Ok(Some(val));
         match op {
             Op::Const(value) => some(Val::Const(*value)),
+            Op::Site(site) => some(Cx::site(*site)),
             Op::Core(core) => self.kernel_fact(*core).map(Some),
             Op::Bin(op, a, b) => some(self.bin(*op, *a, *b)),
             Op::Cmp(op, a, b) => some(self.compare(*op, *a, *b)),

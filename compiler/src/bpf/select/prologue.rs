@@ -199,6 +199,7 @@ impl Cx<'_> {
         self.enter(go_on);
         let record = self.error_record();
         self.store_imm(record, record_head(RecordKind::Error, self.program.program));
+        self.store_point(record.at(12));
         let size = if self.message.is_some() {
             let len = self.load(Size::D, record.at(24));
             let size = self.alu(AluOp::Add, len, Src::Imm(ERROR_HEAD_BYTES as i32 + 7));
@@ -225,6 +226,13 @@ impl Cx<'_> {
     fn set_state(&mut self, state: SessionState) {
         self.store_imm(Mem::Globals(header::STATE), state as i64);
         self.store_imm(Mem::Globals(header::IGNORED_BYTES), -1);
+    }
+
+    /// Says which of several points fired, where that is known.
+    fn store_point(&mut self, to: Mem) {
+        if let Some(point) = self.point {
+            self.store(Size::W, to, Src::Reg(point));
+        }
     }
 
     /// Sets the session's state if it is `Running`, then goes to `then`.

@@ -108,6 +108,8 @@ pub(super) const ERROR: &[(ErrorKind, &str)] = &[
     (ErrorKind::HistRange, "hist_range"),
     (ErrorKind::ReadFault(Space::Kernel), "kernel_read_fault"),
     (ErrorKind::ReadFault(Space::User), "user_read_fault"),
+    (ErrorKind::StringFault(Space::Kernel), "kernel_string_fault"),
+    (ErrorKind::StringFault(Space::User), "user_string_fault"),
     (ErrorKind::MaxAction, "max_action"),
     (ErrorKind::MaxNesting, "max_nesting"),
     (ErrorKind::Script, "script"),
@@ -117,4 +119,6 @@ pub(super) const ERROR: &[(ErrorKind, &str)] = &[
     (ErrorKind::NoOverload, "no_overload"),
     (ErrorKind::MatchRange, "match_range"),
     (ErrorKind::NoCount, "no_count"),
+    (ErrorKind::Call, "call"),
+    (ErrorKind::RecursiveCall, "recursive_call"),
 ];

@@ -38,6 +38,7 @@ pub(super) fn op(cursor: &mut Cursor<'_>) -> Read<Op> {
 fn other_op(cursor: &mut Cursor<'_>, family: &str, detail: &str) -> Read<Option<Op>> {
     Ok(Some(match (family, detail) {
         ("iconst", "") => Op::Const(cursor.number()?),
+        ("site", "") => Op::Site(site(cursor)?),
         ("core", "") => Op::Core(CoreId::from_u32(cursor.entity("core")?)),
         ("icmp", kind) => {
             let Some(kind) = names::value(CMP, kind) else {
@@ -97,7 +98,8 @@ fn other_op(cursor: &mut Cursor<'_>, family: &str, detail: &str) -> Read<Option<
         }
         ("call", "") => {
             let func = Func::from_u32(cursor.entity("fn")?);
-            Op::Call(func, args(cursor)?)
+            let args = args(cursor)?;
+            Op::Call(func, args, site(cursor)?)
         }
         ("user", "") => {
             let name = UserFn(cursor.quoted_text()?);

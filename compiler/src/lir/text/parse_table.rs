@@ -207,6 +207,7 @@ fn site(cursor: &mut Cursor<'_>) -> Read<Site> {
     let kind = match cursor.word("an error")? {
         "array_overflow" => ErrorKind::ArrayOverflow {
             max_entries: cursor.number()?,
+            declared: !cursor.eat("default"),
         },
         word => match names::value(ERROR, word) {
             Some(kind) => kind,
@@ -216,10 +217,17 @@ fn site(cursor: &mut Cursor<'_>) -> Read<Site> {
     cursor.expect("near")?;
     let near = cursor.quoted_text()?;
     cursor.expect("at")?;
+    let position = cursor.quoted_text()?;
+    let caller = if cursor.eat("from") {
+        Some(SiteId::from_u32(cursor.entity("site")?))
+    } else {
+        None
+    };
     Ok(Site {
         kind,
         near,
-        position: cursor.quoted_text()?,
+        position,
+        caller,
     })
 }
 

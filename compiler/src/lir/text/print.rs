@@ -26,10 +26,20 @@ pub(super) fn module(module: &Module, spans: bool) -> String {
         let near = quote(site.near.as_bytes());
         let position = quote(site.position.as_bytes());
         let kind = match site.kind {
-            ErrorKind::ArrayOverflow { max_entries } => format!("array_overflow {max_entries}"),
+            ErrorKind::ArrayOverflow {
+                max_entries,
+                declared,
+            } => {
+                let default = if declared { "" } else { " default" };
+                format!("array_overflow {max_entries}{default}")
+            }
             kind => word(ERROR, &kind).to_owned(),
         };
-        let _ = writeln!(out, "{id} = {kind} near {near} at {position}");
+        let _ = write!(out, "{id} = {kind} near {near} at {position}");
+        if let Some(caller) = site.caller {
+            let _ = write!(out, " from {caller}");
+        }
+        out.push('\n');
     }
     for (id, core) in &module.core {
         let kind = word(CORE, &core.kind);

@@ -103,6 +103,7 @@ pub(super) fn op(out: &mut String, op: &Op) {
 fn write_op(out: &mut String, op: &Op) -> fmt::Result {
     match op {
         Op::Const(n) => write!(out, "iconst {n}"),
+        Op::Site(site) => write!(out, "site !{site}"),
         Op::Core(core) => write!(out, "core {core}"),
         Op::Bin(kind, a, b) => write!(out, "{} {a}, {b}", word(BIN, kind)),
         Op::Cmp(kind, a, b) => write!(out, "icmp.{} {a}, {b}", word(CMP, kind)),
@@ -264,7 +265,10 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
         Op::RequestExit => write!(out, "exit"),
         Op::ErrSet(a) => write!(out, "err.set {a}"),
         Op::ErrText(site, arg) => write!(out, "err.text {site}, {arg}"),
-        Op::Call(func, args) => call(out, &format_args!("call {func}"), args),
+        Op::Call(func, args, site) => {
+            call(out, &format_args!("call {func}"), args)?;
+            write!(out, " !{site}")
+        }
         Op::StrTable(table, n) => write!(out, "str.table {table}, {n}"),
         Op::PointText(text, n) => write!(out, "point.{} {n}", word(POINT_TEXT, text)),
         Op::User(name, args, site) => {

@@ -18,7 +18,7 @@ fmt2 = log
 fmt3 = system %s
 fmt4 = printk %d
 site0 = division_by_zero near "operator '/'" at "a.stp:1:2"
-site1 = array_overflow 2048 near "identifier 'by'" at "a.stp:2:2"
+site1 = array_overflow 2048 default near "identifier 'by'" at "a.stp:2:2"
 site2 = empty_stat near "" at ""
 site3 = hist_range near "" at ""
 site4 = kernel_read_fault near "" at ""
@@ -31,6 +31,10 @@ site10 = iteration_too_big near "" at ""
 site11 = user_fn near "" at ""
 site12 = no_overload near "" at ""
 site13 = match_range near "" at ""
+site14 = call near "f" at "a.stp:3:1"
+site15 = script near "" at "" from site14
+site16 = kernel_string_fault near "" at ""
+site17 = user_string_fault near "" at ""
 core0 = field_byte_offset "task_struct" 123 "0:1:3" = 44
 core1 = type_size "foo" 0 module "ext4" "0" = -1
 re0 = "a.*b"
@@ -141,7 +145,7 @@ block0(v0: i64, v1: str<15>):
     exit
     err.set v1
     v65: str<50> = err.text v0, v2
-    v66: str<20> = call fn0(v0, v1)
+    v66: str<20> = call fn0(v0, v1) !site14
     v67: str<64> = point.function v0
     v68: str<64> = user "ctime"(v0) !site11
     v69: str<4> = str.table table0, v0

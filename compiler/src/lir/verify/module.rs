@@ -21,6 +21,12 @@ pub(super) fn check(module: &Module, errors: &mut Vec<VerifyError>) {
             error(format!("{id}: {message}"));
         }
     }
+    for (id, site) in &module.sites {
+        // Chains of callers end.
+        if site.caller.is_some_and(|caller| caller >= id) {
+            error(format!("{id}: its caller is not in front of it"));
+        }
+    }
     for (id, handler) in &module.handlers {
         match module.functions.get(handler.func) {
             None => error(format!("{id}: there is no {}", handler.func)),

@@ -21,6 +21,7 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
     }
     match op {
         Op::Const(_)
+        | Op::Site(_)
         | Op::MatchedGroups
         | Op::Env(_)
         | Op::CtxArg(_)
@@ -94,7 +95,7 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
         Op::PerfCount(addr, _) | Op::MemReadStr { addr, .. } => ints(cx, &[*addr]),
         Op::MemReadStrN { addr, len, .. } => ints(cx, &[*addr, *len]),
         Op::ErrText(site, arg) => ints(cx, &[*site, *arg]),
-        Op::Call(func, args) => call(cx, *func, args, result),
+        Op::Call(func, args, _) => call(cx, *func, args, result),
         Op::User(_, args, _) => {
             let late = args.iter().find(|v| is_late(cx.func.ty(**v)));
             if let Some(late) = late {

@@ -167,8 +167,8 @@ fn operands_have_their_types() {
         ("emit fmt0(v0)", "more conversions"),
         ("emit fmt0(v0, v1, v1)", "fewer conversions"),
         ("emit fmt0(v1, v1)", "v1 is str<15> where i64"),
-        ("v2: i64 = call fn0(v0, v1)", "result of fn0"),
-        ("call fn0(v0)", "1 values where 2"),
+        ("v2: i64 = call fn0(v0, v1) !site0", "result of fn0"),
+        ("call fn0(v0) !site0", "1 values where 2"),
         ("iter.end v0", "v0 is no iteration"),
     ] {
         broken(&body(line), rule);
@@ -215,7 +215,9 @@ fn modules_are_consistent() {
         "has parameters",
     );
     broken(
-        &errors("fn0 \"f\"() {\nblock0:\ncall fn1()\nreturn\n}\nfn1 \"g\"() {\nblock0:\nreturn\n}"),
+        &errors(
+            "fn0 \"f\"() {\nblock0:\ncall fn1() !site0\nreturn\n}\nfn1 \"g\"() {\nblock0:\nreturn\n}",
+        ),
         "stands before fn1",
     );
     broken(

@@ -188,9 +188,9 @@ fn leaving_a_foreach_ends_it() {
         r"
         block0(v0: i64, v1: i64):
             v2: i64 = iconst 3
-            v3: i64 = iter.begin g0 limit v2 !site0
+            v3: i64 = iter.begin g0 limit v2 !site1
             jump block1()
-        block1 loop !site1:
+        block1 loop !site2:
             iter.next.value v3, block2(), block3()
         block2(v4: i64, v5: i64):
             branch v4, block5(), block4()
@@ -230,7 +230,7 @@ fn next_goes_to_the_following_overload() {
         block0(v0: i64):
             branch v0, block3(), block2()
         block1:
-            v2: i64 = iconst 0
+            v2: i64 = site !site1
             v3: i64 = iconst 0
             raise v2, v3
         block2:
@@ -291,7 +291,7 @@ fn code_after_the_end_is_left_out() {
         block2:
             v0: str<2> = str.const str1
             err.set v0
-            v1: i64 = iconst 0
+            v1: i64 = site !site0
             v2: i64 = iconst 0
             raise v1, v2
         ",
@@ -328,7 +328,7 @@ fn recursion_lowers_once() {
         block2:
             v1: i64 = iconst 1
             v2: i64 = sub v0, v1
-            v3: i64 = call fn0(v2)
+            v3: i64 = call fn0(v2) !site0
             return v3
         ",
     );

@@ -121,7 +121,7 @@ fn functions_are_told_the_point() {
             v0: i64 = env.point
             v1: i64 = iconst 1
             v2: i64 = add v0, v1
-            v3: str<15> = call fn0(v2)
+            v3: str<15> = call fn0(v2) !site0
             emit fmt1(v3)
             return
         ",
@@ -187,7 +187,7 @@ fn arguments_by_a_computed_number() {
         block6:
             v4: str<16> = str.const str1
             err.set v4
-            v5: i64 = iconst 0
+            v5: i64 = site !site0
             v6: i64 = iconst 0
             raise v5, v6
         ",

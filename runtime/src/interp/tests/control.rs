@@ -1,5 +1,8 @@
 //! Loops, calls, errors.
 
+use rtap_compiler::lir::ErrorKind;
+use rtap_compiler::lir::chain::callers;
+
 use super::*;
 
 #[test]
@@ -83,7 +86,7 @@ block0(v0: i64):
     branch v0, block1(), block2()
 block1:
     v2: i64 = sub v0, v1
-    v3: i64 = call fn1(v2)
+    v3: i64 = call fn1(v2) !site11
     v4: i64 = mul v0, v3
     return v4
 block2:
@@ -96,7 +99,7 @@ fn factorial_of(n: i64) -> String {
         "fn0 \"begin\"() {{
 block0:
     v0: i64 = iconst {n}
-    try i64 = call fn1(v0), block1(), block2()
+    try i64 = call fn1(v0) !site11, block1(), block2()
 block1(v1: i64):
     emit fmt0(v1)
     return
@@ -137,11 +140,11 @@ fn deep_recursion_does_not_use_the_native_stack() {
 #[test]
 fn chains_of_functions_that_do_not_recurse_are_never_too_deep() {
     let mut functions = String::from(
-        "fn0 \"begin\"() {\nblock0:\n    v0: i64 = call fn1()\n    emit fmt0(v0)\n    return\n}\n\n",
+        "fn0 \"begin\"() {\nblock0:\n    v0: i64 = call fn1() !site11\n    emit fmt0(v0)\n    return\n}\n\n",
     );
     for n in 1..40 {
         functions += &format!(
-            "fn{n} \"f{n}\"() -> i64 {{\nblock0:\n    v0: i64 = call fn{}()\n    return v0\n}}\n\n",
+            "fn{n} \"f{n}\"() -> i64 {{\nblock0:\n    v0: i64 = call fn{}() !site11\n    return v0\n}}\n\n",
             n + 1
         );
     }
@@ -166,9 +169,9 @@ fn an_error_goes_to_the_caller_that_tries() {
 block0:
     v0: i64 = iconst 0
     v1: i64 = iconst 5
-    v9: i64 = call fn1(v1)
+    v9: i64 = call fn1(v1) !site11
     emit fmt0(v9)
-    try i64 = call fn1(v0), block1(v1), block2(v1)
+    try i64 = call fn1(v0) !site11, block1(v1), block2(v1)
 block1(v2: i64, v3: i64):
     return
 block2(v4: i64, v5: i64, v6: i64):
@@ -194,15 +197,24 @@ fn an_error_nobody_catches_leaves_the_handler() {
         "fn0 \"begin\"() {{
 block0:
     v0: i64 = iconst 0
-    v1: i64 = call fn1(v0)
+    v1: i64 = call fn1(v0) !site11
     emit fmt0(v1)
     return
 }}
 
 {DIVIDE}"
     );
-    let stop = run_in(&mut cx, "", &functions).unwrap_err();
-    assert!(matches!(stop, Stop::Error { site, arg: 0, .. } if site.as_u32() == 0));
+    let module = module("", &functions);
+    let program = Program::new(&module, &Layout::default()).unwrap();
+    let mut machine = Machine::new(&program, MemStore::new(&module.globals));
+    let stop = machine.run(HandlerId::from_u32(0), 0, &mut cx).unwrap_err();
+    let Stop::Error { site, arg: 0, .. } = stop else {
+        panic!("{stop:?}");
+    };
+    let sites = machine.sites();
+    assert_eq!(sites[site].kind, ErrorKind::DivisionByZero);
+    let calls: Vec<&str> = callers(sites, site).map(|call| &*call.near).collect();
+    assert_eq!(calls, ["f"]);
     assert_eq!(cx.out, b"");
 }
 
@@ -214,7 +226,7 @@ fn raised_text_is_caught_and_raised_again() {
     };
     let functions = "fn0 \"begin\"() {
 block0:
-    try call fn1(), block1(), block2()
+    try call fn1() !site11, block1(), block2()
 block1:
     return
 block2(v0: i64, v1: i64):
@@ -238,7 +250,8 @@ block0:
     };
     assert_eq!(
         (site.as_u32(), arg, text.as_bytes()),
-        (7, 3, b"hello".as_slice())
+        // Site 7, called from site 11.
+        (12, 3, b"hello".as_slice())
     );
     assert_eq!(cx.out, b"hello\n");
 }

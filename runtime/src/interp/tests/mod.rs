@@ -92,6 +92,7 @@ site7 = script near "" at ""
 site8 = match_range near "" at ""
 site9 = user_fn near "identifier 'ctime'" at "a.stp:5:5"
 site10 = no_entry near "" at ""
+site11 = call near "f" at "a.stp:6:6"
 re0 = "a(b+)"
 handler0 = user none fn0 "probe begin"
     point "begin" function "" module "" begin priority=0
