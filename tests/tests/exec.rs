@@ -57,6 +57,39 @@ fn begin_handlers_run_in_the_kernel() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("E0701"));
 }
 
+/// A handler of thousands of instructions becomes many functions, and does the same.
+#[test]
+fn long_handlers_run_in_the_kernel() {
+    if !Rights::of_self().missing_for_tracing().is_empty() {
+        println!("SKIPPED: needs root");
+        return;
+    }
+    let rtap = paths::build_rtap(true).expect("rtap can be built");
+    let mut script = "global n, s, t\nprobe begin {\n".to_owned();
+    for i in 0..1000 {
+        script += &format!(
+            "n[{}, {}] += {i} s[execname(), {i}] = n[{i}, 0]\n",
+            i % 50,
+            i % 7
+        );
+        if i % 20 == 0 {
+            script += &format!("for (i = 0; i < 3; i++) t .= \"{}\"\n", i % 9);
+        }
+    }
+    script += "foreach ([i, j] in n) sum += n[i, j] * (i * 7 + j)\nprintln(sum, \" \", s[execname(), 49], t)\n}\n";
+    let run = |options: &[&str]| {
+        let output = Command::new(&rtap)
+            .args(["run", "-w", "--trace-self", "-T", "1", "-e", &script])
+            .args(options)
+            .output()
+            .expect("rtap runs");
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned())
+    };
+    let interpreted = run(&[]);
+    assert!(interpreted[0].contains(" 49000222"), "{interpreted:?}");
+    assert_eq!(interpreted, run(&["--begin-in-kernel"]));
+}
+
 /// Output, errors and status of a run.
 fn run(rtap: &Path, case: &Case, options: &[&str]) -> String {
     let mut command = Command::new(rtap);

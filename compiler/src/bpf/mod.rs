@@ -8,6 +8,7 @@
 mod analysis;
 mod arch;
 mod captures;
+mod cut;
 pub mod disasm;
 pub mod encode;
 mod error;
@@ -46,6 +47,8 @@ const STACK_BUDGET_BYTES: u32 = 400;
 const STACK_BYTES: u32 = 512;
 /// Functions that can be under way at one time.
 const MAX_CALLS: usize = 8;
+/// Functions that verifiers let a program have.
+const MAX_FUNCTIONS: usize = 256;
 /// The kernel counts each function's stack in steps of so many bytes.
 const STACK_STEP_BYTES: u32 = 32;
 /// Slots a program can have on any kernel we load on.
@@ -147,7 +150,9 @@ pub fn generate(
         .iter()
         .map(|program| {
             let handler = &module.handlers[program.handler];
-            inline::inline_all(module, handler.func, &mut chains)
+            let mut body = inline::inline_all(module, handler.func, &mut chains);
+            cut::cut(&mut body);
+            body
         })
         .collect();
     module.sites = chains.finish();
@@ -254,6 +259,9 @@ fn generate_program(
             vec![Part::new(code, None)]
         };
         add_callbacks(&mut parts, callbacks);
+        if parts.len() > MAX_FUNCTIONS {
+            return Err(Unfinished::TooManyLoops.at(body.span));
+        }
         let symbol = &plan.programs[cx.program as usize].symbol;
         let (functions, stack_bytes) =
             finish(parts, symbol, body.span).map_err(|error| error.at(body.span))?;
@@ -323,6 +331,7 @@ fn add_callbacks(parts: &mut Vec<Part>, callbacks: Vec<VCode>) {
 enum Unfinished {
     Internal(String),
     TooLarge(&'static str),
+    TooManyLoops,
     TooDeep,
 }
 
@@ -334,6 +343,13 @@ impl Unfinished {
                 span,
                 what: what.to_owned(),
                 remedy: "split the handler, or lower MAXSTRINGLEN with -D".to_owned(),
+            },
+            Unfinished::TooManyLoops => BpfError::TooLarge {
+                span,
+                what: "the number of loops and of operations on whole arrays".to_owned(),
+                remedy: format!(
+                    "a program can have {MAX_FUNCTIONS}: split the handler into several probes of its point"
+                ),
             },
             Unfinished::TooDeep => BpfError::TooLarge {
                 span,

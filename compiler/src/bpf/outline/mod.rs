@@ -31,7 +31,7 @@ use self::parts::Share;
 use self::region::Flow;
 use super::insn::Insn;
 use super::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
-use super::{MAX_CALLS, Part, Sizes};
+use super::{MAX_CALLS, MAX_FUNCTIONS, Part, Sizes};
 
 /// Calls around which the verifier goes in all loops of a program together: some instructions each, of the
 /// million that it examines.
@@ -40,8 +40,6 @@ const MAX_ROUNDS: u32 = 100_000;
 const LEAST_ROUNDS: u32 = 1024;
 /// Up to so many rounds in all loops together are followed soon enough.
 const EASY_ROUNDS: u64 = 10_000;
-/// Functions that verifiers let a program have.
-const MAX_FUNCTIONS: usize = 256;
 
 /// How much of the verifier's patience the loops inside operations may take before they move
 /// to functions: rounds times conditional jumps. It gives up at 8192.
@@ -216,10 +214,13 @@ impl Regions {
         // How many calls are under way in each function.
         let mut depth = vec![1; self.all.len() + 1];
         let mut found = Vec::new();
+        // Functions that are left for parts.
+        let mut room = MAX_FUNCTIONS.saturating_sub(depth.len() + code.callbacks.len());
         for number in 0..depth.len() {
             let most = depth[number] + 1 + levels[number] + callbacks;
-            let parts = if most <= MAX_CALLS {
-                parts::choose(code, flow, &self.shares(code, number), sizes)
+            let parts = if most <= MAX_CALLS && room != 0 {
+                let shares = self.shares(code, number);
+                parts::choose(code, flow, &shares, sizes, room.min(parts::MAX_PARTS))
             } else {
                 Vec::new()
             };
@@ -229,6 +230,7 @@ impl Regions {
                     depth[called + 1] = below;
                 }
             }
+            room = room.saturating_sub(parts.len());
             found.extend(parts.into_iter().map(|(head, blocks)| {
                 let info = Loop {
                     head: BlockId(head as u32),

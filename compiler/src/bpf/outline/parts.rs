@@ -48,12 +48,13 @@ pub struct Share {
     pub insns: usize,
 }
 
-/// The parts of a long function that are to be functions, each with the block at which it begins.
+/// The parts of a long function that are to be functions, at most `most`, each with the block at which it begins.
 pub fn choose(
     code: &VCode,
     flow: &Flow,
     shares: &[Share],
     sizes: Sizes,
+    most: usize,
 ) -> Vec<(usize, BTreeSet<usize>)> {
     let length: usize = shares.iter().map(|share| share.insns).sum();
     if length <= sizes.whole {
@@ -63,7 +64,8 @@ pub fn choose(
         code,
         flow,
         shares,
-        is_head: heads(flow, shares, sizes.part.max(length / MAX_PARTS)),
+        // The calls count, too.
+        is_head: heads(flow, shares, sizes.part.max(length / most + CALL_INSNS)),
         owner: vec![None; code.blocks.len()],
     };
     chosen.settle();
@@ -213,7 +215,7 @@ mod tests {
             insns: insns(code, block),
         };
         let shares: Vec<Share> = (0..code.blocks.len()).map(share).collect();
-        choose(code, &Flow::new(code), &shares, sizes)
+        choose(code, &Flow::new(code), &shares, sizes, MAX_PARTS)
     }
 
     #[test]

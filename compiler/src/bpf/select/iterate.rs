@@ -26,7 +26,7 @@ const LIMIT: u32 = 16;
 /// Bytes of these numbers.
 const HEAD_BYTES: u32 = 24;
 /// Longest string to sort by.
-const MAX_SORT_TEXT_BYTES: u32 = 128;
+const MAX_SORT_TEXT_BYTES: u32 = 512;
 /// Bytes of a heap's entry: what is sorted by, the element's number.
 const HEAP_ENTRY_BYTES: u32 = 16;
 

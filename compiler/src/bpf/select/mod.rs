@@ -615,7 +615,11 @@ impl Cx<'_> {
         Refused
     }
 
+    /// A bug, unless it comes of what was refused before.
     fn internal(&mut self, what: &str) -> Refused {
+        if !self.errors.is_empty() {
+            return Refused;
+        }
         self.errors.push(BpfError::Internal {
             span: self.span.unwrap_or(Span::NONE),
             what: what.to_owned(),

@@ -12,6 +12,7 @@ use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, Insn, Size, Src};
+use crate::bpf::vcode::BlockId;
 use crate::image::width_bytes;
 use crate::lir::{Ty, Value};
 
@@ -19,8 +20,8 @@ use crate::lir::{Ty, Value};
 const UNROLLED_WORDS: u32 = 16;
 /// Constants up to this size are stored inline when joined.
 const INLINE_PIECE_BYTES: usize = 24;
-/// Longest string that can be searched for when it is not a constant.
-const MAX_NEEDLE_BYTES: u32 = 63;
+/// A longer string that is searched for and is not a constant is compared in a loop.
+const UNROLLED_NEEDLE_BYTES: u32 = 64;
 
 impl Cx<'_> {
     /// All operands one after another.
@@ -218,24 +219,7 @@ impl Cx<'_> {
         // What the verifier learns from the comparison would stick to the index: every
         // access would split what it knows of it once more.
         let index = self.forget(index);
-        let base = self.address(text.mem);
-        let reg = self.code.vreg();
-        let last = text.width() as i32 - 1;
-        let mut t = Template::default();
-        let index = t.read(index);
-        let base = t.read_late(base);
-        let dst = t.write_over(reg, index);
-        t.add(Insn::JumpIf {
-            cond: Cond::Le,
-            wide: true,
-            left: dst,
-            right: Src::Imm(last),
-            target: 1,
-        });
-        t.alu(AluOp::Mov, dst, Src::Imm(last));
-        t.alu(AluOp::Add, dst, Src::Reg(base));
-        self.push(t);
-        reg
+        self.clamped_address(text.mem, index, text.width() - 1)
     }
 
     /// Byte `index`, 0 outside of the string.
@@ -409,7 +393,7 @@ impl Cx<'_> {
     }
 
     /// Goes on if two strings are equal, and to `differ` with the first words that are not.
-    fn compare_words(&mut self, a: Text, b: Text, differ: crate::bpf::vcode::BlockId) {
+    fn compare_words(&mut self, a: Text, b: Text, differ: BlockId) {
         let width = self.text_width(a).max(self.text_width(b));
         let a = self.padded_text(a, width);
         let b = self.padded_text(b, width);
@@ -463,12 +447,6 @@ impl Cx<'_> {
         }
         let needle_cap = self.text_cap(needle);
         let constant = self.const_bytes(needle);
-        if constant.is_none() && needle_cap > MAX_NEEDLE_BYTES {
-            return Err(self.unsupported(
-                "a search for a long string that is not a constant",
-                "search for a constant, or for a part of the string",
-            ));
-        }
         let text_cap = self.text_cap(text);
         // Whole words are compared at every offset: there must be something to read behind.
         let slack = needle_cap.next_multiple_of(8) + 8;
@@ -477,8 +455,13 @@ impl Cx<'_> {
         self.copy_text(text, hay, width_bytes(Ty::str(text_cap)), true);
         self.zero(hay.at(width_bytes(Ty::str(text_cap))), slack);
         let (done, result) = self.join();
-        let (head, index) = self.counted_loop(text_cap + 1);
         let missing = self.code.block(self.is_cold());
+        let is_long = constant.is_none() && needle_cap >= UNROLLED_NEEDLE_BYTES;
+        let (head, index) = if is_long {
+            self.long_loop(text_cap + 1, missing)
+        } else {
+            self.counted_loop(text_cap + 1)
+        };
         self.in_block(missing, |cx| {
             let none = cx.imm(-1);
             cx.jump(done, vec![none]);
@@ -494,30 +477,11 @@ impl Cx<'_> {
         self.jump(head, vec![zero]);
         self.enter(head);
         self.jump_if(Cond::Gt, index, Src::Imm(text_cap as i32), missing);
-        let last = text_cap as i32;
-        let at = {
-            let base = self.address(hay);
-            let reg = self.code.vreg();
-            let mut t = Template::default();
-            let index = t.read(index);
-            let base = t.read_late(base);
-            let dst = t.write_over(reg, index);
-            t.add(Insn::JumpIf {
-                cond: Cond::Le,
-                wide: true,
-                left: dst,
-                right: Src::Imm(last),
-                target: 1,
-            });
-            t.alu(AluOp::Mov, dst, Src::Imm(last));
-            t.alu(AluOp::Add, dst, Src::Reg(base));
-            self.push(t);
-            reg
-        };
         let next = self.code.block(self.is_cold());
         let found = self.code.block(self.is_cold());
         match pattern {
             Pattern::Const(bytes) => {
+                let at = self.clamped_address(hay, index, text_cap);
                 for (n, chunk) in bytes.chunks(8).enumerate() {
                     let mut word = self.load(Size::D, Mem::Ptr(at, n as i32 * 8));
                     let unused = 64 - chunk.len() as i32 * 8;
@@ -530,7 +494,11 @@ impl Cx<'_> {
                     self.jump_if(Cond::Ne, word, value, next);
                 }
             }
+            Pattern::Mem(needle) if is_long => {
+                self.compare_long_needle(hay, index, needle, width - 8, [next, found]);
+            }
             Pattern::Mem(needle) => {
+                let at = self.clamped_address(hay, index, text_cap);
                 for n in 0..needle.width() / 8 {
                     let right = self.load(Size::D, needle.mem.at(n * 8));
                     let left = self.load(Size::D, Mem::Ptr(at, n as i32 * 8));
@@ -552,6 +520,59 @@ impl Cx<'_> {
         self.jump(head, vec![following]);
         self.enter(done);
         Ok(Val::Reg(result))
+    }
+
+    /// Compares a needle with what is at `index`, a word in each round of a loop: goes to `next` if they differ, else on. No
+    /// word of it begins behind byte `last`.
+    fn compare_long_needle(
+        &mut self,
+        hay: Mem,
+        index: VReg,
+        needle: TextMem,
+        last: u32,
+        [next, found]: [BlockId; 2],
+    ) {
+        let words = needle.width() / 8;
+        let zero = self.imm(0);
+        let (head, n) = self.counted_loop(words);
+        self.jump(head, vec![zero]);
+        self.enter(head);
+        self.jump_if(Cond::Ge, n, Src::Imm(words as i32), found);
+        let offset = self.alu(AluOp::Lsh, n, Src::Imm(3));
+        let at = self.clamped_address(needle.mem, offset, needle.width() - 8);
+        let wanted = self.load(Size::D, Mem::Ptr(at, 0));
+        self.jump_if(Cond::Eq, wanted, Src::Imm(0), found);
+        let offset = self.alu(AluOp::Add, offset, Src::Reg(index));
+        let at = self.clamped_address(hay, offset, last);
+        let word = self.load(Size::D, Mem::Ptr(at, 0));
+        let mask = self.nonzero_bytes(wanted);
+        let word = self.alu(AluOp::And, word, Src::Reg(mask));
+        self.jump_if(Cond::Ne, word, Src::Reg(wanted), next);
+        let following = self.alu(AluOp::Add, n, Src::Imm(1));
+        self.jump(head, vec![following]);
+        let dead = self.code.block(true);
+        self.enter(dead);
+    }
+
+    /// The address `mem` plus an offset, which the verifier sees to be `last` at most.
+    fn clamped_address(&mut self, mem: Mem, offset: VReg, last: u32) -> VReg {
+        let base = self.address(mem);
+        let reg = self.code.vreg();
+        let mut t = Template::default();
+        let offset = t.read(offset);
+        let base = t.read_late(base);
+        let dst = t.write_over(reg, offset);
+        t.add(Insn::JumpIf {
+            cond: Cond::Le,
+            wide: true,
+            left: dst,
+            right: Src::Imm(last as i32),
+            target: 1,
+        });
+        t.alu(AluOp::Mov, dst, Src::Imm(last as i32));
+        t.alu(AluOp::Add, dst, Src::Reg(base));
+        self.push(t);
+        reg
     }
 
     /// 0xff for every byte of the word that is not zero.
