@@ -10,6 +10,7 @@
 mod path;
 mod pretty;
 mod types;
+mod var;
 
 pub(crate) use path::add;
 pub(crate) use types::{btf_of, extend};
@@ -67,7 +68,10 @@ impl Cx<'_> {
                 // A variable that is an object in memory is read; a cast alone is its address.
                 let in_memory = matches!(
                     (&expr.kind, &base.ty),
-                    (Ast::ContextVar(_), CType::Object(_))
+                    (
+                        Ast::ContextVar(_) | Ast::At { op: AtOp::Var, .. },
+                        CType::Object(_)
+                    )
                 );
                 if steps.is_empty() && !in_memory {
                     self.plain_value(base)
@@ -114,15 +118,10 @@ impl Cx<'_> {
                 op: AtOp::Cast,
                 args,
             } => self.cast(args, expr.span),
-            Ast::At { op: AtOp::Var, .. } => {
-                self.fail(
-                    codes::NOT_SUPPORTED,
-                    "rtap does not know @var yet",
-                    expr.span,
-                    "BTF has no addresses of variables",
-                );
-                None
-            }
+            Ast::At {
+                op: AtOp::Var,
+                args,
+            } => self.kernel_variable(args, expr.span),
             Ast::At {
                 op: AtOp::Entry,
                 args,
@@ -250,6 +249,14 @@ impl Cx<'_> {
 
     /// `&path`
     fn address_of(&mut self, expr: &ast::Expr, span: Span) -> Expr {
+        if let Ast::At {
+            op: AtOp::Var,
+            args,
+        } = &expr.kind
+        {
+            let address = self.variable_address(args, expr.span);
+            return address.map_or_else(|| error(span), |(address, _)| address);
+        }
         let Some((base, steps)) = self.base_and_steps(expr) else {
             return error(span);
         };
@@ -284,7 +291,10 @@ impl Cx<'_> {
         let (path, address) = match &expr.kind {
             Ast::AddressOf(inner) => (&**inner, true),
             Ast::ContextVar(_) | Ast::Member { .. } | Ast::Subscript { .. } => (expr, false),
-            Ast::At { op: AtOp::Cast, .. } => (expr, false),
+            Ast::At {
+                op: AtOp::Cast | AtOp::Var,
+                ..
+            } => (expr, false),
             Ast::Name(name) => return self.scope.c_type(self.scope.local(&name.name)?),
             _ => return None,
         };

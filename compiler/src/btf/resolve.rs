@@ -203,10 +203,11 @@ impl Btf {
         }
     }
 
-    /// Whether a variable is per-CPU: whether the section `.data..percpu` lists it.
+    /// Whether a variable is per-CPU: whether the section `.data..percpu` lists it. BTF without it, which is an
+    /// extract of a kernel's, has no other variables.
     pub fn is_per_cpu(&self, var: TypeId) -> bool {
         self.find(Kind::DataSec, ".data..percpu")
-            .is_some_and(|section| {
+            .is_none_or(|section| {
                 matches!(self.get(section),
                 Ok(Type::DataSec(all)) if all.variables().any(|entry| entry.var == var))
             })

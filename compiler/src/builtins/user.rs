@@ -218,6 +218,14 @@ pub(super) const ROWS: &[Builtin] = &[
         )
     },
     Builtin {
+        params: &[Str, Str],
+        pure: false,
+        ..number(
+            "__symbol_address",
+            "address of the kernel's symbol of that name, in that module or, for \"\", in vmlinux",
+        )
+    },
+    Builtin {
         params: &[Str],
         late: None,
         place: Place::User,

@@ -20,6 +20,7 @@ mod tracepoint;
 
 pub use context::VarInfo;
 pub(crate) use context::{ContextVars, Typed};
+pub(crate) use function::quoted;
 pub use pattern::{Arg, Component, glob, is_pattern};
 
 use std::rc::Rc;

@@ -12,6 +12,7 @@
 //! Invariants: everything pulled in from tapsets is resolved on demand, so a script pays for
 //! what it uses only. Mistakes in code that is pruned are not reported.
 
+mod addresses;
 mod call;
 mod counters;
 mod entry;
@@ -110,6 +111,8 @@ pub(crate) struct Cx<'s> {
     functions: cranelift_entity::PrimaryMap<FuncId, functions::FunctionSource>,
     /// Whether functions that nobody calls have been queued.
     uncalled_queued: bool,
+    /// Symbols whose addresses are needed, and the modules that they are in.
+    addresses: indexmap::IndexSet<(String, String)>,
     /// Whether the probe being expanded reads registers.
     reads_registers: bool,
     /// Performance counters by name, in the order of their numbers.
@@ -134,6 +137,7 @@ impl<'s> Cx<'s> {
             queue: VecDeque::new(),
             functions: cranelift_entity::PrimaryMap::new(),
             uncalled_queued: false,
+            addresses: indexmap::IndexSet::new(),
             reads_registers: false,
             counters: indexmap::IndexMap::new(),
             held: Vec::new(),

@@ -239,6 +239,9 @@ impl Cx<'_> {
             problems.extend(diags);
         }
         // Of what a wildcard means some may be missing.
+        if wild {
+            merge_alike(&mut problems);
+        }
         if !(wild && out.len() > start) {
             self.diags.extend(problems);
         }
@@ -324,6 +327,30 @@ impl Cx<'_> {
         };
         self.report(diag);
     }
+}
+
+/// Leaves one of the problems that points of a pattern have for the same reason.
+fn merge_alike(problems: &mut Vec<Diagnostic>) {
+    let mut kept: Vec<(Diagnostic, usize)> = Vec::new();
+    for problem in problems.drain(..) {
+        let same = kept.iter_mut().find(|(first, _)| {
+            first.code == codes::POINT_UNAVAILABLE
+                && first.code == problem.code
+                && first.notes == problem.notes
+                && !first.notes.is_empty()
+        });
+        match same {
+            Some((_, others)) => *others += 1,
+            None => kept.push((problem, 0)),
+        }
+    }
+    problems.extend(kept.into_iter().map(|(problem, others)| match others {
+        0 => problem,
+        1 => problem.note("so it is with one more point that the pattern means"),
+        n => problem.note(format!(
+            "so it is with {n} more points that the pattern means"
+        )),
+    }));
 }
 
 /// Whether an alias is being expanded already.

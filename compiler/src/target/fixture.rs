@@ -69,6 +69,8 @@ impl FixtureTarget {
                        ffffffff81004000 t local_helper\n\
                        ffffffff81005000 t do_sys_openat2.isra.0\nffffffff81006000 t kernel_clone.part.0\n\
                        ffffffff82000000 D panic_timeout\n\
+                       0000000000021440 A runqueues\n\
+                       ffffffff82000100 D __per_cpu_offset\nffffffff82000200 d twice\nffffffff82000300 d twice\n\
                        ffffffff82100000 r __ksymtab_panic_timeout\n\
                        ffffffff8210000c r __ksymtab_vfs_read\n\
                        ffffffff82100018 r __ksymtab_vfs_write\n\

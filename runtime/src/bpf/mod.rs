@@ -7,6 +7,7 @@
 //!
 //! Every object here owns its file descriptor: dropped is closed, closed is gone.
 
+pub mod kernel_memory;
 pub mod link;
 pub mod map;
 mod map_log;

@@ -5,6 +5,7 @@ use rtap_compiler::image::{Meta, SessionState, header};
 use rtap_compiler::lir::{Channel, Env, HandlerId, Space};
 
 use super::{Context, Machine, Program, Stop, Store, machine_env};
+use crate::bpf::kernel_memory::KernelMemory;
 use crate::output::{Event, Events, Sink};
 use crate::session::commands::Commands;
 use crate::session::{Control, Executor, Failure, Signals, errors};
@@ -16,6 +17,7 @@ pub struct UserSide<'a, S: Store> {
     channels: Vec<Channel>,
     control: &'a Control,
     commands: Commands,
+    memory: KernelMemory,
 }
 
 impl<'a, S: Store> UserSide<'a, S> {
@@ -30,6 +32,7 @@ impl<'a, S: Store> UserSide<'a, S> {
             machine: Machine::new(program, store),
             control,
             commands: Commands::default(),
+            memory: KernelMemory::default(),
         }
     }
 
@@ -57,6 +60,7 @@ impl<S: Store> Executor for UserSide<'_, S> {
             sink,
             control: self.control,
             commands: Vec::new(),
+            memory: &mut self.memory,
         };
         self.machine.store.begin();
         let result = self.machine.run(handler, point, &mut cx);
@@ -100,6 +104,7 @@ struct UserContext<'a> {
     sink: &'a mut Sink,
     control: &'a Control,
     commands: Vec<Vec<u8>>,
+    memory: &'a mut KernelMemory,
 }
 
 impl Context for UserContext<'_> {
@@ -140,8 +145,7 @@ impl Context for UserContext<'_> {
     fn read(&mut self, space: Space, address: u64, bytes: &mut [u8]) -> bool {
         match space {
             Space::User => machine_env::read_own_memory(address, bytes),
-            // Only kernel handlers can read the kernel's memory.
-            Space::Kernel => false,
+            Space::Kernel => self.memory.read(address, bytes),
         }
     }
 }

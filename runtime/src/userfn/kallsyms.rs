@@ -76,6 +76,29 @@ impl Kallsyms {
         Kallsyms { text, symbols }
     }
 
+    /// The address of the one symbol of a name in a module, or in vmlinux for "".
+    pub fn address(&self, name: &[u8], module: &[u8]) -> Result<u64, String> {
+        let symbols = self.text.lines().filter_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let address = u64::from_str_radix(words.next()?, 16).ok()?;
+            let own = words.nth(1)?.as_bytes();
+            let home = words.next().unwrap_or_default();
+            let home = home.trim_matches(['[', ']']).as_bytes();
+            (own == name && home == module).then_some(address)
+        });
+        let found: Vec<u64> = symbols.take(2).collect();
+        let name = String::from_utf8_lossy(name);
+        match found[..] {
+            // Hidden addresses are zeros: then no symbol is in the table.
+            [_] if self.symbols.is_empty() => {
+                Err("the kernel hides its symbols' addresses (kernel.kptr_restrict)".to_owned())
+            }
+            [address] => Ok(address),
+            [] => Err(format!("the kernel has no symbol '{name}'")),
+            _ => Err(format!("the kernel has several symbols '{name}'")),
+        }
+    }
+
     /// The symbol that holds `address`. Of several at one address, the first listed.
     pub fn find(&self, address: u64) -> Option<Found<'_>> {
         let after = self.symbols.partition_point(|s| s.address <= address);
@@ -146,5 +169,19 @@ garbage
         assert_eq!(find(0xffff_ffff_80ff_ffff), None);
         assert_eq!(find(u64::MAX), None);
         assert_eq!(find(0), None);
+    }
+
+    #[test]
+    fn symbols_to_addresses() {
+        let symbols = Kallsyms::parse(TEXT.to_owned());
+        assert_eq!(symbols.address(b"helper", b""), Ok(0xffff_ffff_8100_0100));
+        assert_eq!(
+            symbols.address(b"mod_fn", b"mod"),
+            Ok(0xffff_ffff_c000_1000)
+        );
+        assert_eq!(symbols.address(b"fixed_percpu_data", b""), Ok(0));
+        assert!(symbols.address(b"mod_fn", b"").is_err());
+        let hidden = Kallsyms::parse("0000000000000000 T helper\n".to_owned());
+        assert!(hidden.address(b"helper", b"").is_err());
     }
 }

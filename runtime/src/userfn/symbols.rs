@@ -1,8 +1,19 @@
 //! Addresses to names.
 
 use super::{Host, Kind::*, UserFnRow, kallsyms::Kallsyms, text};
+use crate::values::Value;
 
 pub(super) const ROWS: &[UserFnRow] = &[
+    UserFnRow {
+        name: "symbol_address",
+        params: &[Str, Str],
+        result: Int,
+        call: |host, args| {
+            let address = kernel(host).address(args[0].bytes(), args[1].bytes());
+            address.map(|address| Value::Int(address as i64))
+        },
+        doc: "(name, module or \"\"): address of that symbol of the kernel",
+    },
     UserFnRow {
         name: "symname",
         params: &[Int],

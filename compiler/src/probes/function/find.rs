@@ -284,7 +284,7 @@ pub(super) fn missing(
 }
 
 /// `'a', 'b' or 'c'`.
-pub(in crate::probes) fn quoted<S: AsRef<str>>(names: &[S]) -> String {
+pub(crate) fn quoted<S: AsRef<str>>(names: &[S]) -> String {
     let names: Vec<String> = names
         .iter()
         .map(|name| format!("'{}'", name.as_ref()))

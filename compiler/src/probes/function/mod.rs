@@ -22,7 +22,7 @@ use crate::session::KprobeStyle;
 use crate::target::Feature;
 pub(super) use address::{Place, linked, running};
 use find::Found;
-pub(super) use find::quoted;
+pub(crate) use find::quoted;
 use vars::FunctionVars;
 
 pub(super) const KIND: Kind = Kind {
