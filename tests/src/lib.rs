@@ -1,11 +1,12 @@
 //! What the tests are built of: golden files ([`golden`]), kernels in virtual machines ([`vm`]), jobs that
 //! run on this machine and in a VM alike ([`job`]), Debian's packages ([`debian`]), the kernel
-//! tests ([`kernel`]), random scripts ([`generate`]) that both executors run ([`agree`]) and the benches ([`mod@bench`]).
+//! tests ([`kernel`]), random scripts ([`generate`]) that both executors run ([`agree`]), what is fuzzed ([`fuzz`]) and the benches ([`mod@bench`]).
 
 pub mod agree;
 pub mod bench;
 pub mod debian;
 pub mod fixture;
+pub mod fuzz;
 pub mod generate;
 pub mod golden;
 pub mod job;

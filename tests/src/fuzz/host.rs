@@ -1,0 +1,138 @@
+//! Files and tables that come from elsewhere: images, and what kernel and programs tell of themselves.
+
+use std::fs;
+
+use rtap::load::ObjectFile;
+use rtap_compiler::btf::{Btf, Step, resolve_path};
+use rtap_compiler::image::Meta;
+use rtap_compiler::pipeline;
+use rtap_compiler::resolve::TapsetLibrary;
+use rtap_compiler::session::{Options, Session};
+use rtap_compiler::target::fixture::FixtureTarget;
+use rtap_compiler::target::kconfig::KconfigTable;
+use rtap_compiler::target::{Arch, Binary, KernelRelease, KernelSymbols, TracepointFormat, sdt};
+use rtap_grammar::source::Files;
+
+use crate::paths;
+
+/// An image from a file.
+pub(super) fn image(bytes: &[u8]) {
+    let Ok(object) = ObjectFile::parse(bytes) else {
+        return;
+    };
+    let _ = object.symbols().count();
+    if let Some(meta) = object.meta_bytes() {
+        let _ = Meta::decode(meta);
+    }
+}
+
+/// Images of two small scripts.
+pub(super) fn images() -> Vec<Vec<u8>> {
+    let scripts = [
+        "probe begin { println(1) }",
+        "global a, s probe kernel.trace(\"sched_switch\") { a[execname()]++ s <<< $prev->pid } probe end { print(@hist_log(s)) }",
+    ];
+    let target = FixtureTarget::standard();
+    let library = TapsetLibrary::embedded();
+    let session = Session {
+        target: &target,
+        library: &library,
+        options: Options::default(),
+    };
+    let compiled = scripts.iter().filter_map(|script| {
+        let mut files = Files::new();
+        let id = files.add("seed.rtp", *script, false);
+        pipeline::compile(&session, &mut files, &[id]).0
+    });
+    compiled.map(|output| output.elf).collect()
+}
+
+/// BTF, and everything that is asked of it.
+pub(super) fn btf(bytes: &[u8]) {
+    let Ok(btf) = Btf::parse(bytes.to_vec()) else {
+        return;
+    };
+    for id in btf.own_ids().take(200) {
+        let _ = btf.get(id);
+        let _ = btf.strip(id);
+        let _ = btf.complete(id);
+        let _ = btf.size_of(id);
+        let _ = btf.c_declaration(id, "x");
+        let _ = btf.member_names(id);
+        let _ = btf.enumerators(id);
+        let _ = btf.signature(id);
+        let _ = btf.is_char_pointer(id);
+        let _ = resolve_path(&btf, id, &[Step::Field("a"), Step::Index(3)]);
+    }
+    let _ = btf.own_functions().count();
+    let _ = btf.own_tracepoints().count();
+    let _ = btf.find_enumerator("A");
+    let _ = btf.find_var("v");
+    let _ = btf.find_c_type("struct a");
+}
+
+/// The types of the fixture's kernel.
+pub(super) fn btfs() -> Vec<Vec<u8>> {
+    let file = paths::workspace().join("compiler/src/target/fixture/vmlinux.btf");
+    fs::read(file).into_iter().collect()
+}
+
+/// A tracepoint's format file.
+pub(super) fn tracepoint(bytes: &[u8]) {
+    let Some(format) = TracepointFormat::parse(&String::from_utf8_lossy(bytes)) else {
+        return;
+    };
+    for field in &format.fields {
+        let _ = field.element_size();
+    }
+}
+
+/// Two of them.
+pub(super) fn tracepoints() -> Vec<Vec<u8>> {
+    let plain = "name: sched_switch\nID: 100\nformat:\n\
+        \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+        \tfield:char prev_comm[16];\toffset:8;\tsize:16;\tsigned:0;\n\
+        \tfield:__data_loc char[] name;\toffset:24;\tsize:4;\tsigned:0;\n\
+        \tfield:unsigned long args[6];\toffset:32;\tsize:48;\tsigned:0;\n\n\
+        print fmt: \"%s\", REC->prev_comm\n";
+    vec![plain.into(), plain.replace("name: ", "name:").into()]
+}
+
+/// A program, its symbols and marks.
+pub(super) fn elf(bytes: &[u8]) {
+    let Ok(binary) = Binary::parse("/fuzz", bytes, Arch::X86_64) else {
+        return;
+    };
+    for function in binary.functions().iter().take(100) {
+        let _ = binary.function_at(function.address);
+    }
+}
+
+/// A small library of this machine: every linker makes one of each table in it.
+pub(super) fn elfs() -> Vec<Vec<u8>> {
+    let libraries = [
+        "/lib/x86_64-linux-gnu/libdl.so.2",
+        "/lib/x86_64-linux-gnu/libanl.so.1",
+    ];
+    libraries.iter().flat_map(fs::read).collect()
+}
+
+/// Small texts of the kernel and of marks.
+pub(super) fn text(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let _ = sdt::parse_arguments(&text, Arch::X86_64);
+    let _ = sdt::Note::parse(bytes);
+    let _ = KernelRelease::parse(&text);
+    let _ = KconfigTable::parse(&text);
+    let _ = KernelSymbols::parse(text);
+}
+
+/// One of each.
+pub(super) fn texts() -> Vec<Vec<u8>> {
+    vec![
+        b"-4@%eax 8@-16(%rbp,%rax,8) 1@$0x10 -2@name+4(%rip) 8@%r12".to_vec(),
+        b"6.12.85+deb13-amd64".to_vec(),
+        b"CONFIG_BPF=y\n# CONFIG_X is not set\nCONFIG_HZ=250\nCONFIG_S=\"a\"\n".to_vec(),
+        b"ffffffff81000000 T _text\nffffffff81000010 t f.isra.0\t[mod]\n".to_vec(),
+    ]
+}
