@@ -14,6 +14,7 @@
 
 mod addresses;
 mod call;
+mod constant;
 mod counters;
 mod entry;
 mod expr;

@@ -122,6 +122,11 @@ fn set_value(global: &mut GlobalData, ty: Ty, text: &str, diags: &mut Diagnostic
     );
 }
 
+/// Words that declare variables in other languages; here they are names like any other.
+const FOREIGN: &[&str] = &[
+    "auto", "bool", "char", "const", "int", "let", "local", "my", "short", "unsigned", "var",
+];
+
 /// Finds expressions of unknown type.
 struct Unknown<'d> {
     diags: &'d mut Diagnostics,
@@ -150,6 +155,9 @@ impl Unknown<'_> {
                 let title = format!("cannot tell the type of '{}'", local.name);
                 let near = suggest(&local.name, known.iter().map(String::as_str), 1);
                 let help = match near.first() {
+                    _ if FOREIGN.contains(&local.name.as_str()) => {
+                        "variables are not declared: the first assignment makes one".to_owned()
+                    }
                     Some(near) => format!("did you mean '{near}'?"),
                     None => "assign it a value before it is read".to_owned(),
                 };
