@@ -1,7 +1,7 @@
 //! Questions about LIR functions that code generation asks: what is called, how often a value is
 //! used, and for how long a string must be kept.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cranelift_entity::{EntityRef, SecondaryMap};
 
@@ -177,6 +177,38 @@ fn reverse_postorder(func: &Function) -> Vec<Block> {
     order.into_iter().map(Block::new).collect()
 }
 
+/// The loops of a function, by the position at which they begin: that, and where the last of their blocks ends.
+fn loops(function: &Function, positions: &Positions) -> Vec<(u32, u32)> {
+    let mut preds: SecondaryMap<Block, Vec<Block>> = SecondaryMap::new();
+    let mut latches: BTreeMap<u32, Vec<Block>> = BTreeMap::new();
+    for &block in &positions.order {
+        function.for_each_successor(block, |to, _| {
+            let head = positions.start[to.block];
+            if head <= positions.start[block] {
+                latches.entry(head).or_default().push(block);
+            }
+        });
+    }
+    if latches.is_empty() {
+        return Vec::new();
+    }
+    for &block in &positions.order {
+        function.for_each_successor(block, |to, _| preds[to.block].push(block));
+    }
+    let extents = latches.into_iter().map(|(head, mut todo)| {
+        let mut seen = BTreeSet::new();
+        let mut end = head;
+        while let Some(block) = todo.pop() {
+            end = end.max(positions.end[block]);
+            if positions.start[block] > head && seen.insert(block) {
+                todo.extend(&preds[block]);
+            }
+        }
+        (head, end)
+    });
+    extents.collect()
+}
+
 /// What code generation knows of the values before it starts.
 #[derive(Debug, Default)]
 pub struct Uses {
@@ -318,58 +350,44 @@ impl Uses {
         }
     }
 
+    /// A value lives from where it is made to where it is last read; if that is in a loop that does not make
+    /// it, to the loop's end.
     fn liveness(&mut self, function: &Function, positions: &Positions) {
-        let mut live_in: SecondaryMap<Block, BTreeSet<Value>> = SecondaryMap::new();
         for value in function.values.keys() {
             self.range[value] = (u32::MAX, 0);
         }
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for &block in positions.order.iter().rev() {
-                let data = &function.blocks[block];
-                let mut live = BTreeSet::new();
-                function.for_each_successor(block, |to, _| {
-                    let target = &function.blocks[to.block];
-                    // A parameter's buffer is written where its predecessors end.
-                    for &param in &target.params {
-                        self.touch(param, positions.end[block]);
-                    }
-                    for value in &live_in[to.block] {
-                        if !target.params.contains(value) {
-                            live.insert(*value);
-                        }
-                    }
-                });
-                for &value in &live {
-                    self.touch(value, positions.end[block]);
-                }
-                for_each_term_use(&data.term, |v| {
-                    live.insert(v);
-                    self.touch(v, positions.end[block]);
-                });
-                for (index, inst) in data.insts.iter().enumerate().rev() {
-                    let at = positions.start[block] + 1 + index as u32;
-                    if let Some(result) = inst.result {
-                        live.remove(&result);
-                        self.touch(result, at);
-                    }
-                    inst.op.for_each_operand(|v| {
-                        live.insert(v);
-                        self.touch(v, at);
-                    });
-                }
-                for &param in &data.params {
-                    self.touch(param, positions.start[block]);
-                }
-                for &value in &live {
-                    self.touch(value, positions.start[block]);
-                }
-                if live != live_in[block] {
-                    live_in[block] = live;
-                    changed = true;
+        let mut made: SecondaryMap<Value, u32> = SecondaryMap::new();
+        for &block in &positions.order {
+            let data = &function.blocks[block];
+            let (start, end) = (positions.start[block], positions.end[block]);
+            for &param in &data.params {
+                self.touch(param, start);
+                made[param] = start;
+            }
+            for (at, inst) in (start + 1..).zip(&data.insts) {
+                inst.op.for_each_operand(|v| self.touch(v, at));
+                if let Some(result) = inst.result {
+                    self.touch(result, at);
+                    made[result] = at;
                 }
             }
+            for_each_term_use(&data.term, |v| self.touch(v, end));
+            // A parameter's buffer is written where its predecessors end.
+            function.for_each_successor(block, |to, _| {
+                for &param in &function.blocks[to.block].params {
+                    self.touch(param, end);
+                }
+            });
+        }
+        let loops = loops(function, positions);
+        for value in function.values.keys() {
+            let (first, mut last) = self.range[value];
+            let before = loops.partition_point(|(head, _)| *head <= made[value]);
+            let begun = loops.partition_point(|(head, _)| *head <= last);
+            for &(_, end) in loops.get(before..begun).unwrap_or_default().iter().rev() {
+                last = last.max(end);
+            }
+            self.range[value] = (first, last);
         }
     }
 

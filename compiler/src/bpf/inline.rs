@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use cranelift_entity::EntityRef;
+
 use super::recursion;
 use crate::lir::cfg::{call_groups, for_each_callee};
 use crate::lir::{
@@ -15,33 +17,14 @@ use crate::lir::{
 /// A body is not grown beyond so many blocks.
 const MAX_BLOCKS: usize = 20_000;
 
-/// The function with all calls copied in. Left are calls of functions that recurse out of a `foreach`. The sites
-/// of what is copied are added to `chains`, which has the module's.
-pub fn inline_all(module: &Module, func: Func, chains: &mut Chains) -> Function {
-    let mut groups = BTreeMap::new();
-    for group in call_groups(module) {
-        let recurses = group.len() > 1 || group.iter().any(|func| calls(module, *func, *func));
-        if recurses {
-            let group = Rc::new(group);
-            groups.extend(group.iter().map(|func| (*func, Rc::clone(&group))));
-        }
-    }
-    let mut inliner = Inliner {
-        module,
-        chains,
-        groups,
-        done: HashMap::new(),
-    };
-    inliner.expand(func, &[])
-}
-
 fn calls(module: &Module, func: Func, callee: Func) -> bool {
     let mut found = false;
     for_each_callee(&module.functions[func], |called| found |= called == callee);
     found
 }
 
-struct Inliner<'a> {
+/// Copies calls into the bodies of a module.
+pub struct Inliner<'a> {
     module: &'a Module,
     chains: &'a mut Chains,
     /// The functions that recurse, each with those that it recurses with.
@@ -50,7 +33,30 @@ struct Inliner<'a> {
     done: HashMap<Func, Option<Rc<Function>>>,
 }
 
-impl Inliner<'_> {
+impl<'a> Inliner<'a> {
+    /// Looks at who calls whom. The sites of what is copied are added to `chains`, which has the module's.
+    pub fn new(module: &'a Module, chains: &'a mut Chains) -> Self {
+        let mut groups = BTreeMap::new();
+        for group in call_groups(module) {
+            let recurses = group.len() > 1 || group.iter().any(|func| calls(module, *func, *func));
+            if recurses {
+                let group = Rc::new(group);
+                groups.extend(group.iter().map(|func| (*func, Rc::clone(&group))));
+            }
+        }
+        Inliner {
+            module,
+            chains,
+            groups,
+            done: HashMap::new(),
+        }
+    }
+
+    /// The function with all calls copied in. Left are calls of functions that recurse out of a `foreach`.
+    pub fn body(&mut self, func: Func) -> Function {
+        self.expand(func, &[])
+    }
+
     /// A function with everything copied in but calls of `own`.
     fn expand(&mut self, func: Func, own: &[Func]) -> Function {
         let mut function = self.module.functions[func].clone();
@@ -58,24 +64,45 @@ impl Inliner<'_> {
         while next < function.blocks.len() && function.blocks.len() < MAX_BLOCKS {
             let block = Block::from_u32(next as u32);
             next += 1;
-            let ops = function.blocks[block].insts.iter().map(|inst| &inst.op);
-            let called: Vec<(usize, Func)> = ops
-                .enumerate()
-                .filter_map(|(index, op)| Some((index, called_by(op, own)?)))
-                .collect();
-            let mut called = called.into_iter();
-            if let Some((index, callee)) =
-                called.find_map(|(index, func)| Some((index, self.callee(func)?)))
-            {
-                // What follows the call is in a new block, which is looked at in its turn.
-                self.inline_inst(&mut function, block, index, &callee);
-            } else if let Terminator::Try { op, .. } = &function.blocks[block].term
+            let end = self.copy_insts(&mut function, block, own);
+            if let Terminator::Try { op, .. } = &function.blocks[end].term
                 && let Some(callee) = called_by(op, own).and_then(|func| self.callee(func))
             {
-                self.inline_try(&mut function, block, &callee);
+                self.inline_try(&mut function, end, &callee);
             }
         }
         function
+    }
+
+    /// Copies in what the instructions of a block call; gives the block that ends as it did.
+    fn copy_insts(&mut self, function: &mut Function, block: Block, own: &[Func]) -> Block {
+        let ops = function.blocks[block].insts.iter().map(|inst| &inst.op);
+        let called: Vec<(usize, Rc<Function>)> = ops
+            .enumerate()
+            .filter_map(|(at, op)| Some((at, called_by(op, own)?)))
+            .filter_map(|(at, func)| Some((at, self.callee(func)?)))
+            .collect();
+        if called.is_empty() {
+            return block;
+        }
+        let mut end = block;
+        let mut taken = 0;
+        let mut insts = std::mem::take(&mut function.blocks[block].insts).into_iter();
+        for (at, callee) in called {
+            let before = insts.by_ref().take(at - taken);
+            function.blocks[end].insts.extend(before);
+            taken = at + 1;
+            let Some(call) = insts.next() else {
+                break;
+            };
+            if function.blocks.len() < MAX_BLOCKS {
+                end = self.inline_inst(function, end, call, &callee);
+            } else {
+                function.blocks[end].insts.push(call);
+            }
+        }
+        function.blocks[end].insts.extend(insts);
+        end
     }
 
     /// What a function is copied as.
@@ -98,28 +125,27 @@ impl Inliner<'_> {
         body
     }
 
+    /// Ends a block with the body that is called; gives the block that goes on behind it.
     fn inline_inst(
         &mut self,
         function: &mut Function,
         block: Block,
-        index: usize,
+        call: Inst,
         callee: &Function,
-    ) {
+    ) -> Block {
         let data = &mut function.blocks[block];
-        let mut tail = data.insts.split_off(index);
-        let call = tail.remove(0);
         let term = std::mem::replace(&mut data.term, Terminator::Unreachable);
         let term_span = std::mem::replace(&mut data.term_span, call.span);
         let rest = function.blocks.push(BlockData {
             params: call.result.into_iter().collect(),
-            insts: tail,
+            insts: Vec::new(),
             term,
             term_span,
             loop_head: None,
         });
         let takes = call.result.is_some();
         let Op::Call(_, args, site) = call.op else {
-            return;
+            return rest;
         };
         let leave = Leave {
             call: site,
@@ -131,6 +157,7 @@ impl Inliner<'_> {
         };
         let entry = self.copy(function, callee, &leave);
         function.blocks[block].term = Terminator::Jump(BlockCall { block: entry, args });
+        rest
     }
 
     fn inline_try(&mut self, function: &mut Function, block: Block, callee: &Function) {
@@ -162,34 +189,30 @@ impl Inliner<'_> {
 
     /// Copies a body; gives its entry block.
     fn copy(&mut self, function: &mut Function, callee: &Function, leave: &Leave<'_>) -> Block {
-        let values: HashMap<Value, Value> = callee
-            .values
-            .iter()
-            .map(|(value, data)| (value, function.values.push(*data)))
-            .collect();
-        let blocks: HashMap<Block, Block> = callee
-            .blocks
-            .iter()
-            .map(|(block, data)| {
-                let fresh = function.blocks.push(BlockData {
-                    params: data.params.iter().map(|v| values[v]).collect(),
-                    insts: Vec::new(),
-                    term: Terminator::Unreachable,
-                    term_span: data.term_span,
-                    loop_head: data
-                        .loop_head
-                        .map(|site| self.chains.called(site, leave.call)),
-                });
-                (block, fresh)
-            })
-            .collect();
+        // What is copied keeps its order: new numbers are the old ones and so much more.
+        let (first_value, first_block) = (function.values.len(), function.blocks.len());
+        let value = |v: Value| Value::new(first_value + v.index());
+        let fresh = |block: Block| Block::new(first_block + block.index());
+        for data in callee.values.values() {
+            function.values.push(*data);
+        }
+        for data in callee.blocks.values() {
+            let loop_head = data.loop_head;
+            function.blocks.push(BlockData {
+                params: data.params.iter().map(|v| value(*v)).collect(),
+                insts: Vec::with_capacity(data.insts.len()),
+                term: Terminator::Unreachable,
+                term_span: data.term_span,
+                loop_head: loop_head.map(|site| self.chains.called(site, leave.call)),
+            });
+        }
         for (block, data) in &callee.blocks {
-            let mut at = blocks[&block];
+            let mut at = fresh(block);
             for inst in &data.insts {
                 let mut inst: Inst = inst.clone();
-                inst.op.for_each_operand_mut(|v| *v = values[v]);
+                inst.op.for_each_operand_mut(|v| *v = value(*v));
                 self.chain(&mut inst.op, leave.call);
-                inst.result = inst.result.map(|v| values[&v]);
+                inst.result = inst.result.map(value);
                 match leave.catch {
                     // An error that left the callee is caught here.
                     Some(catch) if inst.op.can_fail() => {
@@ -199,29 +222,27 @@ impl Inliner<'_> {
                 }
             }
             let call = |to: &BlockCall| BlockCall {
-                block: blocks[&to.block],
-                args: to.args.iter().map(|v| values[v]).collect(),
+                block: fresh(to.block),
+                args: to.args.iter().map(|v| value(*v)).collect(),
             };
             function.blocks[at].term_span = data.term_span;
             function.blocks[at].term = match &data.term {
                 Terminator::Jump(to) => Terminator::Jump(call(to)),
                 Terminator::Branch(cond, yes, no) => {
-                    Terminator::Branch(values[cond], call(yes), call(no))
+                    Terminator::Branch(value(*cond), call(yes), call(no))
                 }
                 Terminator::Switch {
-                    value,
+                    value: of,
                     cases,
                     default,
                 } => Terminator::Switch {
-                    value: values[value],
+                    value: value(*of),
                     cases: cases.iter().map(|(n, to)| (*n, call(to))).collect(),
                     default: call(default),
                 },
-                Terminator::Return(value) => {
-                    Terminator::Jump((leave.ok)(value.map(|v| values[&v])))
-                }
+                Terminator::Return(result) => Terminator::Jump((leave.ok)(result.map(value))),
                 Terminator::Raise { site, arg } => {
-                    let (site, arg) = (values[site], values[arg]);
+                    let (site, arg) = (value(*site), value(*arg));
                     match leave.catch {
                         Some(catch) => Terminator::Jump(with_error(catch, site, arg)),
                         None => Terminator::Raise { site, arg },
@@ -234,7 +255,7 @@ impl Inliner<'_> {
                     catch,
                 } => {
                     let mut op = op.clone();
-                    op.for_each_operand_mut(|v| *v = values[v]);
+                    op.for_each_operand_mut(|v| *v = value(*v));
                     self.chain(&mut op, leave.call);
                     Terminator::Try {
                         op,
@@ -249,7 +270,7 @@ impl Inliner<'_> {
                     with_value,
                     done,
                 } => Terminator::IterNext {
-                    iter: values[iter],
+                    iter: value(*iter),
                     body: call(body),
                     with_value: *with_value,
                     done: call(done),
@@ -257,7 +278,7 @@ impl Inliner<'_> {
                 Terminator::Unreachable => Terminator::Unreachable,
             };
         }
-        blocks[&callee.entry()]
+        fresh(callee.entry())
     }
 
     /// Notes in an operation's site that it was called from somewhere.

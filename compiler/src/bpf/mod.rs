@@ -32,10 +32,11 @@ use rtap_grammar::source::Span;
 
 use self::analysis::{Positions, Uses};
 use self::frame::Buffers;
+use self::inline::Inliner;
 use self::insn::{Insn, Wide};
 use self::plan::Plan;
 use self::select::{Half, ProgramCx, Task};
-use self::vcode::VCode;
+use self::vcode::{NewNames, VCode};
 use crate::btf::Btf;
 use crate::image::{Attach, META_VERSION, Meta, Program};
 use crate::lir::{Chains, Context, Function, Handler, Module};
@@ -145,12 +146,10 @@ pub fn generate(
 ) -> Result<Object, Vec<BpfError>> {
     let mut plan = Plan::new(module, features);
     let mut chains = Chains::new(std::mem::take(&mut module.sites));
-    let bodies: Vec<Function> = plan
-        .programs
-        .iter()
+    let mut inliner = Inliner::new(module, &mut chains);
+    let bodies: Vec<Function> = (plan.programs.iter())
         .map(|program| {
-            let handler = &module.handlers[program.handler];
-            let mut body = inline::inline_all(module, handler.func, &mut chains);
+            let mut body = inliner.body(module.handlers[program.handler].func);
             cut::cut(&mut body);
             body
         })
@@ -371,6 +370,7 @@ fn finish(
     // The functions under way when each runs, and the stack that they take.
     let mut chains: Vec<(usize, u32)> = Vec::with_capacity(parts.len());
     let mut slots = 0;
+    let mut names = NewNames::default();
     for (number, part) in parts.into_iter().enumerate() {
         let Part {
             mut code,
@@ -379,7 +379,7 @@ fn finish(
         } = part;
         code.split_critical_edges();
         code.order_blocks();
-        code.compact();
+        code.compact(&mut names);
         let mut done =
             regalloc::finish(&code).map_err(|error| Unfinished::Internal(error.to_string()))?;
         // The kernel wants a line for each function, if there are any.

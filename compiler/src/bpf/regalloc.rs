@@ -60,12 +60,67 @@ struct Input<'a> {
     /// First instruction number of each block; instructions are numbered through, the
     /// terminator last.
     starts: Vec<usize>,
-    succs: Vec<Vec<Block>>,
-    preds: Vec<Vec<Block>>,
-    operands: Vec<Vec<Operand>>,
+    succs: Lists<Block>,
+    preds: Lists<Block>,
+    operands: Lists<Operand>,
     clobbers: Vec<PRegSet>,
     /// For terminators: leaves the function.
     ends: Vec<Option<bool>>,
+}
+
+/// Lists, one behind the other in one piece of memory.
+struct Lists<T> {
+    all: Vec<T>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl<T: Copy> Lists<T> {
+    fn new() -> Self {
+        Lists {
+            all: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Adds a list.
+    fn push(&mut self, list: &[T]) {
+        self.all.extend_from_slice(list);
+        self.ends.push(self.all.len());
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, number: usize) -> &[T] {
+        let begin = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.all[begin..self.ends[number]]
+    }
+}
+
+/// For each block those that lead to it.
+fn predecessors(succs: &Lists<Block>) -> Lists<Block> {
+    let mut ends = vec![0; succs.len()];
+    for to in &succs.all {
+        ends[to.index()] += 1;
+    }
+    let mut end = 0;
+    for count in &mut ends {
+        end += *count;
+        *count = end;
+    }
+    // Filled from behind: what is left of each count is where its list begins.
+    let mut next = ends.clone();
+    let mut all = vec![Block::new(0); end];
+    for from in (0..succs.len()).rev() {
+        for to in succs.get(from).iter().rev() {
+            let at = &mut next[to.index()];
+            *at -= 1;
+            all[*at] = Block::new(from);
+        }
+    }
+    Lists { all, ends }
 }
 
 impl<'a> Input<'a> {
@@ -74,44 +129,44 @@ impl<'a> Input<'a> {
         let mut input = Input {
             code,
             starts: Vec::with_capacity(count + 1),
-            succs: vec![Vec::new(); count],
-            preds: vec![Vec::new(); count],
-            operands: Vec::new(),
+            succs: Lists::new(),
+            preds: Lists::new(),
+            operands: Lists::new(),
             clobbers: Vec::new(),
             ends: Vec::new(),
         };
-        for (index, block) in code.blocks.iter().enumerate() {
+        for block in &code.blocks {
             input.starts.push(input.operands.len());
             for inst in &block.insts {
-                input.operands.push(inst.operands.clone());
+                input.operands.push(&inst.operands);
                 input.clobbers.push(inst.clobbers);
                 input.ends.push(None);
             }
-            let mut operands = Vec::new();
+            let mut operands = [None; 2];
             let mut ret = false;
             match &block.term {
                 Some(Term::If { left, right, .. }) => {
-                    operands.push(Operand::reg_use(*left));
+                    operands[0] = Some(Operand::reg_use(*left));
                     if let Src::Reg(right) = right {
-                        operands.push(Operand::reg_use(*right));
+                        operands[1] = Some(Operand::reg_use(*right));
                     }
                 }
                 Some(Term::Exit(value)) => {
-                    operands.push(Operand::reg_fixed_use(*value, preg(Reg::R0)));
+                    operands[0] = Some(Operand::reg_fixed_use(*value, preg(Reg::R0)));
                     ret = true;
                 }
                 Some(Term::Jump(_)) => {}
                 None => ret = true,
             }
-            input.operands.push(operands);
+            input.operands.all.extend(operands.into_iter().flatten());
+            input.operands.push(&[]);
             input.clobbers.push(PRegSet::empty());
             input.ends.push(Some(ret));
-            for edge in block.edges() {
-                let to = edge.block.0 as usize;
-                input.succs[index].push(Block::new(to));
-                input.preds[to].push(Block::new(index));
-            }
+            let targets = block.edges().map(|edge| Block::new(edge.block.0 as usize));
+            input.succs.all.extend(targets);
+            input.succs.push(&[]);
         }
+        input.preds = predecessors(&input.succs);
         input.starts.push(input.operands.len());
         input
     }
@@ -138,11 +193,11 @@ impl Function for Input<'_> {
     }
 
     fn block_succs(&self, block: Block) -> &[Block] {
-        &self.succs[block.index()]
+        self.succs.get(block.index())
     }
 
     fn block_preds(&self, block: Block) -> &[Block] {
-        &self.preds[block.index()]
+        self.preds.get(block.index())
     }
 
     fn block_params(&self, block: Block) -> &[VReg] {
@@ -165,7 +220,7 @@ impl Function for Input<'_> {
     }
 
     fn inst_operands(&self, insn: Inst) -> &[Operand] {
-        &self.operands[insn.index()]
+        self.operands.get(insn.index())
     }
 
     fn inst_clobbers(&self, insn: Inst) -> PRegSet {
@@ -195,6 +250,15 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
         stack_bytes: code.stack_bytes + 8 * output.num_spillslots as u32,
         ..Finished::default()
     };
+    // For each block the first behind it that is emitted.
+    let mut following = vec![None; code.blocks.len()];
+    for index in (1..code.blocks.len()).rev() {
+        following[index - 1] = if redirect[index] == index {
+            Some(index)
+        } else {
+            following[index]
+        };
+    }
     let mut fixups = Vec::new();
     let mut at = vec![0; code.blocks.len()];
     let mut last_span = None;
@@ -238,12 +302,11 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
                             }));
                         }
                     } else {
-                        let next = (index + 1..code.blocks.len()).find(|&b| redirect[b] == b);
                         emit_term(
                             block.term.as_ref(),
                             &reg,
                             |to| redirect[to],
-                            next,
+                            following[index],
                             &mut finished.insns,
                             &mut fixups,
                         );

@@ -7,6 +7,7 @@
 
 use regalloc2::{Operand, OperandKind, PReg, PRegSet, RegClass, VReg};
 use rtap_grammar::source::Span;
+use smallvec::SmallVec;
 
 use super::insn::{Cond, Insn, Reg, Src};
 use crate::lir::CoreId;
@@ -24,13 +25,18 @@ pub enum TReg {
     Phys(Reg),
 }
 
+/// The instructions of a template: one, mostly.
+pub type Insns = SmallVec<[Insn<TReg>; 1]>;
+/// Its operands.
+pub type Operands = SmallVec<[Operand; 4]>;
+
 /// An instruction template with its operands.
 #[derive(Clone, Debug)]
 pub struct VInst {
     /// What is emitted. Jumps stay inside the template.
-    pub code: Vec<Insn<TReg>>,
+    pub code: Insns,
     /// What the allocator is told.
-    pub operands: Vec<Operand>,
+    pub operands: Operands,
     /// Registers that are garbage afterwards.
     pub clobbers: PRegSet,
     /// Which instruction of `code` holds a kernel fact that the loader relocates.
@@ -139,6 +145,15 @@ pub struct VCode {
     pub frame_index: Option<VReg>,
 }
 
+/// What [`VCode::compact`] calls registers.
+#[derive(Debug, Default)]
+pub struct NewNames {
+    /// Number of the function, from 1.
+    function: u32,
+    /// For each old number the last function that had it, and the new number there.
+    by_old: Vec<(u32, usize)>,
+}
+
 impl VCode {
     /// A new virtual register.
     pub fn vreg(&mut self) -> VReg {
@@ -155,16 +170,21 @@ impl VCode {
         BlockId(self.blocks.len() as u32 - 1)
     }
 
-    /// Numbers the virtual registers anew: a function that was part of another has few of its.
-    pub fn compact(&mut self) {
-        let mut renamed: Vec<Option<VReg>> = vec![None; self.vregs];
+    /// Numbers the virtual registers anew: a function that was part of another has few of its. `names` is
+    /// for all functions of a program: looking at each of its registers for each function would take long.
+    pub fn compact(&mut self, names: &mut NewNames) {
+        names.function += 1;
+        names
+            .by_old
+            .resize(names.by_old.len().max(self.vregs), (0, 0));
         let mut count = 0;
         let mut rename = |value: &mut VReg| {
-            let fresh = renamed[value.vreg()].get_or_insert_with(|| {
+            let name = &mut names.by_old[value.vreg()];
+            if name.0 != names.function {
+                *name = (names.function, count);
                 count += 1;
-                VReg::new(count - 1, RegClass::Int)
-            });
-            *value = *fresh;
+            }
+            *value = VReg::new(name.1, RegClass::Int);
         };
         for block in &mut self.blocks {
             block.params.iter_mut().for_each(&mut rename);

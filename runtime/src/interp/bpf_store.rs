@@ -412,14 +412,13 @@ impl Store for BpfStore<'_> {
         let Some(parts) = self.array(global) else {
             return Ok(BpfSnapshot::default());
         };
-        let entries = parts.map.entries()?;
+        let entries = Rc::new(parts.map.entries()?);
         let wanted = Wanted::new(parts.layout, slice);
-        if parts.seen.counts(global) {
+        if wanted.is_all() {
+            parts.seen.note_whole(global, &entries);
+        } else if parts.seen.counts(global) {
             for (key, value) in entries.iter().filter(|(key, _)| wanted.matches(key)) {
                 parts.seen.note(global, key, value);
-            }
-            if wanted.is_all() {
-                parts.seen.note_whole(global);
             }
         }
         let mut extra = parts.extra.records.clone();

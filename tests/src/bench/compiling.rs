@@ -10,23 +10,44 @@ use super::table::{Cell, Table, median};
 use crate::generate::large;
 
 const KERNEL: &str = "kernel.trace(\"raw_syscalls:sys_enter\")";
+/// Where statements are spread over many handlers.
+const SPREAD: [&str; 5] = [
+    KERNEL,
+    "kernel.trace(\"raw_syscalls:sys_exit\")",
+    "kernel.trace(\"sched_switch\")",
+    "kernel.trace(\"sched_wakeup\")",
+    "kernel.trace(\"sched_process_exit\")",
+];
 const STRACE: &str = "probe syscall.* { printf(\"%s(%s)\\n\", name, argstr) }\n";
 
 /// Measures each script `repetitions` times. The others have no such scripts.
 pub fn measure(peers: &Peers, repetitions: usize) -> Result<Table> {
     let mut table = Table::new("compiling");
     for (name, title, text) in [
-        ("user-1000", "1,000 statements, begin", large(1000, "begin")),
-        ("user-5000", "5,000 statements, begin", large(5000, "begin")),
+        (
+            "user-1000",
+            "1,000 statements, begin",
+            large(1000, &["begin"]),
+        ),
+        (
+            "user-5000",
+            "5,000 statements, begin",
+            large(5000, &["begin"]),
+        ),
         (
             "kernel-250",
             "250 statements, kernel handler",
-            large(250, KERNEL),
+            large(250, &[KERNEL]),
         ),
         (
             "kernel-1000",
             "1,000 statements, kernel handler",
-            large(1000, KERNEL),
+            large(1000, &[KERNEL]),
+        ),
+        (
+            "many-1000",
+            "1,000 statements, 100 kernel handlers",
+            large(1000, &[SPREAD; 20].concat()),
         ),
         ("strace", "strace in one line", STRACE.to_owned()),
     ] {

@@ -11,6 +11,7 @@ pub mod event_cost;
 pub mod peers;
 pub mod printing;
 pub mod session;
+pub mod sorting;
 pub mod startup;
 pub mod table;
 

@@ -2,15 +2,15 @@
 
 use anyhow::Result;
 use clap::Parser;
-use rtap_tests::bench::{Peers, compiling, event_cost, printing, startup};
+use rtap_tests::bench::{Peers, compiling, event_cost, printing, sorting, startup};
 
-/// Compares rtap, bpftrace and C by hand: start-up, cost per event, printing, compiling.
+/// Compares rtap, bpftrace and C by hand: start-up, cost per event, printing, sorting, compiling.
 #[derive(Debug, Parser)]
 struct Options {
     /// Measurements of each value, of which the median is shown.
     #[arg(short, long, default_value_t = 5)]
     repetitions: usize,
-    /// Only `startup`, `events`, `printing` or `compiling`.
+    /// Only `startup`, `events`, `printing`, `sorting` or `compiling`.
     #[arg(short, long)]
     only: Option<String>,
     /// Leaves out what takes half a minute: bpftrace attaching every system call.
@@ -38,6 +38,9 @@ fn main() -> Result<()> {
     }
     if wanted("printing") {
         println!("{}", printing::measure(&peers, options.repetitions));
+    }
+    if wanted("sorting") {
+        println!("{}", sorting::measure(&peers, options.repetitions));
     }
     if wanted("compiling") {
         println!("{}", compiling::measure(&peers, options.repetitions)?);

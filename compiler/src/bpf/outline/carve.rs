@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use regalloc2::VReg;
 
-use super::Regions;
 use super::emit::{KEY_OFFSET, add_one, call_function, find_frame, imm, take_index};
 use crate::bpf::insn::{Cond, Src};
 use crate::bpf::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
@@ -14,19 +13,17 @@ use crate::bpf::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
 /// What the body of a loop returns to go round again.
 const AGAIN: i64 = 0;
 
-/// Makes a function of a region; all that is to be called from there is carved out already. In its place
+/// Makes a function of a region's blocks; all that is to be called from there is carved out already. In its place
 /// function `function` is called.
 pub fn carve(
     code: &mut VCode,
-    number: usize,
+    info: Loop,
+    blocks: &[usize],
     function: u32,
-    regions: &mut Regions,
 ) -> Result<VCode, String> {
     let (Some(frame), Some(index)) = (code.frame, code.frame_index) else {
         return Err("a function without a frame".to_owned());
     };
-    let region = &regions.all[number - 1];
-    let (info, parent) = (region.info, region.parent);
     let mut body = VCode {
         vregs: code.vregs,
         stack_bytes: code.stack_bytes.max(KEY_OFFSET.unsigned_abs().into()),
@@ -36,7 +33,7 @@ pub fn carve(
     };
     let entry = body.block(false);
     let mut renamed = BTreeMap::new();
-    for (block, _) in (regions.owner.iter().enumerate()).filter(|(_, owner)| **owner == number) {
+    for &block in blocks {
         let fresh = body.block(code.blocks[block].cold);
         renamed.insert(block, fresh);
         body.blocks[fresh.0 as usize] = std::mem::take(&mut code.blocks[block]);
@@ -53,8 +50,6 @@ pub fn carve(
         index,
     };
     call.put(code, &ways);
-    regions.owner[head] = parent;
-    regions.owner.resize(code.blocks.len(), parent);
     Ok(body)
 }
 

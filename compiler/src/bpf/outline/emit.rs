@@ -5,7 +5,7 @@ use regalloc2::{Operand, VReg};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Insn, Reg, Size, Src, Wide};
 use crate::bpf::plan::Plan;
-use crate::bpf::vcode::{TReg, VCode, VInst, call_clobbers, preg};
+use crate::bpf::vcode::{Insns, Operands, TReg, VCode, VInst, call_clobbers, preg};
 
 /// The stack slot in which a function keeps the frame's index.
 pub const KEY_OFFSET: i16 = -8;
@@ -13,8 +13,8 @@ pub const KEY_OFFSET: i16 = -8;
 /// Tells registers apart while an instruction is put together.
 #[derive(Default)]
 struct Draft {
-    code: Vec<Insn<TReg>>,
-    operands: Vec<Operand>,
+    code: Insns,
+    operands: Operands,
 }
 
 impl Draft {

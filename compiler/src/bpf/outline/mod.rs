@@ -64,6 +64,9 @@ pub fn is_needed(code: &VCode, sizes: Sizes) -> bool {
 
 /// Whether the loops inside operations are too much for one function.
 fn is_impatient(code: &VCode) -> bool {
+    if !has_whole_loops(&code.loops) {
+        return false;
+    }
     let flow = Flow::new(code);
     let mut sum = 0;
     for info in &code.loops {
@@ -75,6 +78,11 @@ fn is_impatient(code: &VCode) -> bool {
         }
     }
     sum > PATIENCE
+}
+
+/// Whether there are loops inside operations.
+fn has_whole_loops(loops: &[Loop]) -> bool {
+    (loops.iter()).any(|info| matches!(info.kind, LoopKind::Whole { .. }))
 }
 
 /// The conditional jumps of a block.
@@ -114,19 +122,26 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, St
     let frame_bytes = slots::settle(&mut code, &flow, &mut regions, slots)?;
     let mut functions = Vec::with_capacity(regions.all.len() + 1);
     let numbers = regions.numbers();
+    let mut members = regions.members();
     // What is called is carved out before its caller is.
-    for number in (1..=regions.all.len()).rev() {
-        let region = &regions.all[number - 1];
+    for (at, region) in regions.all.iter().enumerate().rev() {
+        let number = at + 1;
         let (caller, own) = (numbers[region.parent], numbers[number]);
-        let Some(rounds) = region.rounds else {
-            let body = carve::carve(&mut code, number, own as u32, &mut regions)?;
-            functions.push(Part::new(body, Some(caller)));
-            continue;
-        };
-        let between = own - 1;
-        let body = carve::carve(&mut code, number, between as u32, &mut regions)?;
-        functions.push(Part::new(body, Some(between)));
-        functions.push(Part::new(carve::rounds(own as u32, rounds), Some(caller)));
+        // A function between has the number before.
+        let body = own - usize::from(region.rounds.is_some());
+        let mut blocks = std::mem::take(&mut members[number]);
+        blocks.sort_unstable();
+        let begin = code.blocks.len();
+        let part = carve::carve(&mut code, region.info, &blocks, body as u32)?;
+        // The call is where the region was.
+        members[region.parent].push(region.info.head.0 as usize);
+        members[region.parent].extend(begin..code.blocks.len());
+        if let Some(rounds) = region.rounds {
+            functions.push(Part::new(part, Some(body)));
+            functions.push(Part::new(carve::rounds(own as u32, rounds), Some(caller)));
+        } else {
+            functions.push(Part::new(part, Some(caller)));
+        }
     }
     functions.push(Part::new(code, None));
     functions.reverse();
@@ -139,6 +154,9 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, St
 /// Puts a block before each loop that moves with all its rounds: there the function begins, and the numbers in
 /// which the loop counts stay in registers. Gives the block at which the function of each loop begins.
 fn add_beginnings(code: &mut VCode, loops: &[Loop]) -> Vec<BlockId> {
+    if !has_whole_loops(loops) {
+        return loops.iter().map(|info| info.head).collect();
+    }
     let flow = Flow::new(code);
     let begins = loops.iter().map(|info| {
         let head = info.head.0 as usize;
@@ -211,6 +229,7 @@ impl Regions {
     fn parts(&self, code: &VCode, flow: &Flow, sizes: Sizes) -> Vec<(Loop, BTreeSet<usize>)> {
         let callbacks = usize::from(!code.callbacks.is_empty());
         let levels = self.levels_below();
+        let lengths = self.lengths(code);
         // How many calls are under way in each function.
         let mut depth = vec![1; self.all.len() + 1];
         let mut found = Vec::new();
@@ -218,7 +237,7 @@ impl Regions {
         let mut room = MAX_FUNCTIONS.saturating_sub(depth.len() + code.callbacks.len());
         for number in 0..depth.len() {
             let most = depth[number] + 1 + levels[number] + callbacks;
-            let parts = if most <= MAX_CALLS && room != 0 {
+            let parts = if most <= MAX_CALLS && room != 0 && lengths[number] > sizes.whole {
                 let shares = self.shares(code, number);
                 parts::choose(code, flow, &shares, sizes, room.min(parts::MAX_PARTS))
             } else {
@@ -274,6 +293,15 @@ impl Regions {
         }
     }
 
+    /// The blocks that each region has for itself; those of number 0 are not asked for.
+    fn members(&self) -> Vec<Vec<usize>> {
+        let mut members = vec![Vec::new(); self.all.len() + 1];
+        for (block, owner) in self.owner.iter().enumerate() {
+            members[*owner].push(block);
+        }
+        members
+    }
+
     /// The number of each region's function. That of a function between is one less.
     fn numbers(&self) -> Vec<usize> {
         let mut numbers = vec![0];
@@ -291,6 +319,18 @@ impl Regions {
             levels[region.parent] = levels[region.parent].max(levels[at + 1] + 1);
         }
         levels
+    }
+
+    /// How long each function is.
+    fn lengths(&self, code: &VCode) -> Vec<usize> {
+        let mut lengths = vec![0; self.all.len() + 1];
+        for (block, owner) in self.owner.iter().enumerate() {
+            lengths[*owner] += parts::insns(code, block);
+        }
+        for region in &self.all {
+            lengths[region.parent] += parts::CALL_INSNS;
+        }
+        lengths
     }
 
     /// What the blocks are to a function that may be divided.

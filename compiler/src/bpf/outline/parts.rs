@@ -9,7 +9,7 @@
 //! that a switch is, and stretches of what stands one after another. Registers that
 //! live across their borders are numbers: borders are where LIR's blocks begin.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::region::Flow;
 use crate::bpf::Sizes;
@@ -103,7 +103,7 @@ impl Chosen<'_> {
     /// Says whether there was such a region.
     fn give_up(&mut self) -> bool {
         self.assign();
-        let mut ways: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.code.blocks.len()];
+        let mut ways: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         let mut bad = false;
         for &block in self.flow.order() {
             let from = self.owner[block];
@@ -118,8 +118,9 @@ impl Chosen<'_> {
                     bad = true;
                 }
                 if let Some(left) = from {
-                    ways[left].insert(to);
-                    if ways[left].len() > MAX_WAYS {
+                    let ways = ways.entry(left).or_default();
+                    ways.insert(to);
+                    if ways.len() > MAX_WAYS {
                         self.is_head[left] = false;
                         bad = true;
                     }
@@ -143,30 +144,30 @@ impl Chosen<'_> {
     }
 
     fn regions(self) -> Vec<(usize, BTreeSet<usize>)> {
-        let heads = self.flow.order().iter().copied();
-        heads
-            .filter(|block| self.is_head[*block])
-            .map(|head| {
-                let all = 0..self.code.blocks.len();
-                let blocks = all.filter(|block| self.owner[*block] == Some(head));
-                (head, blocks.collect())
-            })
-            .collect()
+        let mut blocks: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for (block, owner) in self.owner.iter().enumerate() {
+            if let Some(head) = owner {
+                blocks.entry(*head).or_default().insert(block);
+            }
+        }
+        let heads = self.flow.order().iter();
+        heads.filter_map(|head| blocks.remove_entry(head)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use regalloc2::{PRegSet, RegClass, VReg};
+    use smallvec::smallvec;
 
     use super::*;
     use crate::bpf::insn::{Cond, Insn, Src};
-    use crate::bpf::vcode::{BlockId, Edge, VBlock, VInst};
+    use crate::bpf::vcode::{BlockId, Edge, Operands, VBlock, VInst};
 
     fn block(insns: usize, term: Term) -> VBlock {
         let inst = VInst {
-            code: vec![Insn::Jump { target: 0 }; insns],
-            operands: Vec::new(),
+            code: smallvec![Insn::Jump { target: 0 }; insns],
+            operands: Operands::new(),
             clobbers: PRegSet::empty(),
             core: None,
             span: None,
@@ -240,7 +241,8 @@ mod tests {
             },
         };
         code.loops = vec![info];
-        code.blocks[1].insts[0].code.extend_from_within(..);
+        let again = code.blocks[1].insts[0].clone();
+        code.blocks[1].insts.push(again);
         let region = (info, BTreeSet::from([2]));
         let regions = crate::bpf::outline::Regions::new(code.blocks.len(), vec![region]);
         let found = regions.parts(&code, &Flow::new(&code), Sizes::default());

@@ -49,7 +49,8 @@ pub fn settle(
             .collect(),
         keep: [Some(frame), code.frame_index, code.ctx],
         defined: vec![None; code.vregs],
-        slots: BTreeMap::new(),
+        slots: vec![None; code.vregs],
+        has_frame: vec![true; code.blocks.len()],
         loaded: vec![BTreeMap::new(); code.blocks.len()],
         early: Vec::new(),
         frame_block: None,
@@ -148,7 +149,9 @@ struct Settling<'a> {
     defined: Vec<Option<usize>>,
     /// Values that are stored where the frame is found, since they are older.
     early: Vec<VReg>,
-    slots: BTreeMap<usize, u32>,
+    slots: Vec<Option<u32>>,
+    /// For each block whether the frame is known there.
+    has_frame: Vec<bool>,
     /// For each block the slots loaded in it.
     loaded: Vec<BTreeMap<usize, VReg>>,
 }
@@ -163,6 +166,12 @@ impl Settling<'_> {
                 if value == self.frame {
                     self.frame_block = Some(at);
                 }
+            }
+        }
+        if let Some(found) = self.frame_block {
+            for &at in self.flow.order() {
+                let above = self.flow.dominator(at);
+                self.has_frame[at] = at == found || above != at && self.has_frame[above];
             }
         }
     }
@@ -211,7 +220,7 @@ impl Settling<'_> {
             let value = VReg::new(number, regalloc2::RegClass::Int);
             let mut stored = block;
             if let Some(found) = self.frame_block
-                && !self.flow.dominates(found, block)
+                && !self.has_frame[block]
             {
                 self.early.push(value);
                 stored = found;
@@ -252,7 +261,7 @@ impl Settling<'_> {
                 end - SLOT_BYTES
             });
             taken.insert((last, slot));
-            self.slots.insert(value, slot);
+            self.slots[value] = Some(slot);
         }
         end
     }
@@ -314,7 +323,7 @@ impl Settling<'_> {
         if !self.is_far(value, at) {
             return value;
         }
-        let Some(&slot) = self.slots.get(&value.vreg()) else {
+        let Some(slot) = self.slot(value) else {
             return value;
         };
         let mut above = at;
@@ -336,18 +345,21 @@ impl Settling<'_> {
         fresh
     }
 
+    /// Where a value lives, if it has a slot. Registers made since have none.
+    fn slot(&self, value: VReg) -> Option<u32> {
+        self.slots.get(value.vreg()).copied().flatten()
+    }
+
     /// Stores `from` where `value` lives, if it has a slot.
     fn store(&mut self, value: VReg, from: VReg) -> Option<VInst> {
-        let slot = *self.slots.get(&value.vreg())?;
+        let slot = self.slot(value)?;
         Some(store_slot(self.code, from, self.frame, slot))
     }
 
     /// The same for a value that was just defined.
     fn store_defined(&mut self, value: VReg) -> Option<VInst> {
         let block = self.defined[value.vreg()]?;
-        let found = self.frame_block;
-        let is_early = found.is_some_and(|found| !self.flow.dominates(found, block));
-        if is_early {
+        if !self.has_frame[block] {
             return None;
         }
         self.store(value, value)

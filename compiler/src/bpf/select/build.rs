@@ -8,14 +8,14 @@ use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, AtomicOp, Cond, Insn, MapId, Reg, Size, Src, Wide};
 use crate::bpf::plan::Plan;
-use crate::bpf::vcode::{BlockId, Edge, TReg, Term, VInst, call_clobbers, preg};
+use crate::bpf::vcode::{BlockId, Edge, Insns, Operands, TReg, Term, VInst, call_clobbers, preg};
 use crate::lir::CoreId;
 
 /// A template under construction.
 #[derive(Default)]
 pub(super) struct Template {
-    code: Vec<Insn<TReg>>,
-    operands: Vec<Operand>,
+    code: Insns,
+    operands: Operands,
     clobbers: PRegSet,
     core: Option<(usize, CoreId)>,
 }

@@ -1,12 +1,15 @@
 //! What a handler has read of the globals that kernel handlers count up: when it then resets or deletes
 //! one, what has come since it looked must stay. (SystemTap locks globals while a handler runs.)
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use rtap_compiler::image::StatRecord;
 use rtap_compiler::lir::{Exec, Global, Module, Op};
 
 use super::extra::merge;
+use crate::bpf::Entries;
 use crate::interp::kernel_ops::for_each_op_of;
 use crate::values::Stat;
 
@@ -14,10 +17,30 @@ use crate::values::Stat;
 pub(super) struct Seen {
     /// Globals that kernel handlers only add to, and user-side ones reset or delete.
     counted: HashSet<Global>,
-    /// Bytes of the value, by global and bytes of the key.
+    /// Bytes of the value, by global and bytes of the key: what was read alone.
     values: HashMap<Global, HashMap<Vec<u8>, Vec<u8>>>,
     /// Arrays of which all elements have been read.
-    whole: HashSet<Global>,
+    whole: HashMap<Global, Whole>,
+}
+
+/// All elements of an array.
+struct Whole {
+    entries: Rc<Entries>,
+    /// Their numbers in the order of their keys, from when an element is first asked for.
+    by_key: OnceCell<Vec<usize>>,
+}
+
+impl Whole {
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        let key_of = |n: &usize| self.entries.get(*n).map_or(&[][..], |(key, _)| key);
+        let by_key = self.by_key.get_or_init(|| {
+            let mut all: Vec<usize> = (0..self.entries.len()).collect();
+            all.sort_unstable_by_key(|n| key_of(n));
+            all
+        });
+        let at = by_key.binary_search_by_key(&key, key_of).ok()?;
+        self.entries.get(*by_key.get(at)?).map(|(_, value)| value)
+    }
 }
 
 impl Seen {
@@ -29,7 +52,7 @@ impl Seen {
         Seen {
             counted: &counted & &reset,
             values: HashMap::new(),
-            whole: HashSet::new(),
+            whole: HashMap::new(),
         }
     }
 
@@ -53,13 +76,24 @@ impl Seen {
     }
 
     /// The handler has read all elements of an array.
-    pub(super) fn note_whole(&mut self, global: Global) {
-        self.whole.insert(global);
+    pub(super) fn note_whole(&mut self, global: Global, entries: &Rc<Entries>) {
+        if self.counts(global) {
+            self.values.remove(&global);
+            let whole = Whole {
+                entries: Rc::clone(entries),
+                by_key: OnceCell::new(),
+            };
+            self.whole.insert(global, whole);
+        }
     }
 
     /// What it has read.
     pub(super) fn get(&self, global: Global, key: &[u8]) -> Option<&[u8]> {
-        self.values.get(&global)?.get(key).map(Vec::as_slice)
+        let alone = self.values.get(&global).and_then(|values| values.get(key));
+        match alone {
+            Some(value) => Some(value),
+            None => self.whole.get(&global)?.get(key),
+        }
     }
 
     /// The number that it has read of a scalar.
@@ -70,7 +104,7 @@ impl Seen {
 
     /// Whether an element has come after the handler read all of the array.
     pub(super) fn is_newer(&self, global: Global, key: &[u8]) -> bool {
-        self.whole.contains(&global) && self.get(global, key).is_none()
+        self.whole.contains_key(&global) && self.get(global, key).is_none()
     }
 }
 

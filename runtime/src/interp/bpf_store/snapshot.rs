@@ -46,7 +46,7 @@ impl Wanted {
 pub struct BpfSnapshot {
     pub(super) layout: Option<Rc<ArrayLayout>>,
     pub(super) stride: usize,
-    pub(super) entries: Entries,
+    pub(super) entries: Rc<Entries>,
     /// The entries that match, if not all do.
     pub(super) chosen: Option<Vec<u32>>,
     /// What user space added.
