@@ -1,5 +1,5 @@
 //! Addresses of the kernel's symbols: globals of their own, set when the script begins, since they differ
-//! from boot to boot.
+//! from boot to boot. Those that pruning leaves nobody to ask for are not looked up.
 
 use rtap_grammar::source::Span;
 
@@ -29,6 +29,7 @@ impl Cx<'_> {
             let id = self.files.add("the kernel's symbols", text, true);
             let (file, diags) = self.loader.parse(self.files, id);
             self.diags.extend(diags);
+            self.address_files.push(id);
             self.blame(Span::new(id, 0, u32::MAX), span);
             self.register(file);
         }

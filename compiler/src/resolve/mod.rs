@@ -85,11 +85,13 @@ pub fn resolve<'s>(
         held,
         mut diags,
         files,
+        address_files,
         ..
     } = cx;
     prune::prune(
         &mut program,
         &|file| files.is_library(file),
+        &address_files,
         held,
         &mut diags,
     );
@@ -114,6 +116,8 @@ pub(crate) struct Cx<'s> {
     uncalled_queued: bool,
     /// Symbols whose addresses are needed, and the modules that they are in.
     addresses: indexmap::IndexSet<(String, String)>,
+    /// Where the probes are that look them up.
+    address_files: Vec<FileId>,
     /// Whether the probe being expanded reads registers.
     reads_registers: bool,
     /// Performance counters by name, in the order of their numbers.
@@ -139,6 +143,7 @@ impl<'s> Cx<'s> {
             functions: cranelift_entity::PrimaryMap::new(),
             uncalled_queued: false,
             addresses: indexmap::IndexSet::new(),
+            address_files: Vec::new(),
             reads_registers: false,
             counters: indexmap::IndexMap::new(),
             held: Vec::new(),

@@ -11,7 +11,7 @@ use crate::hir::visit::{
     Visit, VisitMut, walk_expr, walk_expr_mut, walk_probe, walk_probe_mut, walk_stmt, walk_stmt_mut,
 };
 use crate::hir::{
-    Delete, Expr, ExprKind, FuncId, Function, Global, Local, Place, Program, StatRef, Stmt,
+    Delete, Expr, ExprKind, FuncId, Function, Global, Local, Place, Probe, Program, StatRef, Stmt,
     StmtKind,
 };
 
@@ -60,10 +60,11 @@ impl Held {
     }
 }
 
-/// Prunes `program`.
+/// Prunes `program`. The probes of `setters` set globals that others read, and do nothing else.
 pub(super) fn prune(
     program: &mut Program,
     is_library: &dyn Fn(FileId) -> bool,
+    setters: &[FileId],
     held: Vec<Held>,
     diags: &mut Vec<Diagnostic>,
 ) {
@@ -92,13 +93,27 @@ pub(super) fn prune(
         globals: SecondaryMap::new(),
         queue: Vec::new(),
     };
-    for probe in &program.probes {
+    let is_setter = |probe: &Probe| setters.contains(&probe.span.file);
+    for probe in program.probes.iter().filter(|probe| !is_setter(probe)) {
         walk_probe(&mut reach, probe);
     }
     while let Some(id) = reach.queue.pop() {
         for body in &program.functions[id].overloads {
             reach.stmts(&body.stmts);
         }
+    }
+    for probe in program.probes.iter_mut().filter(|probe| is_setter(probe)) {
+        probe.stmts.retain(|stmt| match &stmt.kind {
+            StmtKind::Expr(Expr {
+                kind:
+                    ExprKind::Assign {
+                        place: Place::Global(global),
+                        ..
+                    },
+                ..
+            }) => reach.globals[*global],
+            _ => true,
+        });
     }
     for Held {
         place,
@@ -119,6 +134,9 @@ pub(super) fn prune(
             diags.extend(found);
         }
     }
+    program
+        .probes
+        .retain(|probe| !(is_setter(probe) && probe.stmts.is_empty()));
     compact(program, &reach);
 }
 
