@@ -8,13 +8,18 @@
 
 mod caps;
 mod copies;
+mod initial;
 mod keys;
 mod late;
+mod versions;
 mod wrap;
 
-use cranelift_entity::PrimaryMap;
+use std::collections::HashSet;
 
-use crate::hir::{FuncId, Function, Global, Local, Program};
+use cranelift_entity::PrimaryMap;
+use rtap_grammar::source::Span;
+
+use crate::hir::{FuncId, Function, Global, Local, LocalData, Program};
 use crate::image::Point;
 use crate::target::Target;
 use copies::Copies;
@@ -34,18 +39,66 @@ pub fn infer_widths(program: &mut Program, target: &dyn Target) {
     let max = program.limits.max_string_len.saturating_sub(1).max(1);
     let mut too_large = Vec::new();
     let mut copies = Copies::default();
+    let mut divided = HashSet::new();
     loop {
         let mut late = decide(program, &too_large, &mut copies);
+        if divide(program, late.not_late(), &mut divided) {
+            too_large.clear();
+            continue;
+        }
         program.characters = late.take_needs();
         let mut cx = Cx::new(program, max, late);
         cx.run(program);
         let more = cx.too_large();
         if more.is_empty() {
+            if initial::assign_late(program, &cx.late) {
+                continue;
+            }
             cx.finish(program);
             keys::narrow(program, target);
             return;
         }
-        too_large.extend(more);
+        let raw: Vec<Slot> = more
+            .iter()
+            .copied()
+            .filter(|slot| cx.late.is_raw(*slot))
+            .collect();
+        if divide(program, raw, &mut divided) {
+            too_large.clear();
+            continue;
+        }
+        // What has an initial text can be characters at once, and then others may be late.
+        let initial: Vec<Slot> = more
+            .iter()
+            .copied()
+            .filter(|slot| initial::has_text(program, *slot))
+            .collect();
+        too_large.extend(if initial.is_empty() { more } else { initial });
+    }
+}
+
+/// Makes several variables of each of these that was not divided yet. Whether there are more now.
+fn divide(program: &mut Program, slots: Vec<Slot>, divided: &mut HashSet<(Span, String)>) -> bool {
+    let mut more = false;
+    for slot in slots {
+        if let Slot::Local(body, local) = slot
+            && let Some(data) = local_data(program, body, local)
+            && divided.insert((data.span, data.name.clone()))
+        {
+            more |= versions::divide(program, body, local);
+        }
+    }
+    more
+}
+
+fn local_data(program: &Program, body: u32, local: Local) -> Option<&LocalData> {
+    let (overloads, first_probe) = number_bodies(program);
+    let number = body as usize;
+    match overloads.get(number) {
+        Some((function, index)) => program.functions[*function].overloads[*index]
+            .locals
+            .get(local),
+        None => program.probes.get(number - first_probe)?.locals.get(local),
     }
 }
 

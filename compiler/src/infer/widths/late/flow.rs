@@ -78,16 +78,6 @@ pub(super) fn walk(program: &mut Program, graph: &mut Graph) {
         }
         number += 1;
     }
-    if graph.mark {
-        return;
-    }
-    for (id, global) in &program.globals {
-        // An initial text is there before any handler runs.
-        if matches!(&global.init, Some(crate::hir::Literal::Str(text)) if !text.is_empty()) {
-            let node = graph.place(Slot::Value(id));
-            graph.nodes[node].blocked = true;
-        }
-    }
 }
 
 impl Graph {

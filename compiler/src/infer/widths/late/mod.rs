@@ -39,6 +39,8 @@ pub(super) struct LateSet {
     needs: Vec<(Span, Span)>,
     /// Arrays with late keys of which several have one text.
     merged: EntitySet<Global>,
+    /// Local variables of kernel handlers that something reaches which only user space can make.
+    raw: Vec<Slot>,
 }
 
 impl LateSet {
@@ -58,6 +60,17 @@ impl LateSet {
         let mut seen = HashSet::new();
         needs.retain(|need| seen.insert(*need));
         needs
+    }
+
+    /// Whether something reaches the variable of a kernel handler that only user space can make.
+    pub(super) fn is_raw(&self, slot: Slot) -> bool {
+        self.raw.contains(&slot)
+    }
+
+    /// Such variables that are not late.
+    pub(super) fn not_late(&self) -> Vec<Slot> {
+        let raw = self.raw.iter().copied();
+        raw.filter(|slot| !self.place(*slot)).collect()
     }
 
     /// Whether user space has to merge elements of an array.
@@ -114,7 +127,18 @@ pub(super) fn decide(program: &mut Program, too_large: &[Slot]) -> LateSet {
         }
         Slot::Local(..) | Slot::Value(_) | Slot::Param(..) | Slot::Ret(_) => None,
     }));
+    let mut raw: Vec<Slot> = graph
+        .places
+        .iter()
+        .filter(|(slot, node)| {
+            let node = &graph.nodes[**node];
+            matches!(slot, Slot::Local(..)) && node.raw && node.kernel
+        })
+        .map(|(slot, _)| *slot)
+        .collect();
+    raw.sort();
     LateSet {
+        raw,
         needs: graph.needs,
         places: places.collect(),
         torn,
