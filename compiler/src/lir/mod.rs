@@ -49,7 +49,7 @@
 //! # Loops
 //! Back edges are ordinary jumps to a block whose [`BlockData::loop_head`] is set (the
 //! lowering sets it, with the site for `MAXACTION`). The kernel executor bounds each by
-//! MAXACTION; the interpreter by MAXACTION_INTERRUPTIBLE or not at all.
+//! MAXACTION; the interpreter by MAXACTION_INTERRUPTIBLE, those of `foreach` apart.
 
 pub mod builder;
 pub mod cfg;

@@ -562,8 +562,10 @@ pub struct Limits {
     pub max_string_len: u32,
     /// MAXACTION: rounds of the loops in one run of a kernel handler.
     pub max_action: u32,
-    /// MAXACTION_INTERRUPTIBLE: rounds of the loops in one run of a user-side handler; 0: no limit.
+    /// MAXACTION_INTERRUPTIBLE: rounds of the loops in one run of a user-side handler; 0: ten times MAXACTION.
     pub max_action_interruptible: u32,
+    /// MAXBACKTRACE: addresses of a call stack that are kept, at most [`super::STACK_FRAMES`].
+    pub max_backtrace: u32,
     /// MAXMAPENTRIES.
     pub max_map_entries: u32,
     /// MAXERRORS.
@@ -575,6 +577,14 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The rounds that `while` and `for` loops of one run of a user-side handler may make. `foreach` ends by itself.
+    pub fn user_rounds(&self) -> u32 {
+        match self.max_action_interruptible {
+            0 => self.max_action.saturating_mul(10),
+            most => most,
+        }
+    }
+
     /// Calls of a function that recurses, and of those that it recurses with, that can be under way at a time: a
     /// function that calls itself gets 13 deep with the default MAXNESTING of 10, as observed in SystemTap.
     pub fn nested_calls(&self) -> u32 {
@@ -588,6 +598,7 @@ impl Default for Limits {
             max_string_len: 512,
             max_action: 1000,
             max_action_interruptible: 0,
+            max_backtrace: super::STACK_FRAMES,
             max_map_entries: 2048,
             max_errors: 0,
             max_skipped: 100,

@@ -256,12 +256,15 @@ impl Cx<'_> {
                     self.string(part, depth + 1);
                 }
             }
-            Some(Op::StrLate(format, args)) if self.late => {
+            Some(Op::StrLate(format, args))
+                if self.late && !may_end_early(&module.formats[format]) =>
+            {
                 self.format(&module.formats[format], &args, depth + 1);
             }
             Some(Op::StrFormat(format, args))
-                if most_bytes(function, &module.formats[format], &args)
-                    .is_some_and(|n| n <= self.cap(value)) =>
+                if !may_end_early(&module.formats[format])
+                    && most_bytes(function, &module.formats[format], &args)
+                        .is_some_and(|n| n <= self.cap(value)) =>
             {
                 self.format(&module.formats[format], &args, depth + 1);
             }
@@ -288,6 +291,17 @@ fn cap(function: &Function, value: Value) -> u64 {
     }
 }
 
+/// Whether a format can put a 0 into its text: a string ends there, what is printed does not.
+fn may_end_early(format: &Format) -> bool {
+    format.pieces.iter().any(|piece| match piece {
+        Piece::Conv(conv) => match conv.kind {
+            ConvKind::Char => conv.flag != Some(ConvFlag::Alternate),
+            kind => kind == ConvKind::Binary,
+        },
+        Piece::Text(_) | Piece::Call(..) => false,
+    })
+}
+
 /// The most bytes that a format can make, if that can be told.
 fn most_bytes(function: &Function, format: &Format, args: &[Value]) -> Option<u64> {
     let mut args = args.iter();
@@ -307,7 +321,7 @@ fn most_bytes(function: &Function, format: &Format, args: &[Value]) -> Option<u6
                 let natural = match conv.kind {
                     ConvKind::Str | ConvKind::Memory => cap(function, arg),
                     ConvKind::MemoryHex => (cap(function, arg) * 2).max(16),
-                    ConvKind::Char => 1,
+                    ConvKind::Char => 4,
                     ConvKind::Decimal | ConvKind::Unsigned => 20,
                     // The longest is octal with its prefix.
                     ConvKind::Octal

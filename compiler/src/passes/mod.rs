@@ -19,6 +19,7 @@ mod formats;
 mod inline;
 mod interner;
 mod merge_blocks;
+mod merge_handlers;
 mod point_tables;
 mod rebase;
 mod replace;
@@ -68,6 +69,10 @@ pub fn optimise(module: &mut Module) {
     // After folding, which knows the points of handlers that have only one.
     point_tables::run(module);
     check(module, "point_tables");
+
+    // What is known of one handler's body helps the other's; their points' numbers are not needed any more.
+    merge_handlers::run(module, &mut texts);
+    check(module, "merge_handlers");
 
     // Numbers anew, so that text is stable and nothing unused is left.
     compact::run(module);

@@ -229,7 +229,7 @@ fn check_count(format: &Format, values: &[PrintArg], span: Span) -> Result<(), B
     ))
 }
 
-/// Takes a format apart: `%[flag][width][.precision][l]letter`.
+/// Takes a format apart: `%[flag][width][.precision][l]letter`, `%%`, and `%n`, which is nothing.
 pub(crate) fn parse_format(text: &[u8]) -> Result<Format, String> {
     let mut pieces = Vec::new();
     let mut plain = BString::default();
@@ -241,7 +241,7 @@ pub(crate) fn parse_format(text: &[u8]) -> Result<Format, String> {
         };
         if cx.take(b'%') {
             plain.push(b'%');
-        } else {
+        } else if !cx.take(b'n') {
             let conv = cx.conversion()?;
             if !plain.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
@@ -357,6 +357,10 @@ mod tests {
             panic!("a conversion")
         };
         assert_eq!((conv.width, conv.precision), (ConvSize::Arg, ConvSize::Arg));
+        assert_eq!(
+            parse_format(b"a%nb").unwrap().pieces,
+            [Piece::Text("ab".into())]
+        );
         assert!(parse_format(b"%").is_err());
         assert!(parse_format(b"%y").is_err());
         assert!(parse_format(b"%99999999999d").is_err());

@@ -1,6 +1,6 @@
 //! `-D NAME=VALUE`: SystemTap's limits. One table.
 
-use rtap_compiler::lir::Limits;
+use rtap_compiler::lir::{Limits, STACK_FRAMES};
 
 /// A limit that rtap honours.
 struct Row {
@@ -22,6 +22,12 @@ const ROWS: &[Row] = &[
         least: 1,
         most: u32::MAX,
         field: |l| &mut l.max_action_interruptible,
+    },
+    Row {
+        name: "MAXBACKTRACE",
+        least: 1,
+        most: u32::MAX,
+        field: |l| &mut l.max_backtrace,
     },
     Row {
         name: "MAXERRORS",
@@ -61,14 +67,16 @@ const MEANINGLESS: &[&str] = &[
     "INTERRUPTIBLE",
     "KRETACTIVE",
     "MAPHASHBIAS",
-    "MAXBACKTRACE",
     "MAXTRYLOCK",
     "MAXUPROBES",
     "MINSTACKSPACE",
     "STP_ALIBI",
+    "STP_EXECTRACE",
+    "STP_MAXMEMORY",
     "STP_NO_OVERLOAD",
     "STP_OVERLOAD_INTERVAL",
     "STP_OVERLOAD_THRESHOLD",
+    "STP_PROCFS_BUFSIZE",
     "TRYLOCKDELAY",
 ];
 
@@ -95,6 +103,11 @@ pub fn parse(defines: &[String]) -> Result<(Limits, Vec<String>), String> {
             ));
         }
         *(row.field)(&mut limits) = number as u32;
+        if row.name == "MAXBACKTRACE" && number > u64::from(STACK_FRAMES) {
+            warnings.push(format!(
+                "-D {define}: rtap keeps {STACK_FRAMES} addresses of a call stack"
+            ));
+        }
     }
     Ok((limits, warnings))
 }

@@ -60,8 +60,6 @@ struct Frame {
     base: usize,
     /// How many iterations were open before it.
     iterations: usize,
-    /// Rounds of its loops.
-    rounds: u32,
     /// If it recurses: calls of its group that are under way.
     nested: u32,
 }
@@ -79,9 +77,10 @@ pub struct Machine<'p, S: Store> {
     pub(super) program: &'p Program<'p>,
     /// The globals, and what functions of user space remember.
     pub store: TextKeys<'p, S>,
-    /// MAXACTION_INTERRUPTIBLE: the most rounds of the loops of one call of a function; without
-    /// it they may be endless.
-    pub loop_limit: Option<u32>,
+    /// MAXACTION_INTERRUPTIBLE: the most rounds that the loops of one run make together, those of `foreach` apart.
+    pub loop_limit: u32,
+    /// Rounds of the run so far.
+    rounds: u32,
     pub(super) values: Vec<Value>,
     frames: Vec<Frame>,
     pub(super) iterations: Vec<Option<Iteration<Merged<S::Snapshot>>>>,
@@ -101,11 +100,11 @@ pub struct Machine<'p, S: Store> {
 impl<'p, S: Store> Machine<'p, S> {
     /// A machine for a program.
     pub fn new(program: &'p Program<'p>, store: S) -> Self {
-        let most = program.module.limits.max_action_interruptible;
         Machine {
             program,
             store: TextKeys::new(program, store),
-            loop_limit: (most != 0).then_some(most),
+            loop_limit: program.module.limits.user_rounds(),
+            rounds: 0,
             values: Vec::new(),
             frames: Vec::new(),
             iterations: Vec::new(),
@@ -144,6 +143,7 @@ impl<'p, S: Store> Machine<'p, S> {
         self.frames.clear();
         self.iterations.clear();
         self.store.begin_run();
+        self.rounds = 0;
         self.message = Text::default();
         self.groups = Groups::default();
         self.operands.clear();
@@ -175,7 +175,6 @@ impl<'p, S: Store> Machine<'p, S> {
                 at: 0,
                 base,
                 iterations: self.iterations.len(),
-                rounds: 0,
                 nested: 0,
             });
             self.assign(function, entry, base);
@@ -380,8 +379,10 @@ impl<'p, S: Store> Machine<'p, S> {
         frame.block = to.block;
         frame.at = 0;
         if let Some(site) = target.loop_head {
-            frame.rounds = frame.rounds.wrapping_add(1);
-            if self.loop_limit.is_some_and(|most| frame.rounds > most) {
+            if !matches!(target.term, Terminator::IterNext { .. }) {
+                self.rounds = self.rounds.saturating_add(1);
+            }
+            if self.rounds > self.loop_limit {
                 // No `Try` of this function catches it.
                 let site = self.leave_with(i64::from(site.as_u32()));
                 return Err(Raised::Error { site, arg: 0 });

@@ -4,8 +4,8 @@
 //! of globals, inside a [`Context`]. Handlers of the kernel run too, given a context that
 //! supplies what they ask for: tests compare both executors that way.
 //!
-//! Errors, values and their widths are as `rtap_compiler::lir` specifies them. Loops are
-//! not limited unless [`Machine::loop_limit`] says so, recursion always is.
+//! Errors, values and their widths are as `rtap_compiler::lir` specifies them. Loops but `foreach`
+//! are limited by [`Machine::loop_limit`].
 
 mod bpf_store;
 mod context;

@@ -123,7 +123,14 @@ impl Renderer<'_> {
         let layout = self.record(id)?;
         let body = bytes.get(8..).unwrap_or_default();
         let mut args = RecordArgs::late(&layout.fields, body);
-        self.render_at(out, self.format(layout.format)?, &mut args, host, depth + 1)
+        let begin = out.len();
+        self.render_at(out, self.format(layout.format)?, &mut args, host, depth + 1)?;
+        // A string ends at the first 0 that is put into it.
+        let text = out.get(begin..).unwrap_or_default();
+        if let Some(end) = text.iter().position(|byte| *byte == 0) {
+            out.truncate(begin + end);
+        }
+        Ok(())
     }
 
     fn render_at<'a>(

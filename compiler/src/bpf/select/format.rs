@@ -43,6 +43,16 @@ enum Part<'a> {
     SizedText(SizedField, Text),
     /// The same of a number.
     SizedNumber(SizedField, Val),
+    /// A part that may be the last: a string ends at the first 0 that is put into it.
+    Ending(Box<Part<'a>>, End),
+}
+
+/// When a part is the last.
+enum End {
+    /// If the low byte of this is 0.
+    Zero(Val),
+    /// If fewer bytes were added than this.
+    Short(VReg),
 }
 
 impl Cx<'_> {
@@ -96,7 +106,14 @@ impl Cx<'_> {
                 ConvKind::Char if conv.flag == Some(ConvFlag::Alternate) => {}
                 ConvKind::Binary | ConvKind::MemoryHex => {}
                 _ if is_text => {}
-                _ => return Part::Number(conv.clone(), self.int(arg)),
+                _ => {
+                    let value = self.int(arg);
+                    let part = Part::Number(conv.clone(), value);
+                    return match conv.kind {
+                        ConvKind::Char => Part::Ending(Box::new(part), End::Zero(value)),
+                        _ => part,
+                    };
+                }
             }
         }
         let mut sizes = sizes.iter();
@@ -126,12 +143,17 @@ impl Cx<'_> {
             _ if is_text => Part::SizedText(field, self.text(arg)),
             ConvKind::Char => {
                 let value = self.int(arg);
-                Part::SizedText(whole, self.character_text(conv.flag, value))
+                let part = Part::SizedText(whole, self.character_text(conv.flag, value));
+                match conv.flag {
+                    Some(ConvFlag::Alternate) => part,
+                    _ => Part::Ending(Box::new(part), End::Zero(value)),
+                }
             }
             ConvKind::MemoryHex => self.memory_hex(conv, arg),
             ConvKind::Binary => {
                 let value = self.int(arg);
-                Part::Whole(self.bytes_text(field.width, value))
+                let (text, bytes) = self.bytes_text(field.width, value);
+                Part::Ending(Box::new(Part::Whole(text)), End::Short(bytes))
             }
             _ => Part::SizedNumber(field, self.int(arg)),
         }
@@ -153,29 +175,69 @@ impl Cx<'_> {
     }
 
     fn text_of_parts(&mut self, parts: Vec<Part<'_>>, cap: u32, dest: Dest) -> Val {
-        let caps: Vec<u32> = parts
-            .iter()
-            .map(|part| match part {
-                Part::Literal(text) | Part::Whole(text) => self.text_cap(*text),
-                Part::Padded(conv, text) => self.text_cap(*text).max(fixed(conv.width)),
-                Part::Number(conv, _) => field_bytes(conv),
-                Part::SizedText(_, text) => self.field_cap(Some(*text)),
-                Part::SizedNumber(..) => self.field_cap(None),
-            })
-            .collect();
+        let caps: Vec<u32> = parts.iter().map(|part| self.part_cap(part)).collect();
         let mut builder = self.begin_text(&caps, cap, dest);
+        let mut ends = parts.iter().map(|part| matches!(part, Part::Ending(..)));
+        if !ends.any(|ends| ends) {
+            for part in parts {
+                self.append_part(&mut builder, part);
+            }
+            return self.built(&builder);
+        }
+        let done = self.code.block(self.is_cold());
         for part in parts {
-            match part {
-                Part::Literal(text) | Part::Whole(text) => self.append(&mut builder, text),
-                Part::Padded(conv, text) => self.append_padded(&mut builder, conv, text),
-                Part::Number(conv, value) => self.append_number(&mut builder, &conv, value),
-                Part::SizedText(field, text) => self.append_sized_text(&mut builder, &field, text),
-                Part::SizedNumber(field, value) => {
-                    self.append_sized_number(&mut builder, &field, value);
-                }
+            let before = builder.cursor;
+            let (part, end) = match part {
+                Part::Ending(part, end) => (*part, Some(end)),
+                part => (part, None),
+            };
+            self.append_part(&mut builder, part);
+            if let Some(end) = end {
+                self.end_at(&end, (before, builder.cursor), done);
             }
         }
+        self.jump(done, Vec::new());
+        self.enter(done);
         self.built(&builder)
+    }
+
+    /// Most bytes of a part.
+    fn part_cap(&self, part: &Part<'_>) -> u32 {
+        match part {
+            Part::Literal(text) | Part::Whole(text) => self.text_cap(*text),
+            Part::Padded(conv, text) => self.text_cap(*text).max(fixed(conv.width)),
+            Part::Number(conv, _) => field_bytes(conv),
+            Part::SizedText(_, text) => self.field_cap(Some(*text)),
+            Part::SizedNumber(..) => self.field_cap(None),
+            Part::Ending(part, _) => self.part_cap(part),
+        }
+    }
+
+    fn append_part(&mut self, builder: &mut TextBuilder, part: Part<'_>) {
+        match part {
+            Part::Literal(text) | Part::Whole(text) => self.append(builder, text),
+            Part::Padded(conv, text) => self.append_padded(builder, conv, text),
+            Part::Number(conv, value) => self.append_number(builder, &conv, value),
+            Part::SizedText(field, text) => self.append_sized_text(builder, &field, text),
+            Part::SizedNumber(field, value) => self.append_sized_number(builder, &field, value),
+            Part::Ending(part, _) => self.append_part(builder, *part),
+        }
+    }
+
+    /// Goes to `done` if the part that moved the cursor so was the last.
+    fn end_at(&mut self, end: &End, (before, after): (Val, Val), done: BlockId) {
+        match end {
+            End::Zero(value) => {
+                let value = self.val_reg(*value);
+                let byte = self.extend_reg(value, 8, false);
+                self.jump_if(Cond::Eq, byte, Src::Imm(0), done);
+            }
+            End::Short(bytes) => {
+                let (before, after) = (self.val_reg(before), self.val_reg(after));
+                let added = self.alu(AluOp::Sub, after, Src::Reg(before));
+                self.jump_if(Cond::Ne, added, Src::Reg(*bytes), done);
+            }
+        }
     }
 
     /// Adds a string cut to its precision and padded to its width.

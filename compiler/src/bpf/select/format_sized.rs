@@ -178,11 +178,12 @@ impl Cx<'_> {
         })
     }
 
-    /// The lowest bytes (1, 2, 4, else 8) of a number as a string, which ends at the first 0.
-    pub(super) fn bytes_text(&mut self, bytes: Option<VReg>, value: Val) -> Text {
+    /// The lowest bytes (1, 2, 4, else 8) of a number as a string, which ends at the first 0; and how many
+    /// bytes it would have without.
+    pub(super) fn bytes_text(&mut self, bytes: Option<VReg>, value: Val) -> (Text, VReg) {
         let value = self.val_reg(value);
         let Some(bytes) = bytes else {
-            return self.short_text(8, value);
+            return (self.short_text(8, value), self.imm(8));
         };
         let masks = [-1, 0xff, 0xffff, -1, 0xffff_ffff, -1_i64];
         let table: Vec<u8> = masks.iter().flat_map(|mask| mask.to_le_bytes()).collect();
@@ -190,7 +191,14 @@ impl Cx<'_> {
         let at = self.slot_address(table, bytes, masks.len() as u32, 8);
         let mask = self.load(Size::D, Mem::Ptr(at, 0));
         let value = self.alu(AluOp::And, value, Src::Reg(mask));
-        self.short_text(8, value)
+        let counts: Vec<u8> = [8, 1, 2, 8, 4, 8_i64]
+            .iter()
+            .flat_map(|n| n.to_le_bytes())
+            .collect();
+        let counts = Mem::Rodata(self.plan.constant(&counts));
+        let at = self.slot_address(counts, bytes, masks.len() as u32, 8);
+        let count = self.load(Size::D, Mem::Ptr(at, 0));
+        (self.short_text(8, value), count)
     }
 
     /// A string of at most eight bytes, given as a little-endian word.

@@ -40,6 +40,7 @@ impl Cx<'_> {
         }
         // The kernel leaves what is behind the last address as it is.
         self.zero(text.mem.at(frames_at), width - frames_at);
+        let frames = self.module.limits.max_backtrace.clamp(1, STACK_FRAMES);
         let flags = match of {
             Space::Kernel => 0,
             Space::User => USER_STACK,
@@ -49,7 +50,7 @@ impl Cx<'_> {
             &[
                 Arg::Reg(ctx),
                 Arg::Addr(text.mem.at(frames_at)),
-                Arg::Imm(i64::from(STACK_FRAMES) * 8),
+                Arg::Imm(i64::from(frames) * 8),
                 Arg::Imm(flags),
             ],
         );

@@ -5,11 +5,12 @@ use super::names::{self, CHANNEL, CONV, CORE, ERROR, FLAG};
 use crate::lir::*;
 
 /// The limits by their names.
-pub(super) fn limit_fields(limits: &mut Limits) -> [(&'static str, &mut u32); 7] {
+pub(super) fn limit_fields(limits: &mut Limits) -> [(&'static str, &mut u32); 8] {
     let Limits {
         max_string_len,
         max_action,
         max_action_interruptible,
+        max_backtrace,
         max_map_entries,
         max_errors,
         max_skipped,
@@ -19,6 +20,7 @@ pub(super) fn limit_fields(limits: &mut Limits) -> [(&'static str, &mut u32); 7]
         ("max_string_len", max_string_len),
         ("max_action", max_action),
         ("max_action_interruptible", max_action_interruptible),
+        ("max_backtrace", max_backtrace),
         ("max_map_entries", max_map_entries),
         ("max_errors", max_errors),
         ("max_skipped", max_skipped),

@@ -283,7 +283,7 @@ fn a_limited_loop_raises_past_the_try_of_its_function() {
     let module = module("", ENDLESS);
     let program = Program::new(&module, &Layout::default()).unwrap();
     let mut machine = Machine::new(&program, MemStore::new(&module.globals));
-    machine.loop_limit = Some(1000);
+    machine.loop_limit = 1000;
     let mut cx = Fake {
         patience: u32::MAX,
         ..Fake::default()

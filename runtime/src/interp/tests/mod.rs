@@ -73,7 +73,8 @@ impl Context for Fake {
 }
 
 /// Tables that most tests need, before the functions of a test.
-const TABLES: &str = r#"str0 = ""
+const TABLES: &str = r#"limits max_action_interruptible=1000000
+str0 = ""
 str1 = "hello"
 fmt0 = out %d "\n"
 fmt1 = out %s "\n"
