@@ -159,9 +159,12 @@ impl Plan<'_> {
             let (insns, verified) = infos.fold((0, 0), |(insns, verified), info| {
                 (insns + info.xlated_insns, verified + info.verified_insns)
             });
+            let s = |count: usize| if count == 1 { "" } else { "s" };
             Status::say(&format!(
-                "rtap: {programs} programs of {insns} instructions ({verified} verified), \
-                 {links} links attached in {:.1} ms",
+                "rtap: {programs} program{} of {insns} instructions ({verified} verified), \
+                 {links} link{} attached in {:.1} ms",
+                s(programs),
+                s(links),
                 took.as_secs_f64() * 1e3
             ));
         }

@@ -24,7 +24,7 @@ const HEADING: &str = "# Test, kernel, instructions, verified instructions (0: t
 
 /// What `rtap run -v` says of its programs.
 static REPORT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"programs of (\d+) instructions \((\d+) verified\)").expect("a good pattern")
+    Regex::new(r"programs? of (\d+) instructions \((\d+) verified\)").expect("a good pattern")
 });
 
 /// The size of a test's programs on one kernel.
