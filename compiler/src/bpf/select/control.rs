@@ -271,6 +271,17 @@ impl Cx<'_> {
         (head, round)
     }
 
+    /// Begins a loop that counts from 0 and goes to `out` instead of round number `most`; what follows is its body. Gives
+    /// its head, and the register that counts.
+    pub(super) fn count_up(&mut self, most: u32, out: BlockId) -> (BlockId, VReg) {
+        let zero = self.imm(0);
+        let (head, index) = self.counted_loop(most);
+        self.jump(head, vec![zero]);
+        self.enter(head);
+        self.jump_if(Cond::Ge, index, Src::Imm(most as i32), out);
+        (head, index)
+    }
+
     /// The same for a loop with too much in it to be verified for each round; afterwards
     /// it goes on with `done`.
     pub(super) fn long_loop(&mut self, most: u32, done: BlockId) -> (BlockId, VReg) {

@@ -222,11 +222,7 @@ impl Cx<'_> {
         let mem = self.temp_variable(bound + 8);
         self.store_imm(mem, 0);
         let done = self.code.block(self.is_cold());
-        let zero = self.imm(0);
-        let (head, index) = self.counted_loop(from.cap + 1);
-        self.jump(head, vec![zero]);
-        self.enter(head);
-        self.jump_if(Cond::Ge, index, Src::Imm(from.cap as i32), done);
+        let (head, index) = self.count_up(from.cap, done);
         let at = self.byte_address(from, index);
         let byte = self.load(Size::B, Mem::Ptr(at, 0));
         self.jump_if(Cond::Eq, byte, Src::Imm(0), done);

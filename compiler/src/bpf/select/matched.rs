@@ -309,11 +309,7 @@ impl Cx<'_> {
     /// Does `body` for 0, 1, … until it goes to the block that it is given.
     fn rounds_of(&mut self, most: u32, body: impl FnOnce(&mut Self, VReg, BlockId)) {
         let done = self.code.block(self.is_cold());
-        let zero = self.imm(0);
-        let (head, index) = self.counted_loop(most + 1);
-        self.jump(head, vec![zero]);
-        self.enter(head);
-        self.jump_if(Cond::Ge, index, Src::Imm(most as i32), done);
+        let (head, index) = self.count_up(most, done);
         body(self, index, done);
         let next = self.alu(AluOp::Add, index, Src::Imm(1));
         self.jump(head, vec![next]);

@@ -1,4 +1,4 @@
-//! Operations on strings: joining, cutting, comparing, searching, numbers out of text.
+//! Operations on strings: joining, cutting, comparing.
 //!
 //! Loops count with a register of their own from 0, so that every verifier sees their end;
 //! what leaves a loop is forgotten by the verifier, or it would follow the rest of the program
@@ -8,7 +8,7 @@ use regalloc2::VReg;
 
 use super::build::{Arg, Template};
 use super::text::{Text, TextMem};
-use super::{Cx, Dest, Lowered, Val};
+use super::{Cx, Dest, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, Insn, Size, Src};
@@ -20,8 +20,6 @@ use crate::lir::{Ty, Value};
 const UNROLLED_WORDS: u32 = 16;
 /// Constants up to this size are stored inline when joined.
 const INLINE_PIECE_BYTES: usize = 24;
-/// A longer string that is searched for and is not a constant is compared in a loop.
-const UNROLLED_NEEDLE_BYTES: u32 = 64;
 
 impl Cx<'_> {
     /// All operands one after another.
@@ -180,7 +178,7 @@ impl Cx<'_> {
     }
 
     /// The string zero-padded in memory that takes variable offsets, at least `width` bytes.
-    fn padded_text(&mut self, text: Text, width: u32) -> TextMem {
+    pub(super) fn padded_text(&mut self, text: Text, width: u32) -> TextMem {
         let cap = width - 1;
         if let Some(mem) = self.text_in_place(text, width) {
             return TextMem {
@@ -201,7 +199,7 @@ impl Cx<'_> {
     }
 
     /// Width of the slot that a string would take.
-    fn text_width(&self, text: Text) -> u32 {
+    pub(super) fn text_width(&self, text: Text) -> u32 {
         width_bytes(Ty::str(self.text_cap(text)))
     }
 
@@ -412,11 +410,7 @@ impl Cx<'_> {
             return;
         }
         let after = self.code.block(self.is_cold());
-        let zero = self.imm(0);
-        let (head, index) = self.counted_loop(words);
-        self.jump(head, vec![zero]);
-        self.enter(head);
-        self.jump_if(Cond::Ge, index, Src::Imm(words as i32), after);
+        let (head, index) = self.count_up(words, after);
         let at = self.word_at(a.mem, index, words);
         let left = self.load(Size::D, at);
         let at = self.word_at(b.mem, index, words);
@@ -438,124 +432,8 @@ impl Cx<'_> {
         reg
     }
 
-    /// Where the needle first occurs in the text, or -1.
-    pub(super) fn text_find(&mut self, text: Value, needle: Value) -> Lowered<Val> {
-        let (text, needle) = (self.text(text), self.text(needle));
-        if let (Some(text), Some(needle)) = (self.const_bytes(text), self.const_bytes(needle)) {
-            let found = (0..=text.len()).find(|&at| text[at..].starts_with(&needle));
-            return Ok(Val::Const(found.map_or(-1, |at| at as i64)));
-        }
-        let needle_cap = self.text_cap(needle);
-        let constant = self.const_bytes(needle);
-        let text_cap = self.text_cap(text);
-        // Whole words are compared at every offset: there must be something to read behind.
-        let slack = needle_cap.next_multiple_of(8) + 8;
-        let width = width_bytes(Ty::str(text_cap)) + slack;
-        let hay = self.temp_variable(width);
-        self.copy_text(text, hay, width_bytes(Ty::str(text_cap)), true);
-        self.zero(hay.at(width_bytes(Ty::str(text_cap))), slack);
-        let (done, result) = self.join();
-        let missing = self.code.block(self.is_cold());
-        let is_long = constant.is_none() && needle_cap >= UNROLLED_NEEDLE_BYTES;
-        let (head, index) = if is_long {
-            self.long_loop(text_cap + 1, missing)
-        } else {
-            self.counted_loop(text_cap + 1)
-        };
-        self.in_block(missing, |cx| {
-            let none = cx.imm(-1);
-            cx.jump(done, vec![none]);
-        });
-        // A needle that is not constant is compared under a mask of its length.
-        let pattern = if let Some(bytes) = constant {
-            Pattern::Const(bytes)
-        } else {
-            let width = width_bytes(Ty::str(needle_cap));
-            Pattern::Mem(self.padded_text(needle, width))
-        };
-        let zero = self.imm(0);
-        self.jump(head, vec![zero]);
-        self.enter(head);
-        self.jump_if(Cond::Gt, index, Src::Imm(text_cap as i32), missing);
-        let next = self.code.block(self.is_cold());
-        let found = self.code.block(self.is_cold());
-        match pattern {
-            Pattern::Const(bytes) => {
-                let at = self.clamped_address(hay, index, text_cap);
-                for (n, chunk) in bytes.chunks(8).enumerate() {
-                    let mut word = self.load(Size::D, Mem::Ptr(at, n as i32 * 8));
-                    let unused = 64 - chunk.len() as i32 * 8;
-                    let mut value = super::text::word_of(chunk);
-                    if unused != 0 {
-                        word = self.alu(AluOp::Lsh, word, Src::Imm(unused));
-                        value <<= unused;
-                    }
-                    let value = self.val_src(Val::Const(value));
-                    self.jump_if(Cond::Ne, word, value, next);
-                }
-            }
-            Pattern::Mem(needle) if is_long => {
-                self.compare_long_needle(hay, index, needle, width - 8, [next, found]);
-            }
-            Pattern::Mem(needle) => {
-                let at = self.clamped_address(hay, index, text_cap);
-                for n in 0..needle.width() / 8 {
-                    let right = self.load(Size::D, needle.mem.at(n * 8));
-                    let left = self.load(Size::D, Mem::Ptr(at, n as i32 * 8));
-                    // Bytes that the needle has not got: a mask that is set from the needle's
-                    // first zero byte on, which only its last word can have.
-                    let mask = self.nonzero_bytes(right);
-                    let left = self.alu(AluOp::And, left, Src::Reg(mask));
-                    self.jump_if(Cond::Ne, left, Src::Reg(right), next);
-                }
-            }
-        }
-        self.jump(found, Vec::new());
-        self.in_block(found, |cx| {
-            let at = cx.forget(index);
-            cx.jump(done, vec![at]);
-        });
-        self.enter(next);
-        let following = self.alu(AluOp::Add, index, Src::Imm(1));
-        self.jump(head, vec![following]);
-        self.enter(done);
-        Ok(Val::Reg(result))
-    }
-
-    /// Compares a needle with what is at `index`, a word in each round of a loop: goes to `next` if they differ, else on. No
-    /// word of it begins behind byte `last`.
-    fn compare_long_needle(
-        &mut self,
-        hay: Mem,
-        index: VReg,
-        needle: TextMem,
-        last: u32,
-        [next, found]: [BlockId; 2],
-    ) {
-        let words = needle.width() / 8;
-        let zero = self.imm(0);
-        let (head, n) = self.counted_loop(words);
-        self.jump(head, vec![zero]);
-        self.enter(head);
-        self.jump_if(Cond::Ge, n, Src::Imm(words as i32), found);
-        let offset = self.alu(AluOp::Lsh, n, Src::Imm(3));
-        let at = self.clamped_address(needle.mem, offset, needle.width() - 8);
-        let wanted = self.load(Size::D, Mem::Ptr(at, 0));
-        self.jump_if(Cond::Eq, wanted, Src::Imm(0), found);
-        let offset = self.alu(AluOp::Add, offset, Src::Reg(index));
-        let at = self.clamped_address(hay, offset, last);
-        let word = self.load(Size::D, Mem::Ptr(at, 0));
-        let mask = self.nonzero_bytes(wanted);
-        let word = self.alu(AluOp::And, word, Src::Reg(mask));
-        self.jump_if(Cond::Ne, word, Src::Reg(wanted), next);
-        let following = self.alu(AluOp::Add, n, Src::Imm(1));
-        self.jump(head, vec![following]);
-        let dead = self.code.block(true);
-        self.enter(dead);
-    }
-
     /// The address `mem` plus an offset, which the verifier sees to be `last` at most.
-    fn clamped_address(&mut self, mem: Mem, offset: VReg, last: u32) -> VReg {
+    pub(super) fn clamped_address(&mut self, mem: Mem, offset: VReg, last: u32) -> VReg {
         let base = self.address(mem);
         let reg = self.code.vreg();
         let mut t = Template::default();
@@ -574,174 +452,6 @@ impl Cx<'_> {
         self.push(t);
         reg
     }
-
-    /// 0xff for every byte of the word that is not zero.
-    fn nonzero_bytes(&mut self, word: VReg) -> VReg {
-        // The high bit of each byte: set if any bit of the byte is.
-        let low = self.imm(0x7f7f_7f7f_7f7f_7f7f);
-        let sum = self.alu(AluOp::And, word, Src::Reg(low));
-        let sum = self.alu(AluOp::Add, sum, Src::Reg(low));
-        let any = self.alu(AluOp::Or, sum, Src::Reg(word));
-        let high = self.imm(0x8080_8080_8080_8080_u64 as i64);
-        let any = self.alu(AluOp::And, any, Src::Reg(high));
-        let ones = self.alu(AluOp::Rsh, any, Src::Imm(7));
-        self.alu(AluOp::Mul, ones, Src::Imm(255))
-    }
-
-    /// C's strtol with 64 bits.
-    pub(super) fn text_to_int(&mut self, text: Value, base: Value) -> Val {
-        let text = self.text(text);
-        let width = self.text_width(text);
-        let text = self.padded_text(text, width);
-        let rounds = text.width() as i32;
-        let base = self.reg(base);
-        let (done, result) = self.join();
-        let refuse = self.code.block(self.is_cold());
-        self.in_block(refuse, |cx| {
-            let zero = cx.imm(0);
-            cx.jump(done, vec![zero]);
-        });
-        self.jump_if(Cond::Gt, base, Src::Imm(36), refuse);
-        self.jump_if(Cond::Eq, base, Src::Imm(1), refuse);
-        let byte_at = |cx: &mut Self, index: VReg| {
-            let address = cx.byte_address(text, index);
-            cx.load(Size::B, Mem::Ptr(address, 0))
-        };
-
-        // White space: a space, or one of the five control characters from \t to \r.
-        let zero = self.imm(0);
-        let (head, index) = self.counted_loop(rounds as u32);
-        self.jump(head, vec![zero]);
-        self.enter(head);
-        self.jump_if(Cond::Ge, index, Src::Imm(rounds), refuse);
-        let byte = byte_at(self, index);
-        let more = self.code.block(self.is_cold());
-        self.in_block(more, |cx| {
-            let next = cx.alu(AluOp::Add, index, Src::Imm(1));
-            cx.jump(head, vec![next]);
-        });
-        self.jump_if(Cond::Eq, byte, Src::Imm(i32::from(b' ')), more);
-        let control = self.alu(AluOp::Sub, byte, Src::Imm(9));
-        self.jump_if(Cond::Le, control, Src::Imm(4), more);
-        let start = self.forget(index);
-
-        // A sign: -1 in `negative` for a minus, else 0.
-        let minus = self.flag_value(Cond::Eq, true, byte, Src::Imm(i32::from(b'-')));
-        let plus = self.flag_value(Cond::Eq, true, byte, Src::Imm(i32::from(b'+')));
-        let sign = self.alu(AluOp::Or, plus, Src::Reg(minus));
-        let start = self.alu(AluOp::Add, start, Src::Reg(sign));
-        let negative = self.neg(minus);
-
-        // A prefix: 0x with base 16 or 0; a 0 alone makes base 0 mean 8.
-        let first = byte_at(self, start);
-        let after = self.alu(AluOp::Add, start, Src::Imm(1));
-        let second = byte_at(self, after);
-        let lower = self.alu(AluOp::Or, second, Src::Imm(0x20));
-        let third = self.alu(AluOp::Add, start, Src::Imm(2));
-        let third = byte_at(self, third);
-        let (ready, digits, radix) = {
-            let (block, start) = self.join();
-            let radix = self.code.vreg();
-            self.code.blocks[block.0 as usize].params.push(radix);
-            (block, start, radix)
-        };
-        let plain = self.code.block(self.is_cold());
-        self.in_block(plain, |cx| {
-            // Not hexadecimal.
-            let octal = cx.code.block(cx.is_cold());
-            let given = cx.code.block(cx.is_cold());
-            cx.in_block(octal, |cx| {
-                let eight = cx.imm(8);
-                cx.jump(ready, vec![start, eight]);
-            });
-            cx.in_block(given, |cx| cx.jump(ready, vec![start, base]));
-            cx.jump_if(Cond::Ne, base, Src::Imm(0), given);
-            cx.jump_if(Cond::Eq, first, Src::Imm(i32::from(b'0')), octal);
-            let ten = cx.imm(10);
-            cx.jump(ready, vec![start, ten]);
-        });
-        self.jump_if(Cond::Ne, first, Src::Imm(i32::from(b'0')), plain);
-        self.jump_if(Cond::Ne, lower, Src::Imm(i32::from(b'x')), plain);
-        let other = self.alu(AluOp::And, base, Src::Imm(!16));
-        self.jump_if(Cond::Ne, other, Src::Imm(0), plain);
-        // "0x" without a digit behind it is the number 0.
-        let digit = self.digit(third);
-        self.jump_if(Cond::Ge, digit, Src::Imm(16), plain);
-        let sixteen = self.imm(16);
-        let behind = self.alu(AluOp::Add, start, Src::Imm(2));
-        self.jump(ready, vec![behind, sixteen]);
-
-        // Digits. Beyond the limit the result stays there.
-        self.enter(ready);
-        let radix = self.forget(radix);
-        let most = self.imm(i64::MAX);
-        let limit = self.alu(AluOp::Sub, most, Src::Reg(negative));
-        let zero = self.imm(0);
-        let first_round = self.imm(0);
-        let (head, round) = self.counted_loop(rounds as u32);
-        let sum = self.code.vreg();
-        self.code.blocks[head.0 as usize].params.push(sum);
-        let (end, total) = self.join();
-        self.jump(head, vec![first_round, zero]);
-        self.enter(head);
-        let out = self.code.block(self.is_cold());
-        self.in_block(out, |cx| cx.jump(end, vec![sum]));
-        self.jump_if(Cond::Ge, round, Src::Imm(rounds), out);
-        let at = self.alu(AluOp::Add, digits, Src::Reg(round));
-        let byte = byte_at(self, at);
-        let digit = self.digit(byte);
-        self.jump_if(Cond::Ge, digit, Src::Reg(radix), out);
-        let room = self.alu(AluOp::Sub, limit, Src::Reg(digit));
-        let room = self.alu(AluOp::Div, room, Src::Reg(radix));
-        let over = self.code.block(self.is_cold());
-        self.in_block(over, |cx| cx.jump(end, vec![limit]));
-        self.jump_if(Cond::Gt, sum, Src::Reg(room), over);
-        let next = self.alu(AluOp::Mul, sum, Src::Reg(radix));
-        let next = self.alu(AluOp::Add, next, Src::Reg(digit));
-        let following = self.alu(AluOp::Add, round, Src::Imm(1));
-        self.jump(head, vec![following, next]);
-
-        self.enter(end);
-        let signed = self.alu(AluOp::Xor, total, Src::Reg(negative));
-        let signed = self.alu(AluOp::Sub, signed, Src::Reg(negative));
-        self.jump(done, vec![signed]);
-        self.enter(done);
-        Val::Reg(result)
-    }
-
-    /// The value of a digit or letter; 36 or more for anything else.
-    fn digit(&mut self, byte: VReg) -> VReg {
-        let reg = self.code.vreg();
-        let mut t = Template::default();
-        let byte = t.read(byte);
-        let dst = t.write_early(reg);
-        let jump = |cond, left, imm, target| Insn::JumpIf {
-            cond,
-            wide: true,
-            left,
-            right: Src::Imm(imm),
-            target,
-        };
-        // '0'..'9'
-        t.alu(AluOp::Mov, dst, Src::Reg(byte));
-        t.alu(AluOp::Sub, dst, Src::Imm(48));
-        t.add(jump(Cond::Lt, dst, 10, 6));
-        // Letters of either case.
-        t.alu(AluOp::Mov, dst, Src::Reg(byte));
-        t.alu(AluOp::Or, dst, Src::Imm(0x20));
-        t.alu(AluOp::Sub, dst, Src::Imm(97 - 10));
-        t.add(jump(Cond::Lt, dst, 10, 1));
-        t.add(jump(Cond::Lt, dst, 36, 1));
-        t.alu(AluOp::Mov, dst, Src::Imm(255));
-        self.push(t);
-        self.forget(reg)
-    }
-}
-
-/// What is searched for.
-enum Pattern {
-    Const(Vec<u8>),
-    Mem(TextMem),
 }
 
 /// A string under construction.
