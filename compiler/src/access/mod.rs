@@ -381,11 +381,11 @@ impl Cx<'_> {
         let btf = self.btf(ty.module.as_deref(), span)?;
         let names = btf.enumerators(ty.id);
         if names.is_empty() {
-            self.fail(
+            self.fail_with(
                 codes::UNKNOWN_TYPE,
                 format!("{} is no enumeration", btf.c_name(ty.id)),
-                span,
-                "has no names for its values",
+                (span, "has no names for its values"),
+                "name the enumeration: @enumname(…, \"type\")",
             );
             return None;
         }

@@ -84,7 +84,7 @@ impl Cx<'_> {
             codes::UNKNOWN_TYPE,
             format!("the kernel has no type '{name}'"),
         )
-        .label(span, "in this cast")
+        .label(span, "named here")
         .note("sought in BTF, the kernel's own description of its types");
         self.report(diag);
     }

@@ -193,7 +193,7 @@ impl Cx<'_> {
                     codes::MISPLACED,
                     format!("@{} reads 1, 2, 4 or 8 bytes", op.name()),
                     size.span,
-                    "not one of these",
+                    "must be written as one of these numbers",
                 );
             }
         };
@@ -237,7 +237,7 @@ impl Cx<'_> {
                 codes::MISPLACED,
                 "a DWARF register number is needed",
                 span,
-                "not one",
+                "must be written as a number from 0 to 255",
             ),
         }
     }
