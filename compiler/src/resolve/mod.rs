@@ -73,12 +73,7 @@ pub fn resolve<'s>(
             break;
         }
     }
-    if next_probe == 0 && cx.diags.is_empty() {
-        cx.diags.push(
-            Diagnostic::error(codes::NO_PROBES, "the script has no probe")
-                .help("write one, such as: probe begin { println(\"hello\") }"),
-        );
-    }
+    cx.check_probes();
     cx.check_counters();
     let Cx {
         mut program,
@@ -153,6 +148,24 @@ impl<'s> Cx<'s> {
 }
 
 impl Cx<'_> {
+    /// A script without probes, or with none whose points exist, would do nothing for ever.
+    fn check_probes(&mut self) {
+        if !self.program.probes.is_empty() || !self.diags.is_empty() {
+            return;
+        }
+        let diag = match self.symbols.probes.first() {
+            None => Diagnostic::error(codes::NO_PROBES, "the script has no probe")
+                .help("write one, such as: probe begin { println(\"hello\") }"),
+            Some(probe) => {
+                let place = probe.points.first().map_or(probe.span, |point| point.span);
+                Diagnostic::error(codes::NO_PROBES, "none of the script's probe points exists")
+                    .label(place, "not here, and neither are the others, if any")
+                    .help("without '?' and '!' you are told why")
+            }
+        };
+        self.diags.push(diag);
+    }
+
     /// Reports.
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         self.diags.push(diagnostic);

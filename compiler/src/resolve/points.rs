@@ -208,7 +208,13 @@ impl Cx<'_> {
             next.layers.push(Layer::Alias(Rc::clone(&sym.alias)));
             next.suffix = components[used..].to_vec();
             let alias = Rc::clone(&sym.alias);
-            let ((), diags) = self.capture(|cx| cx.points(&alias.points, &next, out));
+            let ((), mut diags) = self.capture(|cx| cx.points(&alias.points, &next, out));
+            if !next.suffix.is_empty() && !sym.library {
+                diags = diags
+                    .into_iter()
+                    .map(|diag| diag.secondary(span, format!("'.{rest}' comes from here")))
+                    .collect();
+            }
             problems.extend(diags);
         }
         let (calls, rest) = match self.matching_syscalls(components, span) {

@@ -1,7 +1,7 @@
 //! Statements.
 
 use rtap_grammar::ast::{self, AtOp, Indexable, Key, SortDir, StmtKind as Ast};
-use rtap_grammar::diag::codes;
+use rtap_grammar::diag::{Diagnostic, codes};
 use rtap_grammar::source::Span;
 
 use super::Cx;
@@ -224,11 +224,13 @@ impl Cx<'_> {
             Indexable::Hist(hist) => {
                 let found = self.histogram(hist);
                 if let Some(sort) = sort_mark(foreach) {
-                    self.fail_with(
-                        codes::MISPLACED,
-                        "a histogram's buckets cannot be sorted",
-                        (sort, "they come in the order of their values"),
-                        "leave the sign out",
+                    self.report(
+                        Diagnostic::warning(
+                            codes::SORT_IGNORED,
+                            "a histogram's buckets are not sorted",
+                        )
+                        .label(sort, "they come in the order of their values")
+                        .help("leave the sign out"),
                     );
                 }
                 if foreach.keys.len() != 1 {

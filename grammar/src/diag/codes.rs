@@ -136,6 +136,7 @@ codes! {
     // Wxxxx warnings
     MACRO_HIDES_OPERATOR "W0101" "macro named like an operator";
     NEVER_ASSIGNED "W0301" "variable that is read but never assigned";
+    SORT_IGNORED "W0302" "sort sign that does nothing";
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ mod terminal;
 
 use crate::ast;
 use crate::diag::{Diagnostic, Diagnostics, codes};
-use crate::lexer::{self, Spliced};
-use crate::preprocess::{MacroLibrary, Preprocessed, PreprocessorFacts, preprocess};
+use crate::lexer::{self, Spliced, Token, TokenKind};
+use crate::preprocess::{MacroLibrary, Preprocessed, PreprocessorFacts, preprocess, versions};
 use crate::source::{FileId, Files, Span};
 use expected::SyntaxError;
 use lalrpop_util::ParseError;
@@ -66,13 +66,16 @@ pub fn parse(
 ) -> Parsed {
     let source = Source::new(files, id, facts);
     let Preprocessed {
-        tokens,
+        mut tokens,
         diagnostics: found,
         expansions,
         ..
     } = source.preprocess(facts, macros);
     let mut diagnostics = Diagnostics::new();
     diagnostics.extend(found);
+    if !files.is_library(id) {
+        free_words(&mut tokens, &facts.systemtap_v());
+    }
 
     let terminals = classify::classify(&tokens, &mut diagnostics);
     drop(tokens);
@@ -163,6 +166,15 @@ fn explain_arguments(d: Diagnostic, files: &Files, facts: &dyn PreprocessorFacts
             "'{named}' stands for the script's argument '{arg}'"
         )),
         None => d,
+    }
+}
+
+/// Makes names of the words that `version` of the language had not reserved yet.
+fn free_words(tokens: &mut [Token<'_>], version: &str) {
+    if versions(version, "3.0").is_lt() {
+        for token in tokens.iter_mut().filter(|t| t.kind == TokenKind::Private) {
+            token.kind = TokenKind::Ident;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// Compares texts that hold numbers as glibc's `strverscmp` does: runs of digits by value, those that
 /// begin with 0 as fractions, the rest byte by byte.
-pub(super) fn versions(a: &str, b: &str) -> Ordering {
+pub(crate) fn versions(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
     let run_start = same

@@ -11,6 +11,7 @@ mod library;
 mod macros;
 
 pub use compare::matches_pattern;
+pub(crate) use compare::versions;
 pub use facts::{PreprocessorFacts, SYSTEMTAP_VERSION, StaticFacts, base_version};
 pub use library::MacroLibrary;
 pub use macros::Expansion;

@@ -87,29 +87,38 @@ pub fn parse(defines: &[String]) -> Result<(Limits, Vec<String>), String> {
     let mut warnings = Vec::new();
     for define in defines {
         let (name, value) = define.split_once('=').unwrap_or((define, "1"));
+        if name.is_empty() {
+            return Err(format!("-D {define}: NAME=VALUE is needed"));
+        }
         let Some(row) = ROWS.iter().find(|row| row.name == name) else {
             if !MEANINGLESS.contains(&name) {
                 warnings.push(format!("-D {name}: rtap has no such limit; ignored"));
             }
             continue;
         };
-        let number = value
-            .parse::<u64>()
-            .map_err(|_| format!("-D {name}={value}: a number is needed"))?;
-        if number < u64::from(row.least) || number > u64::from(row.most) {
+        let number = number(value).filter(|n| (row.least..=row.most).contains(n));
+        let Some(number) = number else {
             return Err(format!(
-                "-D {name}={value}: must be from {} to {}",
+                "-D {name}={value}: a number from {} to {} is needed",
                 row.least, row.most
             ));
-        }
-        *(row.field)(&mut limits) = number as u32;
-        if row.name == "MAXBACKTRACE" && number > u64::from(STACK_FRAMES) {
+        };
+        *(row.field)(&mut limits) = number;
+        if row.name == "MAXBACKTRACE" && number > STACK_FRAMES {
             warnings.push(format!(
                 "-D {define}: rtap keeps {STACK_FRAMES} addresses of a call stack"
             ));
         }
     }
     Ok((limits, warnings))
+}
+
+/// A number as C writes it: decimal, or hexadecimal behind `0x`.
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
 }
 
 #[cfg(test)]
