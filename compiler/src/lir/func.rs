@@ -258,6 +258,44 @@ impl Function {
         self.values.push(ValueData { ty })
     }
 
+    /// Copies another's body behind this one; gives the block that is its entry here.
+    pub fn append(&mut self, body: &Function) -> Block {
+        let (blocks, values) = (self.blocks.len() as u32, self.values.len() as u32);
+        let moved = |value: &mut Value| *value = Value::from_u32(value.as_u32() + values);
+        for data in body.values.values() {
+            self.values.push(*data);
+        }
+        for data in body.blocks.values() {
+            let mut data = data.clone();
+            data.params.iter_mut().for_each(moved);
+            for inst in &mut data.insts {
+                inst.op.for_each_operand_mut(moved);
+                inst.result.iter_mut().for_each(moved);
+            }
+            data.term.for_each_operand_mut(moved);
+            data.term
+                .for_each_jump_mut(|to| to.block = Block::from_u32(to.block.as_u32() + blocks));
+            self.blocks.push(data);
+        }
+        Block::from_u32(blocks + body.entry().as_u32())
+    }
+
+    /// Cuts a block before instruction `at`, which is taken out: what follows it, in a block of its own whose
+    /// parameter is its result, and the instruction. The first half is left without an end.
+    pub fn take_out(&mut self, block: Block, at: usize) -> (Block, Inst) {
+        let data = &mut self.blocks[block];
+        let mut tail = data.insts.split_off(at);
+        let inst = tail.remove(0);
+        let rest = BlockData {
+            params: inst.result.into_iter().collect(),
+            insts: tail,
+            term: std::mem::replace(&mut data.term, Terminator::Unreachable),
+            term_span: std::mem::replace(&mut data.term_span, inst.span),
+            loop_head: None,
+        };
+        (self.blocks.push(rest), inst)
+    }
+
     /// Calls `f` on every jump out of `block`, with the number of leading parameters of
     /// the target that the terminator itself supplies.
     pub fn for_each_successor(&self, block: Block, mut f: impl FnMut(&BlockCall, usize)) {

@@ -80,30 +80,16 @@ fn ops(function: &Function) -> impl Iterator<Item = &Op> {
 
 /// Puts a handler's body behind another's.
 fn append(function: &mut Function, second: &Function) {
-    let (blocks, values) = (function.blocks.len() as u32, function.values.len() as u32);
-    let moved_block = |block: Block| Block::from_u32(block.as_u32() + blocks);
-    let moved = |value: &mut Value| *value = Value::from_u32(value.as_u32() + values);
-    for block in function.blocks.values_mut() {
-        if matches!(block.term, Terminator::Return(_)) {
-            block.term = Terminator::Jump(BlockCall {
-                block: moved_block(second.entry()),
-                args: Vec::new(),
-            });
-        }
-    }
-    for data in second.values.values() {
-        function.values.push(*data);
-    }
-    for data in second.blocks.values() {
-        let mut data = data.clone();
-        data.params.iter_mut().for_each(moved);
-        for inst in &mut data.insts {
-            inst.op.for_each_operand_mut(moved);
-            inst.result.iter_mut().for_each(moved);
-        }
-        data.term.for_each_operand_mut(moved);
-        data.term
-            .for_each_jump_mut(|to| to.block = moved_block(to.block));
-        function.blocks.push(data);
+    let ends: Vec<Block> = function
+        .blocks
+        .keys()
+        .filter(|block| matches!(function.blocks[*block].term, Terminator::Return(_)))
+        .collect();
+    let entry = function.append(second);
+    for block in ends {
+        function.blocks[block].term = Terminator::Jump(BlockCall {
+            block: entry,
+            args: Vec::new(),
+        });
     }
 }

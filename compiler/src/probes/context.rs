@@ -27,10 +27,14 @@ pub struct VarInfo {
 /// The context variables of a point.
 pub(crate) trait ContextVars {
     /// The variable of a name (without the dollar), if there is one.
-    fn get(&self, cx: &mut Cx<'_>, name: &str, span: Span) -> Option<Typed>;
+    fn get(&self, _cx: &mut Cx<'_>, _name: &str, _span: Span) -> Option<Typed> {
+        None
+    }
 
     /// All variables that `$$vars` shows, in order; `$return` not among them.
-    fn list(&self, cx: &Cx<'_>) -> Vec<VarInfo>;
+    fn list(&self, _cx: &Cx<'_>) -> Vec<VarInfo> {
+        Vec::new()
+    }
 
     /// The type of `$return` as C spells it, if there is one.
     fn result(&self, _cx: &Cx<'_>) -> Option<String> {
@@ -53,7 +57,9 @@ pub(crate) trait ContextVars {
     }
 
     /// Points whose variables mean the same in every way have the same identity.
-    fn identity(&self) -> String;
+    fn identity(&self) -> String {
+        String::new()
+    }
 
     /// For points that share an attachment: the number that tells which fired.
     fn selector(&self, _cx: &mut Cx<'_>, _span: Span) -> Option<Expr> {
@@ -69,16 +75,4 @@ pub(crate) trait ContextVars {
 /// No variables at all.
 pub(super) struct NoVars;
 
-impl ContextVars for NoVars {
-    fn get(&self, _: &mut Cx<'_>, _: &str, _: Span) -> Option<Typed> {
-        None
-    }
-
-    fn list(&self, _: &Cx<'_>) -> Vec<VarInfo> {
-        Vec::new()
-    }
-
-    fn identity(&self) -> String {
-        String::new()
-    }
-}
+impl ContextVars for NoVars {}

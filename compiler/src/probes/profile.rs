@@ -8,13 +8,11 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
-use rtap_grammar::source::Span;
 
 use super::process::subject as process_subject;
-use super::{Candidate, ContextVars, Kind, Request, Typed, VarInfo, function};
+use super::{Candidate, ContextVars, Kind, Request, function};
 use crate::image::{Attach, PerfPeriod};
 use crate::lir::{Context, Exec};
-use crate::resolve::Cx;
 use crate::target::Feature;
 
 pub(super) const KIND: Kind = Kind {
@@ -170,19 +168,7 @@ fn perf(request: &Request<'_>, hz: Option<i64>) -> Result<(String, Attach), Box<
 pub(super) struct SampleVars;
 
 impl ContextVars for SampleVars {
-    fn get(&self, _: &mut Cx<'_>, _: &str, _: Span) -> Option<Typed> {
-        None
-    }
-
-    fn list(&self, _: &Cx<'_>) -> Vec<VarInfo> {
-        Vec::new()
-    }
-
     fn has_registers(&self) -> bool {
         true
-    }
-
-    fn identity(&self) -> String {
-        String::new()
     }
 }

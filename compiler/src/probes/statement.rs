@@ -7,10 +7,9 @@
 use std::rc::Rc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
-use rtap_grammar::source::Span;
 
 use super::function::{self, Place, parameters};
-use super::{Candidate, ContextVars, Kind, Request, Typed, VarInfo, debug_info, is_pattern};
+use super::{Candidate, ContextVars, Kind, Request, debug_info, is_pattern};
 use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
 use crate::resolve::Cx;
@@ -138,20 +137,8 @@ fn in_a_file(request: &Request<'_>) -> Diagnostic {
 struct Inside;
 
 impl ContextVars for Inside {
-    fn get(&self, _: &mut Cx<'_>, _: &str, _: Span) -> Option<Typed> {
-        None
-    }
-
-    fn list(&self, _: &Cx<'_>) -> Vec<VarInfo> {
-        Vec::new()
-    }
-
     fn has_registers(&self) -> bool {
         true
-    }
-
-    fn identity(&self) -> String {
-        String::new()
     }
 
     fn remark(&self, _: &Cx<'_>, _: &str) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Errors in functions that recurse, where calls of the group catch them: they go down the levels of calls as returns do.
 
 use super::build::{ERROR_ARG, Linked, RESULT, STATE, jump_to};
-use crate::lir::{BinOp, Block, BlockData, Inst, NestOp, NestSlot, Op, Terminator, Ty};
+use crate::lir::{BinOp, Block, Inst, NestOp, NestSlot, Op, Terminator, Ty};
 
 impl Linked {
     /// Makes every error that leaves a body go to one block, which hands it down; gives that block.
@@ -25,17 +25,7 @@ impl Linked {
 
     /// Makes instruction `at` the end of its block, with its error going to `raise`; gives the block with the rest.
     fn try_inst(&mut self, block: Block, at: usize, raise: Block) -> Block {
-        let data = &mut self.code.blocks[block];
-        let mut tail = data.insts.split_off(at);
-        let Inst { op, result, span } = tail.remove(0);
-        let rest = BlockData {
-            params: result.into_iter().collect(),
-            insts: tail,
-            term: std::mem::replace(&mut data.term, Terminator::Unreachable),
-            term_span: std::mem::replace(&mut data.term_span, span),
-            loop_head: None,
-        };
-        let rest = self.code.blocks.push(rest);
+        let (rest, Inst { op, result, .. }) = self.code.take_out(block, at);
         self.code.blocks[block].term = Terminator::Try {
             op,
             result: result.map(|value| self.code.ty(value)),

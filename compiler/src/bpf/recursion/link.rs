@@ -6,9 +6,7 @@ use cranelift_entity::PrimaryMap;
 
 use super::build::{Call, Linked, jump_to};
 use super::{nests_inside, site};
-use crate::lir::{
-    Block, BlockData, ErrorKind, Func, Function, Inst, Op, Site, SiteId, Terminator, Value,
-};
+use crate::lir::{Block, ErrorKind, Func, Function, Inst, Op, Site, SiteId, Terminator};
 
 /// What the functions of a group are to be.
 pub struct Group {
@@ -38,7 +36,7 @@ impl Group {
         let mut linked = Linked::new(first, self.nest);
         let mut entries = BTreeMap::new();
         for (func, body) in bodies {
-            entries.insert(*func, (append(&mut linked.code, body), &body.params));
+            entries.insert(*func, (linked.code.append(body), &body.params));
         }
         // If one call catches errors, all do, to hand them down.
         let raise = self.catches(&linked.code).then(|| linked.catch_all());
@@ -83,16 +81,7 @@ impl Group {
             next += 1;
             let data = &mut code.blocks[block];
             if let Some(at) = data.insts.iter().position(|inst| self.is_call(&inst.op)) {
-                let mut tail = data.insts.split_off(at);
-                let Inst { op, result, span } = tail.remove(0);
-                let rest = BlockData {
-                    params: result.into_iter().collect(),
-                    insts: tail,
-                    term: std::mem::replace(&mut data.term, Terminator::Unreachable),
-                    term_span: data.term_span,
-                    loop_head: None,
-                };
-                let rest = code.blocks.push(rest);
+                let (rest, Inst { op, result, span }) = code.take_out(block, at);
                 if let Op::Call(callee, args, _) = op {
                     calls.push(Call {
                         block,
@@ -125,26 +114,4 @@ impl Group {
         }
         calls
     }
-}
-
-/// Copies a body behind what is there; gives its entry.
-fn append(code: &mut Function, body: &Function) -> Block {
-    let (blocks, values) = (code.blocks.len() as u32, code.values.len() as u32);
-    let moved = |value: &mut Value| *value = Value::from_u32(value.as_u32() + values);
-    for data in body.values.values() {
-        code.values.push(*data);
-    }
-    for data in body.blocks.values() {
-        let mut data = data.clone();
-        data.params.iter_mut().for_each(moved);
-        for inst in &mut data.insts {
-            inst.op.for_each_operand_mut(moved);
-            inst.result.iter_mut().for_each(moved);
-        }
-        data.term.for_each_operand_mut(moved);
-        data.term
-            .for_each_jump_mut(|to| to.block = Block::from_u32(to.block.as_u32() + blocks));
-        code.blocks.push(data);
-    }
-    Block::from_u32(blocks)
 }
