@@ -62,7 +62,7 @@ pub(super) const ROWS: &[Builtin] = &[
         name: "strtol",
         params: &[Str, Long],
         lower: |l, c| Ok(Some(l.int(Op::StrToInt(c.args[0], c.args[1]), c.span))),
-        doc: "strtol(s, base): C's strtol, 64 bits",
+        doc: "strtol(s, base): C's strtol with 64 bits, which wrap",
         ..Builtin::BASE
     },
     Builtin {

@@ -23,7 +23,7 @@ pub(super) fn find(text: &[u8], part: &[u8]) -> i64 {
     at.map_or(-1, |at| at as i64)
 }
 
-/// `str.to_int`: C's strtol with 64 bits, saturating; 0 for a base that is none.
+/// `str.to_int`: C's strtol with 64 bits that wrap, so that addresses can be read; 0 for a base that is none.
 pub(super) fn to_int(text: &[u8], base: i64) -> i64 {
     if base != 0 && !(2..=36).contains(&base) {
         return 0;
@@ -34,7 +34,7 @@ pub(super) fn to_int(text: &[u8], base: i64) -> i64 {
     if let [b'-' | b'+', after @ ..] = rest {
         rest = after;
     }
-    let mut base = base as u128;
+    let mut base = base as u64;
     // `0x` counts as a prefix only when a hex digit follows.
     if let [b'0', b'x' | b'X', digit, ..] = rest
         && (base == 0 || base == 16)
@@ -45,8 +45,7 @@ pub(super) fn to_int(text: &[u8], base: i64) -> i64 {
     } else if base == 0 {
         base = if rest.first() == Some(&b'0') { 8 } else { 10 };
     }
-    let limit = if negative { 1 << 63 } else { (1 << 63) - 1 };
-    let mut sum: u128 = 0;
+    let mut sum: u64 = 0;
     for byte in rest {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
@@ -54,10 +53,10 @@ pub(super) fn to_int(text: &[u8], base: i64) -> i64 {
             b'A'..=b'Z' => byte - b'A' + 10,
             _ => break,
         };
-        if u128::from(digit) >= base {
+        if u64::from(digit) >= base {
             break;
         }
-        sum = (sum * base + u128::from(digit)).min(limit);
+        sum = sum.wrapping_mul(base).wrapping_add(u64::from(digit));
     }
     if negative {
         (sum as i64).wrapping_neg()
@@ -92,13 +91,11 @@ mod tests {
 
     #[test]
     fn numbers_as_strtol_reads_them() {
-        let texts: [&[u8]; 24] = [
+        let texts: [&[u8]; 20] = [
             b"0x1f",
             b"077",
             b" -12z",
             b"zz",
-            b"99999999999999999999",
-            b"-99999999999999999999",
             b"5",
             b"-0x10",
             b"",
@@ -108,9 +105,7 @@ mod tests {
             b"+7",
             b"\t\n 8",
             b"9223372036854775807",
-            b"9223372036854775808",
             b"-9223372036854775808",
-            b"-9223372036854775809",
             b"08",
             b"0b1",
             b"1_000",
@@ -123,9 +118,16 @@ mod tests {
                 let c_text = std::ffi::CString::new(text).unwrap();
                 // SAFETY: a NUL-terminated string, and no end pointer is wanted.
                 let c = unsafe { libc::strtoll(c_text.as_ptr(), std::ptr::null_mut(), base) };
-                assert_eq!(to_int(text, i64::from(base)), c, "{text:?} {base}");
+                // Where C's saturates, ours wraps.
+                if !matches!(c, i64::MIN | i64::MAX) {
+                    assert_eq!(to_int(text, i64::from(base)), c, "{text:?} {base}");
+                }
             }
         }
+        assert_eq!(to_int(b"ffffffff81000000", 16), -0x7f00_0000);
+        assert_eq!(to_int(b"18446744073709551617", 10), 1);
+        assert_eq!(to_int(b"9223372036854775807", 10), i64::MAX);
+        assert_eq!(to_int(b"-9223372036854775809", 10), i64::MAX);
         assert_eq!(to_int(b"5", 1), 0);
         assert_eq!(to_int(b"5", 37), 0);
         assert_eq!(to_int(b"5", -10), 0);

@@ -9,7 +9,7 @@ use crate::bpf::insn::{AluOp, Cond, Insn, Size, Src};
 use crate::lir::Value;
 
 impl Cx<'_> {
-    /// C's strtol with 64 bits.
+    /// C's strtol with 64 bits that wrap, so that addresses can be read.
     pub(super) fn text_to_int(&mut self, text: Value, base: Value) -> Val {
         let text = self.text(text);
         let width = self.text_width(text);
@@ -88,11 +88,9 @@ impl Cx<'_> {
         let behind = self.alu(AluOp::Add, start, Src::Imm(2));
         self.jump(ready, vec![behind, sixteen]);
 
-        // Digits. Beyond the limit the result stays there.
+        // Digits.
         self.enter(ready);
         let radix = self.forget(radix);
-        let most = self.imm(i64::MAX);
-        let limit = self.alu(AluOp::Sub, most, Src::Reg(negative));
         let zero = self.imm(0);
         let first_round = self.imm(0);
         let (head, round) = self.counted_loop(rounds as u32);
@@ -108,11 +106,6 @@ impl Cx<'_> {
         let byte = byte_at(self, at);
         let digit = self.digit(byte);
         self.jump_if(Cond::Ge, digit, Src::Reg(radix), out);
-        let room = self.alu(AluOp::Sub, limit, Src::Reg(digit));
-        let room = self.alu(AluOp::Div, room, Src::Reg(radix));
-        let over = self.code.block(self.is_cold());
-        self.in_block(over, |cx| cx.jump(end, vec![limit]));
-        self.jump_if(Cond::Gt, sum, Src::Reg(room), over);
         let next = self.alu(AluOp::Mul, sum, Src::Reg(radix));
         let next = self.alu(AluOp::Add, next, Src::Reg(digit));
         let following = self.alu(AluOp::Add, round, Src::Imm(1));
