@@ -225,6 +225,7 @@ impl<'a> Session<'a> {
             shortfalls = attached.shortfalls();
             in_kernel = attached.runs();
         }
+        self.check_skipped();
         let drain_until = Instant::now() + LAST_DRAIN;
         while self.drain(queue, BATCH) > 0
             && self.sink.error().is_none()
@@ -338,8 +339,11 @@ impl<'a> Session<'a> {
 
     /// Too many skipped handlers are an error: what the script shows would be wrong.
     fn check_skipped(&mut self) {
+        if self.options.suppress_errors || self.control.state() == SessionState::Error {
+            return;
+        }
         let most = u64::from(self.meta.module.limits.max_skipped);
-        if self.counted(ProgramCounter::Skipped) > most && !self.options.suppress_errors {
+        if self.counted(ProgramCounter::Skipped) > most {
             self.sink.message(
                 "ERROR: Skipped too many probes, check MAXSKIPPED or try again with -t for more details.",
             );
