@@ -7,7 +7,8 @@ use cranelift_entity::{EntityRef, SecondaryMap};
 
 use super::graph;
 use crate::lir::{
-    Block, BlockCall, Env, Func, Function, Module, NestOp, Op, Space, Terminator, Value,
+    Block, BlockCall, Env, Func, Function, Global, GlobalKind, Module, NestOp, Op, Space,
+    Terminator, Value,
 };
 
 /// Calls `f` on every operation of a function, those of `Try` included.
@@ -40,6 +41,35 @@ pub fn reads_user_memory(module: &Module, func: Func) -> bool {
                     ..
                 }
             );
+        });
+    }
+    found
+}
+
+/// Whether the handler body `func`, or anything it calls, can make an element of an array that forgets old ones.
+pub fn makes_wrapping_elements(module: &Module, func: Func) -> bool {
+    let wraps = |global: Global| {
+        let kind = &module.globals[global].kind;
+        matches!(kind, GlobalKind::Array { wrap: true, .. })
+    };
+    let mut found = false;
+    for called in reachable(module, func) {
+        for_each_op(&module.functions[called], |op| {
+            found |= op.updates_global() && op.global().is_some_and(wraps);
+        });
+    }
+    found
+}
+
+/// Whether any handler deletes elements of an array.
+pub fn deletes_elements(module: &Module, array: Global) -> bool {
+    let mut found = false;
+    for function in module.functions.values() {
+        for_each_op(function, |op| {
+            found |= match op {
+                Op::ArrayDel(global, _) | Op::Clear(global, _) => *global == array,
+                _ => false,
+            };
         });
     }
     found

@@ -37,6 +37,10 @@ pub enum Helper {
     ProbeReadUserStr = 114,
     /// `long bpf_probe_read_kernel_str(dst, size, address)`, 5.5.
     ProbeReadKernelStr = 115,
+    /// `long bpf_map_push_elem(map, value, flags)`, 4.20.
+    MapPushElem = 87,
+    /// `long bpf_map_pop_elem(map, value)`, 4.20.
+    MapPopElem = 88,
     /// `u64 bpf_jiffies64()`, 5.6.
     Jiffies64 = 118,
     /// `u64 bpf_ktime_get_boot_ns()`, 5.8.
@@ -70,6 +74,8 @@ impl Helper {
             Helper::MapLookupElem => "map_lookup_elem",
             Helper::MapUpdateElem => "map_update_elem",
             Helper::MapDeleteElem => "map_delete_elem",
+            Helper::MapPushElem => "map_push_elem",
+            Helper::MapPopElem => "map_pop_elem",
             Helper::KtimeGetNs => "ktime_get_ns",
             Helper::GetPrandomU32 => "get_prandom_u32",
             Helper::GetSmpProcessorId => "get_smp_processor_id",

@@ -8,9 +8,9 @@ use indexmap::IndexMap;
 
 use super::insn::MapId;
 use crate::image::{
-    ArrayLayout, Attach, COUNTERS_MAP, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP, GlobalLayout,
-    Layout, MOST_COUNTERS, MapKind, Program, ProgramCounter, RODATA_MAP, RecordLayout,
-    SNAPSHOTS_MAP, Slot, StatRecord, ValueLayout, header, width_bytes,
+    ArrayLayout, Attach, COUNTERS_MAP, DeletedLayout, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP,
+    GlobalLayout, Layout, MOST_COUNTERS, MapKind, Program, ProgramCounter, RODATA_MAP,
+    RecordLayout, SNAPSHOTS_MAP, Slot, StatRecord, ValueLayout, WrapLayout, header, width_bytes,
 };
 use crate::lir::{
     Context, ElementKind, Exec, FormatId, Function, Global, GlobalKind, HandlerId, Init, Module, Ty,
@@ -43,8 +43,8 @@ pub enum MapSort {
     PerCpuArray,
     /// BPF_MAP_TYPE_LRU_HASH
     LruHash,
-    /// BPF_MAP_TYPE_LRU_PERCPU_HASH
-    LruPerCpuHash,
+    /// BPF_MAP_TYPE_QUEUE
+    Queue,
     /// BPF_MAP_TYPE_RINGBUF
     RingBuf,
     /// BPF_MAP_TYPE_PERF_EVENT_ARRAY
@@ -61,7 +61,7 @@ impl MapSort {
             MapSort::PerCpuHash => 5,
             MapSort::PerCpuArray => 6,
             MapSort::LruHash => 9,
-            MapSort::LruPerCpuHash => 10,
+            MapSort::Queue => 22,
             MapSort::RingBuf => 27,
         }
     }
@@ -343,22 +343,14 @@ impl Plan {
                 let (sort, kind, value, shape) = match value {
                     ElementKind::Plain(ty) => {
                         let slot = Slot { offset: 0, ty: *ty };
-                        let (sort, kind) = if *wrap {
-                            (MapSort::LruHash, MapKind::LruHash)
-                        } else {
-                            (MapSort::Hash, MapKind::Hash)
-                        };
-                        (sort, kind, ValueLayout::Plain(slot), Shape::of(*ty))
+                        let value = ValueLayout::Plain(slot);
+                        (MapSort::Hash, MapKind::Hash, value, Shape::of(*ty))
                     }
                     ElementKind::Stat(layout) => {
                         let record = StatRecord::new(layout.clone());
-                        let (sort, kind) = if *wrap {
-                            (MapSort::LruPerCpuHash, MapKind::LruPerCpuHash)
-                        } else {
-                            (MapSort::PerCpuHash, MapKind::PerCpuHash)
-                        };
                         let shape = stat_shape(&record);
-                        (sort, kind, ValueLayout::Stat(record), shape)
+                        let value = ValueLayout::Stat(record);
+                        (MapSort::PerCpuHash, MapKind::PerCpuHash, value, shape)
                     }
                 };
                 let key = match keys.as_slice() {
@@ -372,6 +364,10 @@ impl Plan {
                         key_bytes,
                     ),
                 };
+                let wrap = wrap.then(|| {
+                    let deleted = super::analysis::deletes_elements(module, global);
+                    self.wrap(&data.name, &key, *max_entries, deleted)
+                });
                 let map = self.map(&data.name, sort, key, shape, *max_entries);
                 Place::Array(
                     map,
@@ -382,11 +378,51 @@ impl Plan {
                         keys,
                         key_bytes,
                         value,
+                        wrap,
                     },
                 )
             }
         };
         self.places[global] = Some(place);
+    }
+
+    /// Makes the maps by which an array knows its oldest element.
+    fn wrap(&mut self, name: &str, key: &Shape, size: u32, deleted: bool) -> WrapLayout {
+        let of = |what: &str| format!("{name}_{what}");
+        if !deleted {
+            let queue = self.map(&of("order"), MapSort::Queue, Shape::None, key.clone(), size);
+            return WrapLayout {
+                queue: self.maps[queue.0 as usize].name.clone(),
+                deleted: None,
+            };
+        }
+        let room = DeletedLayout::room(size);
+        let time = key.bytes();
+        let fields = vec![
+            ("key".to_owned(), 0, key.clone()),
+            ("time".to_owned(), time, Shape::I64),
+        ];
+        let entry = Shape::Struct(fields, time + 8);
+        let [queue, other] = ["order", "older"]
+            .map(|what| self.map(&of(what), MapSort::Queue, Shape::None, entry.clone(), room));
+        let both = room.saturating_mul(2);
+        let born = self.map(&of("born"), MapSort::Hash, key.clone(), Shape::I64, both);
+        let turn = self.globals_bytes;
+        self.globals_bytes += 8;
+        self.globals_data.resize(self.globals_bytes as usize, 0);
+        self.globals_fields.push((of("turn"), turn, Shape::I64));
+        let [queue, other, born] =
+            [queue, other, born].map(|map| self.maps[map.0 as usize].name.clone());
+        WrapLayout {
+            queue,
+            deleted: Some(DeletedLayout { other, born, turn }),
+        }
+    }
+
+    /// The map of a name that a layout has.
+    pub fn map_named(&self, name: &str) -> MapId {
+        let at = self.maps.iter().position(|map| map.name == name);
+        MapId(at.expect("layouts name maps of the plan") as u32)
     }
 
     fn map(
@@ -557,11 +593,12 @@ fn programs(module: &Module, features: Features) -> Vec<Program> {
             }
             let by_cookie = reads_point && !per_attachment && points.len() > 1;
             let mut attached = points.iter().map(|&point| &handler.points[point as usize]);
-            // Programs that may sleep have no map of counters.
+            // Programs that may sleep have no map of counters and, before 6.9, no queues.
             let sleepable = features.has(Feature::SleepableUprobe)
                 && attached.all(|point| point.attach.is_uprobe())
                 && super::analysis::reads_user_memory(module, handler.func)
-                && !super::analysis::reads_counters(module, handler.func);
+                && !super::analysis::reads_counters(module, handler.func)
+                && !super::analysis::makes_wrapping_elements(module, handler.func);
             programs.push(Program {
                 by_cookie,
                 sleepable,

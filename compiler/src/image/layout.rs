@@ -164,6 +164,60 @@ pub struct ArrayLayout {
     pub key_bytes: u32,
     /// The value.
     pub value: ValueLayout,
+    /// How it forgets its oldest element when it is full, if it does.
+    pub wrap: Option<WrapLayout>,
+}
+
+/// How elements of an array are known by age. Each that is made gets an entry at the end of a queue (a BPF queue map,
+/// which is safe to use from all CPUs at once): its key. An element that finds the array full
+/// takes entries off the front and deletes their elements until there is room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WrapLayout {
+    /// The queue's map.
+    pub queue: String,
+    /// What it takes where scripts delete elements.
+    pub deleted: Option<DeletedLayout>,
+}
+
+/// Elements that scripts delete leave entries behind, possibly in front of those of an element made later under the same
+/// key. So an entry has the element's time of making behind the key, and a second map keeps the time of the
+/// latest element of each key: an entry with another time is stale, as is one without an element.
+///
+/// There are two queues, all entries of the older one being older than those of the younger one. Whoever makes an element first
+/// moves [`DeletedLayout::MOVED`] entries from the front of the younger queue to the end of the older, or drops them if they are stale;
+/// when the younger is empty, the two change places. So stale entries are never many more than
+/// elements, however long the elements among them live.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeletedLayout {
+    /// The other queue's map.
+    pub other: String,
+    /// The map of times: a u64 for each key.
+    pub born: String,
+    /// The word of the globals map that says which queue is the younger one: 0 for [`WrapLayout::queue`].
+    pub turn: u32,
+}
+
+impl DeletedLayout {
+    /// Entries that are moved for each element made. With three, a round through a queue ends with no more
+    /// than twice the array's size in the other one.
+    pub const MOVED: u32 = 3;
+
+    /// Entries that each queue has room for; what handlers on many CPUs have in hand comes on top.
+    pub fn room(size: u32) -> u32 {
+        size.saturating_mul(2).saturating_add(64)
+    }
+}
+
+impl ArrayLayout {
+    /// Bytes of a queue's entry.
+    pub fn entry_bytes(&self) -> u32 {
+        match &self.wrap {
+            Some(WrapLayout {
+                deleted: Some(_), ..
+            }) => self.key_bytes + 8,
+            _ => self.key_bytes,
+        }
+    }
 }
 
 /// Kinds of hash maps.
@@ -171,12 +225,8 @@ pub struct ArrayLayout {
 pub enum MapKind {
     /// BPF_MAP_TYPE_HASH
     Hash,
-    /// BPF_MAP_TYPE_LRU_HASH
-    LruHash,
     /// BPF_MAP_TYPE_PERCPU_HASH
     PerCpuHash,
-    /// BPF_MAP_TYPE_LRU_PERCPU_HASH
-    LruPerCpuHash,
 }
 
 /// An element.

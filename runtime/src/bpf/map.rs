@@ -18,7 +18,7 @@ pub enum MapType {
     PerCpuArray = 6,
     StackTrace = 7,
     LruHash = 9,
-    LruPerCpuHash = 10,
+    Queue = 22,
     RingBuf = 27,
     TaskStorage = 29,
 }
@@ -35,7 +35,7 @@ impl MapType {
             PerCpuArray,
             StackTrace,
             LruHash,
-            LruPerCpuHash,
+            Queue,
             RingBuf,
             TaskStorage,
         ]
@@ -45,10 +45,7 @@ impl MapType {
 
     /// Whether a value is one per possible CPU.
     pub fn is_per_cpu(self) -> bool {
-        matches!(
-            self,
-            Self::PerCpuHash | Self::PerCpuArray | Self::LruPerCpuHash
-        )
+        matches!(self, Self::PerCpuHash | Self::PerCpuArray)
     }
 }
 
@@ -61,6 +58,8 @@ pub const MMAPABLE: u32 = 1 << 10;
 
 /// `bpf_map_update_elem`'s flag: only if the key is new.
 pub const NO_EXIST: u64 = 1;
+/// `bpf_map_update_elem`'s flag: only if the key is there.
+pub const EXIST: u64 = 2;
 
 /// What a map is to be.
 #[derive(Clone, Copy, Debug)]
@@ -224,7 +223,7 @@ impl Map {
         found(unsafe { sys::bpf(Command::MapLookup, &mut attr) })
     }
 
-    /// Writes an element. `flags`: 0 or [`NO_EXIST`].
+    /// Writes an element. `flags`: 0, [`NO_EXIST`] or [`EXIST`].
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
         self.check_key(key)?;
         if value.len() != self.value_bytes {
@@ -265,6 +264,24 @@ impl Map {
         }
     }
 
+    /// Adds an entry to the end of a queue.
+    pub fn push(&self, entry: &[u8]) -> io::Result<()> {
+        if entry.len() != self.value_bytes {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut attr = self.elem(std::ptr::null(), entry.as_ptr(), 0);
+        // SAFETY: `entry` has the size of the queue's entries, which have no key.
+        unsafe { sys::bpf(Command::MapUpdate, &mut attr) }.map(|_| ())
+    }
+
+    /// Takes the entry off the front of a queue. Returns whether there was one.
+    pub fn pop(&self, entry: &mut Vec<u8>) -> io::Result<bool> {
+        entry.resize(self.value_bytes, 0);
+        let mut attr = self.elem(std::ptr::null(), entry.as_mut_ptr(), 0);
+        // SAFETY: `entry` has the size of the queue's entries, which have no key.
+        found(unsafe { sys::bpf(Command::MapLookupAndDelete, &mut attr) })
+    }
+
     /// Moves `key` on to the next key, or with `first` to the first one. Returns whether
     /// there is one.
     fn next_key(&self, key: &mut [u8], first: bool) -> io::Result<bool> {
@@ -285,7 +302,7 @@ impl Map {
     pub fn entries(&self) -> io::Result<Entries> {
         if matches!(
             self.kind,
-            MapType::RingBuf | MapType::PerfEventArray | MapType::TaskStorage
+            MapType::RingBuf | MapType::PerfEventArray | MapType::TaskStorage | MapType::Queue
         ) {
             return Err(io::ErrorKind::Unsupported.into());
         }

@@ -14,6 +14,7 @@
 mod adder;
 mod array;
 mod extra;
+mod order;
 mod seen;
 mod snapshot;
 
@@ -22,9 +23,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rtap_compiler::image::{
-    ArrayLayout, GlobalLayout, Layout, MapKind, Slot, StatRecord, ValueLayout,
-};
+use rtap_compiler::image::{ArrayLayout, GlobalLayout, Layout, Slot, StatRecord, ValueLayout};
 use rtap_compiler::lir::{Global, Module, Ty};
 use thiserror::Error;
 
@@ -33,6 +32,7 @@ pub use snapshot::BpfSnapshot;
 use adder::Adder;
 use array::{Parts, plain, record_of};
 use extra::{Extra, merge, push_here, statistics_read_in_kernel};
+use order::Order;
 use seen::Seen;
 use snapshot::Wanted;
 
@@ -67,6 +67,8 @@ enum Cell<'m> {
         map: &'m Map,
         layout: Rc<ArrayLayout>,
         extra: Extra,
+        /// Where the oldest element is forgotten.
+        order: Option<Order<'m>>,
         adding: Adding,
     },
     /// Not in the image: no handler uses it.
@@ -118,14 +120,20 @@ impl<'m> BpfStore<'m> {
                 Some(GlobalLayout::Array(array)) => {
                     let mut extra = extra(id);
                     // A wrapping array forgets its oldest elements, wherever they are from.
-                    extra.direct |= matches!(array.kind, MapKind::LruHash | MapKind::LruPerCpuHash);
+                    extra.direct |= array.wrap.is_some();
+                    let own = find(&array.map)?;
+                    let order = Order::new(array, own, &map, mapping.as_ref());
+                    if array.wrap.is_some() && order.is_none() {
+                        return Err(NoMap(global.name.clone()));
+                    }
                     let by_program = global.shared
                         && array.key_bytes as usize <= Adder::MAX_KEY_BYTES
                         && matches!(array.value, ValueLayout::Plain(Slot { ty: Ty::I64, .. }));
                     Cell::Array {
-                        map: find(&array.map)?,
+                        map: own,
                         layout: Rc::new(array.clone()),
                         extra,
+                        order,
                         adding: if by_program {
                             Adding::ByProgram
                         } else {
@@ -167,11 +175,13 @@ impl<'m> BpfStore<'m> {
                 map,
                 layout,
                 extra,
+                order,
                 adding,
             } => Some(Parts {
                 map,
                 layout,
                 extra,
+                order,
                 adding,
                 failure: &mut self.failure,
                 global,

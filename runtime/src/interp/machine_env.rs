@@ -78,7 +78,8 @@ pub(super) fn read_own_memory(address: u64, bytes: &mut [u8]) -> bool {
     usize::try_from(read) == Ok(bytes.len())
 }
 
-fn clock_ns(clock: libc::clockid_t) -> i64 {
+/// A clock, nanoseconds.
+pub(super) fn clock_ns(clock: libc::clockid_t) -> i64 {
     // SAFETY: all-zero is a valid timespec.
     let mut time: libc::timespec = unsafe { mem::zeroed() };
     // SAFETY: a valid timespec to write to.

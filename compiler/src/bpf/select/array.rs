@@ -14,11 +14,15 @@ use crate::lir::{Global, SiteId, Ty, Value};
 /// `BPF_ANY`: make or replace.
 const ANY: i64 = 0;
 /// `BPF_NOEXIST`: only make.
-const NOEXIST: i64 = 1;
+pub(super) const NOEXIST: i64 = 1;
+/// `BPF_EXIST`: only replace.
+const EXIST: i64 = 2;
+/// `-ENOENT`: there is no such element.
+const ENOENT: i32 = -2;
 /// `-EEXIST`: somebody else made the element in between.
 const EEXIST: i32 = -17;
 /// `-E2BIG`: the map is full.
-const E2BIG: i32 = -7;
+pub(super) const E2BIG: i32 = -7;
 
 impl Cx<'_> {
     pub(super) fn array_place(&mut self, array: Global) -> Lowered<(MapId, ArrayLayout)> {
@@ -135,9 +139,21 @@ impl Cx<'_> {
                     Val::Const(_) => val,
                     val => Val::Reg(self.val_reg(val)),
                 };
-                let found = self.lookup(map, key);
                 let done = self.code.block(self.is_cold());
                 let initial = self.temp(8);
+                if layout.wrap.is_some() {
+                    let store = |cx: &mut Self| {
+                        cx.store_val(initial, val);
+                        initial
+                    };
+                    let array = (map, &layout);
+                    let element = self.element(array, key, &store, Some(done), site, done);
+                    self.store_val(Mem::Ptr(element, 0), val);
+                    self.jump(done, Vec::new());
+                    self.enter(done);
+                    return Ok(());
+                }
+                let found = self.lookup(map, key);
                 let make = self.code.block(true);
                 let failed = self.update_failed(site, done);
                 self.in_block(make, |cx| {
@@ -162,15 +178,42 @@ impl Cx<'_> {
                     mem
                 };
                 let done = self.code.block(self.is_cold());
-                let failed = self.update_failed(site, done);
-                let result = self.update(map, key, mem, ANY);
-                self.jump_if_int(Cond::Ne, result, 0, failed.0);
-                self.jump(done, Vec::new());
-                self.in_block(failed.0, |cx| cx.finish_failed(failed, result));
+                if layout.wrap.is_some() {
+                    self.replace_or_make((map, &layout), key, mem, done);
+                } else {
+                    let failed = self.update_failed(site, done);
+                    let result = self.update(map, key, mem, ANY);
+                    self.jump_if_int(Cond::Ne, result, 0, failed.0);
+                    self.jump(done, Vec::new());
+                    self.in_block(failed.0, |cx| cx.finish_failed(failed, result));
+                }
                 self.enter(done);
             }
         }
         Ok(())
+    }
+
+    /// Replaces the value of an element, or makes it with that where the array forgets others for it.
+    fn replace_or_make(
+        &mut self,
+        (map, layout): (MapId, &ArrayLayout),
+        key: Mem,
+        value: Mem,
+        done: BlockId,
+    ) {
+        let skipped = self.cold(|cx| {
+            cx.count(ProgramCounter::Skipped);
+            cx.jump(done, Vec::new());
+        });
+        let result = self.update(map, key, value, EXIST);
+        self.jump_if_int(Cond::Eq, result, 0, done);
+        self.jump_if_int(Cond::Ne, result, ENOENT, skipped);
+        let result = self.make(map, layout, key, value);
+        self.jump_if_int(Cond::Eq, result, 0, done);
+        self.jump_if_int(Cond::Ne, result, EEXIST, skipped);
+        // Removed again at once by somebody else: their removal came last.
+        self.update(map, key, value, EXIST);
+        self.jump(done, Vec::new());
     }
 
     /// `map[key] = value`; the register is 0 on success.
@@ -220,7 +263,7 @@ impl Cx<'_> {
     /// to go when this run made it; without it the caller goes on with the new element.
     pub(super) fn element(
         &mut self,
-        map: MapId,
+        (map, layout): (MapId, &ArrayLayout),
         key: Mem,
         initial: &dyn Fn(&mut Self) -> Mem,
         fresh: Option<BlockId>,
@@ -234,7 +277,7 @@ impl Cx<'_> {
         let again = self.code.block(true);
         self.in_block(make, |cx| {
             let value = initial(cx);
-            let result = cx.update(map, key, value, NOEXIST);
+            let result = cx.make(map, layout, key, value);
             cx.jump_if_int(Cond::Eq, result, 0, fresh.unwrap_or(again));
             cx.jump_if_int(Cond::Eq, result, EEXIST, again);
             cx.jump(failed.0, Vec::new());
@@ -282,7 +325,7 @@ impl Cx<'_> {
             cx.store_val(initial, val);
             initial
         };
-        let element = self.element(map, key, &store, Some(made), site, made);
+        let element = self.element((map, &layout), key, &store, Some(made), site, made);
         let amount = self.val_reg(val);
         let args = if fetch {
             vec![self.fetch_add(Mem::Ptr(element, 0), amount)]

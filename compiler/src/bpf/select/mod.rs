@@ -31,6 +31,7 @@ mod strtol;
 mod text;
 mod text_ops;
 mod variance;
+mod wrap;
 
 pub use entry::entry_args;
 

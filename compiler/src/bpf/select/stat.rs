@@ -47,7 +47,7 @@ impl Cx<'_> {
                 let key = self.key(&layout, keys)?;
                 let zeros = self.plan.constant(&vec![0; record.bytes as usize]);
                 let initial = |_: &mut Self| Mem::Rodata(zeros);
-                let element = self.element(map, key, &initial, None, site, done);
+                let element = self.element((map, &layout), key, &initial, None, site, done);
                 (record, element)
             }
             Some(Place::Scalar(_)) | None => {

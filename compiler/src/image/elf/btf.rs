@@ -123,10 +123,8 @@ pub fn write(
 
 /// Bytes of a map's declaration in `.maps`: one pointer for each member.
 pub fn map_struct_bytes(def: &MapDef) -> u32 {
-    match (&def.key, &def.value) {
-        (Shape::None, _) => 16,
-        _ => 32,
-    }
+    let members = [&def.key, &def.value].into_iter();
+    16 + 8 * members.filter(|shape| **shape != Shape::None).count() as u32
 }
 
 impl Types {
@@ -173,13 +171,13 @@ impl Types {
             ("type", self.number(def.sort.number()), 0, 0),
             ("max_entries", self.number(def.max_entries), 64, 0),
         ];
-        if def.key != Shape::None {
-            let key = self.shape(&def.key, &format!("{}_key", def.name));
-            let key = self.builder.ptr(key);
-            let value = self.shape(&def.value, &format!("{}_value", def.name));
-            let value = self.builder.ptr(value);
-            members.push(("key", key, 128, 0));
-            members.push(("value", value, 192, 0));
+        let mut at = 128;
+        for (what, shape) in [("key", &def.key), ("value", &def.value)] {
+            if *shape != Shape::None {
+                let ty = self.shape(shape, &format!("{}_{what}", def.name));
+                members.push((what, self.builder.ptr(ty), at, 0));
+                at += 64;
+            }
         }
         self.builder
             .composite(Kind::Struct, "", map_struct_bytes(def), &members)

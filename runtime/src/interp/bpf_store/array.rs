@@ -8,11 +8,12 @@ use rtap_compiler::lir::{Global, Ty};
 
 use super::adder::Adder;
 use super::extra::{Extra, push_here};
+use super::order::Order;
 use super::seen::{self, Seen};
 use super::snapshot::Wanted;
 use super::{Adding, BpfStore};
 use crate::bpf::Map;
-use crate::bpf::map::NO_EXIST;
+use crate::bpf::map::{EXIST, NO_EXIST};
 use crate::interp::store::StoreError;
 use crate::values::{Value, read_slot, write_slot};
 
@@ -24,6 +25,7 @@ pub(super) struct Parts<'a, 'm> {
     pub(super) map: &'m Map,
     pub(super) layout: &'a Rc<ArrayLayout>,
     pub(super) extra: &'a mut Extra,
+    pub(super) order: &'a mut Option<Order<'m>>,
     pub(super) adding: &'a mut Adding,
     pub(super) failure: &'a mut Option<io::Error>,
     pub(super) global: Global,
@@ -148,10 +150,32 @@ impl Parts<'_, '_> {
         }
     }
 
+    /// Writes `value` under `key` once; where the array forgets, a new element takes an older one's place.
+    fn write(&mut self, flags: u64) -> io::Result<()> {
+        let Some(order) = self.order else {
+            return self.map.update(self.key, self.value, flags);
+        };
+        if flags == NO_EXIST {
+            return order.make(self.key, self.value);
+        }
+        match self.map.update(self.key, self.value, EXIST) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                match order.make(self.key, self.value) {
+                    // Made in between: that is replaced.
+                    Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                        self.map.update(self.key, self.value, 0)
+                    }
+                    result => result,
+                }
+            }
+            result => result,
+        }
+    }
+
     /// Writes `value` under `key`.
     pub(super) fn update(&mut self, flags: u64) -> Result<(), StoreError> {
         loop {
-            match self.map.update(self.key, self.value, flags) {
+            match self.write(flags) {
                 Ok(()) => return Ok(()),
                 Err(error) => match error.raw_os_error() {
                     // The bucket is locked by a handler on this CPU.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cranelift_entity::EntityRef;
-use rtap_compiler::image::{StatRecord, width_bytes};
+use rtap_compiler::image::{MapKind, StatRecord, width_bytes};
 use rtap_compiler::lir::{
     ElementKind, GlobalData, GlobalKind, Histogram, Init, Sort, SortBy, StatField, StatLayout,
 };
@@ -112,6 +112,7 @@ impl Fixture {
                         keys: slots,
                         key_bytes,
                         value,
+                        wrap: None,
                     })
                 }
             };
