@@ -63,6 +63,7 @@ pub const FEATURES: &[Feature] = &[
     Feature::ForEachMapElem,
     Feature::LookupPercpuElem,
     Feature::RecursionGuard,
+    Feature::SleepableQueue,
     Feature::SleepableUprobe,
 ];
 

@@ -405,8 +405,7 @@ impl Plan {
         let entry = Shape::Struct(fields, time + 8);
         let [queue, other] = ["order", "older"]
             .map(|what| self.map(&of(what), MapSort::Queue, Shape::None, entry.clone(), room));
-        let both = room.saturating_mul(2);
-        let born = self.map(&of("born"), MapSort::Hash, key.clone(), Shape::I64, both);
+        let born = self.map(&of("born"), MapSort::Hash, key.clone(), Shape::I64, room);
         let turn = self.globals_bytes;
         self.globals_bytes += 8;
         self.globals_data.resize(self.globals_bytes as usize, 0);
@@ -593,12 +592,13 @@ fn programs(module: &Module, features: Features) -> Vec<Program> {
             }
             let by_cookie = reads_point && !per_attachment && points.len() > 1;
             let mut attached = points.iter().map(|&point| &handler.points[point as usize]);
-            // Programs that may sleep have no map of counters and, before 6.9, no queues.
+            // Programs that may sleep have no map of counters, and queues in newer kernels only.
             let sleepable = features.has(Feature::SleepableUprobe)
                 && attached.all(|point| point.attach.is_uprobe())
                 && super::analysis::reads_user_memory(module, handler.func)
                 && !super::analysis::reads_counters(module, handler.func)
-                && !super::analysis::makes_wrapping_elements(module, handler.func);
+                && (features.has(Feature::SleepableQueue)
+                    || !super::analysis::makes_wrapping_elements(module, handler.func));
             programs.push(Program {
                 by_cookie,
                 sleepable,

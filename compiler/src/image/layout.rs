@@ -179,9 +179,9 @@ pub struct WrapLayout {
     pub deleted: Option<DeletedLayout>,
 }
 
-/// Elements that scripts delete leave entries behind, possibly in front of those of an element made later under the same
-/// key. So an entry has the element's time of making behind the key, and a second map keeps the time of the
-/// latest element of each key: an entry with another time is stale, as is one without an element.
+/// Elements that scripts delete leave entries behind, possibly in front of the entry of an element made later under the same
+/// key. So entries have the time of making behind the key, and a map keeps the time of the latest element of each
+/// key: an entry with another time is stale, as is one without an element. (No time at all says nothing.)
 ///
 /// There are two queues, all entries of the older one being older than those of the younger one. Whoever makes an element first
 /// moves [`DeletedLayout::MOVED`] entries from the front of the younger queue to the end of the older, or drops them if they are stale;
@@ -202,7 +202,8 @@ impl DeletedLayout {
     /// than twice the array's size in the other one.
     pub const MOVED: u32 = 3;
 
-    /// Entries that each queue has room for; what handlers on many CPUs have in hand comes on top.
+    /// Entries that each queue has room for, and keys that the map of times has. Some more than the rounds leave: handlers on other
+    /// CPUs may have begun one.
     pub fn room(size: u32) -> u32 {
         size.saturating_mul(2).saturating_add(64)
     }

@@ -70,6 +70,8 @@ features! {
     UprobeSession "uprobe.session" (6, 13) option "CONFIG_UPROBE_EVENTS";
     /// Programs on uprobes that may sleep: pages that are not there yet are brought in.
     SleepableUprobe "sleepable uprobe programs" (6, 0) option "CONFIG_UPROBE_EVENTS";
+    /// Queues in programs that may sleep.
+    SleepableQueue "queues in sleepable programs" (6, 9);
     /// Raw tracepoints.
     RawTracepoint "raw tracepoints" (4, 17) option "CONFIG_TRACEPOINTS";
     /// Raw tracepoints with arguments typed by BTF.

@@ -17,7 +17,7 @@ use super::rights::{Rights, raise_memlock_limit};
 use crate::bpf::map::{MapSpec, MapType};
 use crate::bpf::perf::PerfEventSpec;
 use crate::bpf::prog::SLEEPABLE;
-use crate::bpf::{AttachType, Insn, Link, ProgSpec, ProgType, Program};
+use crate::bpf::{AttachType, Insn, Link, Map, ProgSpec, ProgType, Program};
 
 /// Answers so far: two bits sets, asked and had.
 #[derive(Debug, Default)]
@@ -88,6 +88,7 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
             .load_quietly()
             .is_ok()
         }
+        SleepableQueue => takes_sleepable_queues(),
         UprobeSession => takes_uprobe_multi(AttachType::TraceUprobeSession),
         PerfEventLink => takes_perf_links(),
         RawTracepoint => loads(ProgType::RawTracepoint, &RETURN_0),
@@ -266,6 +267,31 @@ fn takes_perf_links() -> bool {
     refused.and_then(|error| error.raw_os_error()) == Some(libc::EBADF)
 }
 
+fn takes_sleepable_queues() -> bool {
+    let spec = MapSpec {
+        name: "probe",
+        kind: MapType::Queue,
+        key_size: 0,
+        value_size: 8,
+        max_entries: 1,
+        flags: 0,
+        btf: None,
+    };
+    let Ok(queue) = Map::create(&spec, 1) else {
+        return false;
+    };
+    // r1 = the queue
+    let address = insn(0x18, 1, 1, 0, queue.as_fd().as_raw_fd());
+    let insns = [address, insn(0, 0, 0, 0, 0), MOV_R0_0, EXIT];
+    let spec = ProgSpec::new("probe", ProgType::Kprobe, &insns);
+    ProgSpec {
+        flags: SLEEPABLE,
+        ..spec
+    }
+    .load_quietly()
+    .is_ok()
+}
+
 fn makes_ring_buffer() -> bool {
     let page = page_bytes();
     let spec = MapSpec {
@@ -277,7 +303,7 @@ fn makes_ring_buffer() -> bool {
         flags: 0,
         btf: None,
     };
-    crate::bpf::Map::create(&spec, 1).is_ok()
+    Map::create(&spec, 1).is_ok()
 }
 
 fn takes_large_keys() -> bool {
@@ -290,7 +316,7 @@ fn takes_large_keys() -> bool {
         flags: 0,
         btf: None,
     };
-    crate::bpf::Map::create(&spec, 1).is_ok()
+    Map::create(&spec, 1).is_ok()
 }
 
 fn page_bytes() -> u32 {

@@ -56,9 +56,12 @@ impl Cx<'_> {
         let outcome = self.temp(8);
         let tried = self.code.block(true);
         if let Some(deleted) = making.deleted {
+            let moved = self.code.block(true);
             for _ in 0..DeletedLayout::MOVED {
-                self.move_entry(&making, deleted);
+                self.move_entry(&making, deleted, moved);
             }
+            self.jump(moved, Vec::new());
+            self.enter(moved);
             // As many entries as there can be.
             let most = DeletedLayout::room(layout.max_entries).saturating_mul(2);
             let start = self.imm(0);
@@ -72,6 +75,8 @@ impl Cx<'_> {
             for _ in 0..TRIES {
                 self.try_to_make(&making, key, value, outcome, tried);
             }
+            let last = self.update(map, key, value, NOEXIST);
+            self.store(Size::D, outcome, Src::Reg(last));
             self.jump(tried, Vec::new());
         }
         self.enter(tried);
@@ -155,7 +160,12 @@ impl Cx<'_> {
                 let at = making.entry.at(bytes);
                 self.store(Size::D, at, Src::Reg(time));
                 let noted = self.update(deleted.born, key, at, 0);
+                // Where times are too many, one that is not kept has no older entries either.
+                let kept = self.code.block(true);
+                self.jump_if_int(Cond::Eq, noted, E2BIG, kept);
                 self.jump_if_int(Cond::Ne, noted, 0, forget);
+                self.jump(kept, Vec::new());
+                self.enter(kept);
                 let turn = self.load(Size::D, deleted.turn);
                 self.by_turn(making, deleted, Age::Younger, turn, &|cx, queue| {
                     cx.push_entry(queue, making.entry)
@@ -170,27 +180,27 @@ impl Cx<'_> {
     }
 
     /// Moves an entry from the younger queue to the older one, or drops it if it is stale. Changes the queues' places if
-    /// the younger one is empty.
-    fn move_entry(&mut self, making: &Making<'_>, deleted: Deleted) {
+    /// the younger one is empty: then it goes on with `last`.
+    fn move_entry(&mut self, making: &Making<'_>, deleted: Deleted, last: BlockId) {
         let turn = self.load(Size::D, deleted.turn);
         let next = self.code.block(true);
         let popped = self.by_turn(making, deleted, Age::Younger, turn, &|cx, queue| {
             cx.pop(queue, making.entry)
         });
         let none = self.cold(|cx| {
-            cx.jump_if_int(Cond::Ne, popped, ENOENT, next);
+            cx.jump_if_int(Cond::Ne, popped, ENOENT, last);
             let turned = cx.alu(AluOp::Xor, turn, Src::Imm(1));
             cx.store(Size::D, deleted.turn, Src::Reg(turned));
-            cx.jump(next, Vec::new());
+            cx.jump(last, Vec::new());
         });
         self.jump_if_int(Cond::Ne, popped, 0, none);
-        self.leave_if_stale(making, deleted, next);
         let gone = self.cold(|cx| {
             cx.delete(deleted.born, making.entry);
             cx.jump(next, Vec::new());
         });
         let element = self.lookup(making.map, making.entry);
         self.jump_if(Cond::Eq, element, Src::Imm(0), gone);
+        self.leave_if_stale(making, deleted, next);
         let pushed = self.by_turn(making, deleted, Age::Older, turn, &|cx, queue| {
             cx.push_entry(queue, making.entry)
         });

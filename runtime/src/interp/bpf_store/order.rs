@@ -80,7 +80,9 @@ impl<'m> Order<'m> {
     pub(super) fn make(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
         if self.deleted.is_some() {
             for _ in 0..DeletedLayout::MOVED {
-                self.move_entry()?;
+                if !self.move_entry()? {
+                    break;
+                }
             }
         }
         let mut tries = 0;
@@ -111,7 +113,11 @@ impl<'m> Order<'m> {
         self.entry.clear();
         self.entry.extend_from_slice(key);
         self.entry.extend_from_slice(&time);
-        deleted.born.update(key, &time, 0)?;
+        match deleted.born.update(key, &time, 0) {
+            // Where times are too many, one that is not kept has no older entries either.
+            Err(error) if error.raw_os_error() == Some(libc::E2BIG) => {}
+            result => result?,
+        }
         let [younger, _] = deleted.by_age(self.queue);
         younger.push(&self.entry)
     }
@@ -140,28 +146,29 @@ impl<'m> Order<'m> {
     }
 
     /// Moves an entry from the younger queue to the older one, or drops it if it is stale. Changes the queues' places if
-    /// the younger one is empty.
-    fn move_entry(&mut self) -> io::Result<()> {
+    /// the younger one is empty: then nothing is left to be moved.
+    fn move_entry(&mut self) -> io::Result<bool> {
         let Some(deleted) = &self.deleted else {
-            return Ok(());
+            return Ok(false);
         };
         let turn = deleted.globals.load(deleted.turn);
         let [younger, older] = deleted.by_age(self.queue);
         if !younger.pop(&mut self.entry)? {
             deleted.globals.store(deleted.turn, turn ^ 1);
-            return Ok(());
-        }
-        if deleted.is_stale(&self.entry, self.key_bytes, &mut self.value)? {
-            return Ok(());
+            return Ok(false);
         }
         let key = &self.entry[..self.key_bytes];
         if !self.array.lookup(key, &mut self.value)? {
             deleted.born.delete(key)?;
-            return Ok(());
+            return Ok(true);
+        }
+        if deleted.is_stale(&self.entry, self.key_bytes, &mut self.value)? {
+            return Ok(true);
         }
         older.push(&self.entry).inspect_err(|_| {
             // Without an entry it would never be forgotten.
             let _ = self.array.delete(key);
-        })
+        })?;
+        Ok(true)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cranelift_entity::EntityRef;
-use rtap_compiler::image::{MapKind, StatRecord, width_bytes};
+use rtap_compiler::image::{DeletedLayout, MapKind, StatRecord, WrapLayout, width_bytes};
 use rtap_compiler::lir::{
     ElementKind, GlobalData, GlobalKind, Histogram, Init, Sort, SortBy, StatField, StatLayout,
 };
@@ -38,18 +38,18 @@ impl Fixture {
         let mut scalar_bytes = 0;
         for kind in globals {
             let name = format!("g{}", module.globals.len());
-            let mut create = |kind, key_size, value_size, max_entries, flags| -> Option<()> {
+            let mut create = |name: &str, kind, key_size, value_size, max_entries| -> Option<()> {
                 let spec = MapSpec {
-                    name: &name,
+                    name,
                     kind,
                     key_size,
                     value_size,
                     max_entries,
-                    flags,
+                    flags: 0,
                     btf: None,
                 };
                 match Map::create(&spec, possible_cpus()) {
-                    Ok(map) => maps.push((name.clone(), map)),
+                    Ok(map) => maps.push((name.to_owned(), map)),
                     Err(error) => {
                         eprintln!("skipped: cannot create maps here: {error}");
                         return None;
@@ -68,7 +68,7 @@ impl Fixture {
                 }
                 GlobalKind::Stat(stat) => {
                     let record = StatRecord::new(stat.clone());
-                    create(MapType::PerCpuArray, 4, record.bytes, 1, 0)?;
+                    create(&name, MapType::PerCpuArray, 4, record.bytes, 1)?;
                     GlobalLayout::Stat {
                         map: name.clone(),
                         record,
@@ -78,7 +78,7 @@ impl Fixture {
                     keys,
                     value,
                     max_entries,
-                    ..
+                    wrap,
                 } => {
                     let mut key_bytes = 0;
                     let slots = keys
@@ -104,7 +104,21 @@ impl Fixture {
                             ValueLayout::Stat(StatRecord::new(stat.clone())),
                         ),
                     };
-                    create(map_type, key_bytes, value.bytes(), *max_entries, 0)?;
+                    create(&name, map_type, key_bytes, value.bytes(), *max_entries)?;
+                    let room = DeletedLayout::room(*max_entries);
+                    let wrap = if *wrap {
+                        let [queue, other, born] =
+                            ["queue", "other", "born"].map(|what| format!("{name}_{what}"));
+                        create(&queue, MapType::Queue, 0, key_bytes + 8, room)?;
+                        create(&other, MapType::Queue, 0, key_bytes + 8, room)?;
+                        create(&born, MapType::Hash, key_bytes, 8, room)?;
+                        let turn = scalar_bytes;
+                        scalar_bytes += 8;
+                        let deleted = Some(DeletedLayout { other, born, turn });
+                        Some(WrapLayout { queue, deleted })
+                    } else {
+                        None
+                    };
                     GlobalLayout::Array(ArrayLayout {
                         map: name.clone(),
                         kind: map_kind,
@@ -112,7 +126,7 @@ impl Fixture {
                         keys: slots,
                         key_bytes,
                         value,
-                        wrap: None,
+                        wrap,
                     })
                 }
             };
@@ -310,6 +324,68 @@ fn random_operations_give_what_they_give_in_memory() {
                     );
                 }
             }
+        }
+    }
+    assert!(bpf.take_failure().is_none());
+}
+
+#[test]
+fn arrays_that_forget_do_so_as_in_memory() {
+    let wrapping = |value, max_entries| GlobalKind::Array {
+        keys: vec![Ty::I64],
+        value,
+        max_entries,
+        wrap: true,
+    };
+    let Some(fixture) = Fixture::new(vec![
+        wrapping(ElementKind::Plain(Ty::I64), 7),
+        wrapping(ElementKind::Plain(Ty::str(20)), 1),
+        wrapping(ElementKind::Stat(statistics()), 4),
+    ]) else {
+        return;
+    };
+    let mut bpf = fixture.store();
+    let mut mem = MemStore::new(&fixture.module.globals);
+    let [ints, texts, stats]: [Global; 3] = std::array::from_fn(Global::new);
+    let mut state = 7_u64;
+    let mut next = move |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695);
+        (state >> 33) % below
+    };
+    for n in 0..5000 {
+        let key = [Value::Int(next(12) as i64)];
+        let text = Value::from(format!("text {n}").as_str());
+        match next(6) {
+            0 => {
+                bpf.insert(ints, &key, &Value::Int(n)).unwrap();
+                mem.insert(ints, &key, &Value::Int(n)).unwrap();
+            }
+            1 => assert_eq!(
+                bpf.element_fetch_add(ints, &key, n).unwrap(),
+                mem.element_fetch_add(ints, &key, n).unwrap()
+            ),
+            2 => {
+                bpf.insert(texts, &key, &text).unwrap();
+                mem.insert(texts, &key, &text).unwrap();
+            }
+            3 => {
+                bpf.push(stats, &key, n).unwrap();
+                mem.push(stats, &key, n).unwrap();
+            }
+            _ => {
+                let which = [ints, texts, stats][next(3) as usize];
+                bpf.remove(which, &key);
+                mem.remove(which, &key);
+            }
+        }
+        for global in [ints, texts, stats] {
+            assert_eq!(
+                contents(&mut bpf, global, &[None]),
+                contents(&mut mem, global, &[None]),
+                "after {n}"
+            );
         }
     }
     assert!(bpf.take_failure().is_none());
