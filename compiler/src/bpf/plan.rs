@@ -9,8 +9,8 @@ use indexmap::IndexMap;
 use super::insn::MapId;
 use crate::image::{
     ArrayLayout, Attach, COUNTERS_MAP, DeletedLayout, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP,
-    GlobalLayout, Layout, MOST_COUNTERS, MapKind, Program, ProgramCounter, RODATA_MAP,
-    RecordLayout, SNAPSHOTS_MAP, Slot, StatRecord, ValueLayout, WrapLayout, header, width_bytes,
+    GlobalLayout, Layout, MOST_COUNTERS, Program, ProgramCounter, RODATA_MAP, RecordLayout,
+    SNAPSHOTS_MAP, Slot, StatRecord, ValueLayout, WrapLayout, header, width_bytes,
 };
 use crate::lir::{
     Context, ElementKind, Exec, FormatId, Function, Global, GlobalKind, HandlerId, Init, Module, Ty,
@@ -340,17 +340,17 @@ impl Plan {
                         slot
                     })
                     .collect();
-                let (sort, kind, value, shape) = match value {
+                let (sort, value, shape) = match value {
                     ElementKind::Plain(ty) => {
                         let slot = Slot { offset: 0, ty: *ty };
                         let value = ValueLayout::Plain(slot);
-                        (MapSort::Hash, MapKind::Hash, value, Shape::of(*ty))
+                        (MapSort::Hash, value, Shape::of(*ty))
                     }
                     ElementKind::Stat(layout) => {
                         let record = StatRecord::new(layout.clone());
                         let shape = stat_shape(&record);
                         let value = ValueLayout::Stat(record);
-                        (MapSort::PerCpuHash, MapKind::PerCpuHash, value, shape)
+                        (MapSort::PerCpuHash, value, shape)
                     }
                 };
                 let key = match keys.as_slice() {
@@ -373,7 +373,6 @@ impl Plan {
                     map,
                     ArrayLayout {
                         map: self.maps[map.0 as usize].name.clone(),
-                        kind,
                         max_entries: *max_entries,
                         keys,
                         key_bytes,

@@ -154,8 +154,6 @@ pub fn width_bytes(ty: Ty) -> u32 {
 pub struct ArrayLayout {
     /// The map's name.
     pub map: String,
-    /// Kind of map.
-    pub kind: MapKind,
     /// Most entries.
     pub max_entries: u32,
     /// Key parts, packed without gaps.
@@ -219,15 +217,6 @@ impl ArrayLayout {
             _ => self.key_bytes,
         }
     }
-}
-
-/// Kinds of hash maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MapKind {
-    /// BPF_MAP_TYPE_HASH
-    Hash,
-    /// BPF_MAP_TYPE_PERCPU_HASH
-    PerCpuHash,
 }
 
 /// An element.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cranelift_entity::EntityRef;
-use rtap_compiler::image::{DeletedLayout, MapKind, StatRecord, WrapLayout, width_bytes};
+use rtap_compiler::image::{DeletedLayout, StatRecord, WrapLayout, width_bytes};
 use rtap_compiler::lir::{
     ElementKind, GlobalData, GlobalKind, Histogram, Init, Sort, SortBy, StatField, StatLayout,
 };
@@ -92,15 +92,13 @@ impl Fixture {
                             slot
                         })
                         .collect();
-                    let (map_type, map_kind, value) = match value {
+                    let (map_type, value) = match value {
                         ElementKind::Plain(ty) => (
                             MapType::Hash,
-                            MapKind::Hash,
                             ValueLayout::Plain(Slot { offset: 0, ty: *ty }),
                         ),
                         ElementKind::Stat(stat) => (
                             MapType::PerCpuHash,
-                            MapKind::PerCpuHash,
                             ValueLayout::Stat(StatRecord::new(stat.clone())),
                         ),
                     };
@@ -121,7 +119,6 @@ impl Fixture {
                     };
                     GlobalLayout::Array(ArrayLayout {
                         map: name.clone(),
-                        kind: map_kind,
                         max_entries: *max_entries,
                         keys: slots,
                         key_bytes,
