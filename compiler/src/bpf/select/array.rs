@@ -41,7 +41,7 @@ impl Cx<'_> {
             && slot.ty.is_str()
         {
             let text = self.text(*key);
-            if let Some(mem) = self.text_in_place(text, slot.width()) {
+            if let Some(mem) = self.text_for(layout, text, slot.width()) {
                 return Ok(mem);
             }
         }
@@ -60,6 +60,14 @@ impl Cx<'_> {
             }
         }
         Ok(mem)
+    }
+
+    /// A text as a key or value of the array, where it has the right form already and stays where it is while an element is
+    /// made: addresses do not go along into the function of a loop.
+    fn text_for(&mut self, layout: &ArrayLayout, text: Text, width: u32) -> Option<Mem> {
+        let mem = self.text_in_place(text, width)?;
+        let loops = matches!(&layout.wrap, Some(wrap) if wrap.deleted.is_some());
+        (!loops || !matches!(mem, Mem::Ptr(..))).then_some(mem)
     }
 
     pub(super) fn lookup(&mut self, map: MapId, key: Mem) -> regalloc2::VReg {
@@ -170,7 +178,7 @@ impl Cx<'_> {
             }
             Ty::Str { .. } => {
                 let text = self.text(value);
-                let mem = if let Some(mem) = self.text_in_place(text, slot.width()) {
+                let mem = if let Some(mem) = self.text_for(&layout, text, slot.width()) {
                     mem
                 } else {
                     let mem = self.temp(slot.width());
