@@ -85,7 +85,7 @@ const END: &str = r#"probe end {
   if (@count(hist)) { print(@hist_log(hist)) print(@hist_linear(hist, -20, 30, 7)) println(@variance(hist)) }
   foreach (k+ in per) println("per ", k, " ", @count(per[k]), " ", @sum(per[k]))
   foreach ([s+, k] in sper) println("sper ", s, " ", k, " ", @min(sper[s, k]), " ", @max(sper[s, k]))
-  foreach (k+ in ring) println("ring ", k)
+  foreach (k+ in ring) println("ring ", k, " ", ring[k])
 }
 "#;
 

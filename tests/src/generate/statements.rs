@@ -59,7 +59,10 @@ impl Writer<'_> {
             ),
             8 => format!("st <<< {}", self.long(2)),
             9 => format!("per[a & 3] <<< {}", self.long(2)),
-            10 => format!("ring[{} & 15] = 1", self.long(1)),
+            10 => {
+                let op = self.random.pick(&["= 1", "+= 2", "++"]);
+                format!("ring[{} & 15] {op}", self.long(1))
+            }
             11 => format!("println({}, \" \", {})", self.long(3), self.text(2)),
             12 | 13 => self.printf(),
             14 => self.removal(),
@@ -180,6 +183,7 @@ impl Writer<'_> {
             "delete by[s, b & 3]",
             "delete wide[1, s, t, 0]",
             "delete per[1]",
+            "delete ring[a & 15]",
         ];
         let whole = [
             "delete arr",
