@@ -57,10 +57,10 @@ impl Cx<'_> {
         let tried = self.code.block(true);
         if let Some(deleted) = making.deleted {
             let moved = self.code.block(true);
-            for _ in 0..DeletedLayout::MOVED {
-                self.move_entry(&making, deleted, moved);
-            }
-            self.jump(moved, Vec::new());
+            let (head, count) = self.count_up(DeletedLayout::MOVED, moved);
+            self.move_entry(&making, deleted, moved);
+            let next = self.alu(AluOp::Add, count, Src::Imm(1));
+            self.jump(head, vec![next]);
             self.enter(moved);
             // As many entries as there can be.
             let most = DeletedLayout::room(layout.max_entries).saturating_mul(2);
