@@ -2,11 +2,27 @@
 
 use regalloc2::VReg;
 
-use super::build::Template;
 use super::{Cx, Val};
 use crate::bpf::frame::Mem;
-use crate::bpf::insn::{AluOp, Cond, Insn, Size, Src};
+use crate::bpf::insn::{AluOp, Cond, Size, Src};
 use crate::lir::Value;
+
+/// White space, among the values of digits.
+const BLANK: u8 = 64;
+/// Anything else.
+const OTHER: u8 = 255;
+
+/// What a byte counts for: its value as a digit, which letters of either case have too, or one of the above. As a
+/// table of constants it costs the verifier one way through a loop.
+fn class(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'z' => byte - b'a' + 10,
+        b'A'..=b'Z' => byte - b'A' + 10,
+        b' ' | b'\t'..=b'\r' => BLANK,
+        _ => OTHER,
+    }
+}
 
 impl Cx<'_> {
     /// C's strtol with 64 bits that wrap, so that addresses can be read.
@@ -29,7 +45,7 @@ impl Cx<'_> {
             cx.load(Size::B, Mem::Ptr(address, 0))
         };
 
-        // White space: a space, or one of the five control characters from \t to \r.
+        // White space.
         let (head, index) = self.count_up(rounds as u32, refuse);
         let byte = byte_at(self, index);
         let more = self.code.block(self.is_cold());
@@ -37,9 +53,8 @@ impl Cx<'_> {
             let next = cx.alu(AluOp::Add, index, Src::Imm(1));
             cx.jump(head, vec![next]);
         });
-        self.jump_if(Cond::Eq, byte, Src::Imm(i32::from(b' ')), more);
-        let control = self.alu(AluOp::Sub, byte, Src::Imm(9));
-        self.jump_if(Cond::Le, control, Src::Imm(4), more);
+        let class = self.digit(byte);
+        self.jump_if(Cond::Eq, class, Src::Imm(i32::from(BLANK)), more);
         let start = self.forget(index);
 
         // A sign: -1 in `negative` for a minus, else 0.
@@ -119,31 +134,12 @@ impl Cx<'_> {
         Val::Reg(result)
     }
 
-    /// The value of a digit or letter; 36 or more for anything else.
+    /// What a byte counts for.
     fn digit(&mut self, byte: VReg) -> VReg {
-        let reg = self.code.vreg();
-        let mut t = Template::default();
-        let byte = t.read(byte);
-        let dst = t.write_early(reg);
-        let jump = |cond, left, imm, target| Insn::JumpIf {
-            cond,
-            wide: true,
-            left,
-            right: Src::Imm(imm),
-            target,
-        };
-        // '0'..'9'
-        t.alu(AluOp::Mov, dst, Src::Reg(byte));
-        t.alu(AluOp::Sub, dst, Src::Imm(48));
-        t.add(jump(Cond::Lt, dst, 10, 6));
-        // Letters of either case.
-        t.alu(AluOp::Mov, dst, Src::Reg(byte));
-        t.alu(AluOp::Or, dst, Src::Imm(0x20));
-        t.alu(AluOp::Sub, dst, Src::Imm(97 - 10));
-        t.add(jump(Cond::Lt, dst, 10, 1));
-        t.add(jump(Cond::Lt, dst, 36, 1));
-        t.alu(AluOp::Mov, dst, Src::Imm(255));
-        self.push(t);
-        self.forget(reg)
+        let table = self
+            .plan
+            .constant(&(0..=255).map(class).collect::<Vec<_>>());
+        let entry = self.address_at(Mem::Rodata(table), byte, 256);
+        self.load(Size::B, Mem::Ptr(entry, 0))
     }
 }
