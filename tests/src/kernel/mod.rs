@@ -5,6 +5,7 @@
 
 pub mod case;
 pub mod expect;
+mod machine;
 pub mod report;
 pub mod require;
 pub mod runner;

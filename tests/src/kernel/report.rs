@@ -16,6 +16,17 @@ pub enum Verdict {
     Skipped(String),
 }
 
+impl Verdict {
+    /// That of a test that ran: no faults, or these.
+    pub fn of(faults: String) -> Self {
+        if faults.is_empty() {
+            Self::Passed
+        } else {
+            Self::Failed(faults)
+        }
+    }
+}
+
 /// All verdicts of a run.
 #[derive(Debug, Default)]
 pub struct Report {

@@ -10,22 +10,16 @@ use anyhow::{Result, ensure};
 
 use super::case::{Case, Program};
 use super::expect::faults;
+use super::machine::Machine;
 use super::report::{Report, Verdict};
 use super::require::{Requirement, lacking};
 use super::sizes::Sizes;
 use crate::job;
 use crate::paths;
-use crate::vm::{Facts, Failure, Image, Vm, facts, kernels};
+use crate::vm::{Facts, Image, facts, kernels};
 
 /// VMs at the same time: each is busy with emulation.
 const VMS: usize = 2;
-
-/// How much longer a test may take in a VM than on this machine. Only a hang should meet its end:
-/// the machine may be busy.
-const VM_SLOWNESS: u64 = 6;
-
-/// After so many crashes of one kernel its remaining tests fail without being run.
-const MAX_CRASHES: usize = 4;
 
 /// Runs `cases` at `places`: `host`, or versions of the matrix, with this `rtap`.
 pub fn run(cases: &[Case], places: &[String], rtap: &Path) -> Result<Report> {
@@ -65,8 +59,9 @@ pub fn run(cases: &[Case], places: &[String], rtap: &Path) -> Result<Report> {
     Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Where verdicts go while several places are at work.
 #[derive(Clone, Copy)]
-struct Recorder<'a>(&'a Mutex<Report>);
+pub(super) struct Recorder<'a>(&'a Mutex<Report>);
 
 impl Recorder<'_> {
     fn add(self, place: &str, case: &Case, verdict: Verdict) {
@@ -80,7 +75,7 @@ impl Recorder<'_> {
             .add(place, &case.name, verdict);
     }
 
-    fn remark(self, remark: String) {
+    pub(super) fn remark(self, remark: String) {
         eprintln!("{remark}");
         self.0
             .lock()
@@ -152,7 +147,7 @@ fn on_host(cases: &[Case], rtap: &Path, record: Recorder<'_>) {
             job.directory = directory.to_string_lossy().into_owned();
             job.env
                 .push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
-            verdict(faults(&case.expected, &job::run(&job, &mut |_, _| {})))
+            Verdict::of(faults(&case.expected, &job::run(&job, &mut |_, _| {})))
         };
         record.add("host", case, verdict);
     }
@@ -169,65 +164,12 @@ fn on_kernel(version: &str, initramfs: &[u8], cases: &[Case], sizes: &Sizes, rec
             return;
         }
     };
-    let mut vm: Option<Vm> = None;
-    let mut crashes = 0;
+    let mut machine = Machine::new(version, kernel, initramfs, record);
     for case in cases {
         // Not worth a boot if the version alone rules the test out.
-        if let Some(reason) = ruled_out(case, version) {
-            record.add(version, case, Verdict::Skipped(reason));
-            continue;
-        }
-        if vm.is_none() && crashes < MAX_CRASHES {
-            match Vm::boot(&kernel, initramfs) {
-                Ok(booted) => {
-                    for failure in &booted.failed_boots {
-                        record.remark(format!(
-                            "kernel {version}: a boot failed and was repeated: {failure}"
-                        ));
-                    }
-                    let seconds = booted.boot_time.as_secs_f64();
-                    record.remark(format!(
-                        "kernel {version} is {}, booted in {seconds:.1} s",
-                        booted.facts.release
-                    ));
-                    vm = Some(booted);
-                }
-                Err(error) => {
-                    crashes = MAX_CRASHES;
-                    record.remark(format!("kernel {version} does not boot: {error:#}"));
-                }
-            }
-        }
-        let Some(running) = &mut vm else {
-            record.add(
-                version,
-                case,
-                Verdict::Failed("the kernel does not boot, or crashed too often".to_owned()),
-            );
-            continue;
-        };
-        let result = if let Some(reason) = lacking(&case.requires, &running.facts, false) {
-            Verdict::Skipped(reason)
-        } else {
-            match running.run(&case.job(VM_SLOWNESS), &mut |_, _| {}) {
-                Ok(outcome) => {
-                    let mut faults = faults(&case.expected, &outcome);
-                    if faults.is_empty() && case.is_measured() {
-                        let stderr = String::from_utf8_lossy(&outcome.stderr);
-                        faults += &sizes.check(&case.name, version, &stderr);
-                    }
-                    verdict(faults)
-                }
-                Err((Failure::Panic, _)) if case.expected.panic => {
-                    vm = None;
-                    Verdict::Passed
-                }
-                Err((failure, console)) => {
-                    vm = None;
-                    crashes += 1;
-                    Verdict::Failed(format!("{failure}; the console's last lines:\n{console}"))
-                }
-            }
+        let result = match ruled_out(case, version) {
+            Some(reason) => Verdict::Skipped(reason),
+            None => machine.verdict(case, sizes),
         };
         record.add(version, case, result);
     }
@@ -246,12 +188,4 @@ fn ruled_out(case: &Case, version: &str) -> Option<String> {
         .cloned()
         .collect();
     lacking(&decidable, &known, false)
-}
-
-fn verdict(faults: String) -> Verdict {
-    if faults.is_empty() {
-        Verdict::Passed
-    } else {
-        Verdict::Failed(faults)
-    }
 }

@@ -23,6 +23,9 @@ const BOOT_LIMIT: Duration = Duration::from_mins(1);
 /// Emulation crashes a kernel early in its boot once in a while: then it is booted again.
 const BOOT_ATTEMPTS: u32 = 3;
 
+/// On the console when a CPU met a breakpoint that nobody had set.
+const STALE_BREAKPOINT: &str = "Oops: int3";
+
 /// How much longer than a job's own time-out the host waits for the agent to say so.
 const AGENT_GRACE: Duration = Duration::from_secs(20);
 
@@ -46,6 +49,10 @@ pub struct Vm {
 pub enum Failure {
     /// The kernel panicked.
     Panic,
+    /// The emulation broke: a CPU ran a breakpoint that the kernel had already taken out of its own
+    /// code. Two emulated CPUs, of which one changes the code that the other one runs, as switching
+    /// a tracepoint on does, can meet this; a processor cannot.
+    Emulation,
     /// QEMU ended without a panic.
     Crash,
     /// It does not answer any more.
@@ -70,6 +77,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Panic => "kernel panic",
+            Self::Emulation => "kernel panic by the emulation's fault",
             Self::Crash => "the VM ended",
             Self::Hang => "the VM hangs",
         })
@@ -145,7 +153,9 @@ impl Vm {
 
     fn failure(&self, kind: Failure) -> (Failure, String) {
         let console = read_lossy(&self.files.console);
-        let kind = if console.contains("Kernel panic") {
+        let kind = if console.contains(STALE_BREAKPOINT) {
+            Failure::Emulation
+        } else if console.contains("Kernel panic") {
             Failure::Panic
         } else {
             kind
