@@ -2,12 +2,16 @@
 //! symbols (`stack` and `ustack` in `runtime/src/userfn/stacks.rs`).
 
 use super::{Builtin, Call, Late, user};
-use crate::hir::Ty::{Long, Str};
-use crate::lir::{Channel, Format, Op, Piece, Place, STACK_FRAMES, Space, Ty, UserFn, Value};
+use crate::hir::Ty::{Long, Str, Void};
+use crate::lir::{Channel, Exec, Format, Op, Piece, Place, STACK_FRAMES, Space, Ty, UserFn, Value};
 use crate::lower::{Lower, Lowered};
 
 /// Numbers before the addresses: style, how many frames, process id (0 for the kernel's stack).
 const NUMBERS: u32 = 3;
+
+/// Styles that are printed at once (`Style` in `runtime/src/userfn/stacks.rs`).
+const PRINTED: i64 = 2;
+const BRIEF: i64 = 3;
 
 const STACK: Builtin = Builtin {
     params: &[Long, Long],
@@ -41,6 +45,16 @@ pub(super) const ROWS: &[Builtin] = &[
         )
     },
     Builtin {
+        name: "__print_stack_of",
+        params: &[Long, Long, Str],
+        ret: Void,
+        late_args: true,
+        pure: false,
+        lower: print_stack_of,
+        doc: "likewise, printed: as long as it comes out",
+        ..Builtin::BASE
+    },
+    Builtin {
         name: "__ustack_text",
         params: &[Long, Long, Long],
         lower: |l, c| stack(l, c, Space::User, c.args[2]),
@@ -51,6 +65,9 @@ pub(super) const ROWS: &[Builtin] = &[
 
 fn stack(l: &mut Lower<'_>, call: &Call<'_>, of: Space, process: Value) -> Lowered<Option<Value>> {
     let (cap, late) = call.cap;
+    if l.exec() == Some(Exec::User) {
+        return Ok(Some(no_stack(l, call, of)));
+    }
     if !late {
         return l.fault(
             call.span,
@@ -72,4 +89,27 @@ fn stack(l: &mut Lower<'_>, call: &Call<'_>, of: Space, process: Value) -> Lower
     let args = vec![call.args[0], call.args[1], process];
     let ty = Ty::Str { cap, late };
     Ok(l.emit(Op::StrStack(format, args, of), Some(ty), call.span))
+}
+
+fn print_stack_of(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
+    let format = l.format(Format {
+        pieces: vec![Piece::Call(UserFn("stack_of".to_owned()), 3)],
+        channel: Channel::Out,
+    });
+    l.effect(Op::Emit(format, call.args.to_vec()), call.span);
+    Ok(None)
+}
+
+/// In handlers that rtap itself runs nobody's stack can be meant: no addresses, and those who print it are told.
+fn no_stack(l: &mut Lower<'_>, call: &Call<'_>, of: Space) -> Value {
+    let text: &[u8] = match (l.as_const(call.args[0]), of) {
+        (Some(PRINTED | BRIEF), Space::Kernel) => {
+            b"<no kernel backtrace: rtap itself runs this probe>\n"
+        }
+        (Some(PRINTED | BRIEF), Space::User) => {
+            b"<no user backtrace: rtap itself runs this probe>\n"
+        }
+        _ => b"",
+    };
+    l.const_text(text, call.cap.0, call.span)
 }

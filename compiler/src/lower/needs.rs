@@ -106,7 +106,8 @@ impl Visit for Finder {
             ExprKind::HistText(..) => self.need.exec = true,
             ExprKind::Builtin(id, _) => {
                 let row = builtins::get(*id);
-                self.need.exec |= row.place == Place::User || (row.late.is_some() && !expr.cap.1);
+                let made_here = row.place == Place::Kernel || !expr.cap.1;
+                self.need.exec |= row.place == Place::User || (row.late.is_some() && made_here);
                 self.need.context |= row.place == Place::Kernel || row.by_context;
             }
             _ => {}
