@@ -257,7 +257,10 @@ impl Cx<'_> {
                 }
             }
             Some(Op::StrLate(format, args))
-                if self.late && !may_end_early(&module.formats[format]) =>
+                if self.late
+                    && !may_end_early(&module.formats[format])
+                    && most_bytes(function, &module.formats[format], &args)
+                        .is_some_and(|n| n < u64::from(module.limits.max_string_len)) =>
             {
                 self.format(&module.formats[format], &args, depth + 1);
             }
@@ -302,7 +305,8 @@ fn may_end_early(format: &Format) -> bool {
     })
 }
 
-/// The most bytes that a format can make, if that can be told.
+/// The most bytes that a format can make, if that can be told: not of strings whose characters user
+/// space makes.
 fn most_bytes(function: &Function, format: &Format, args: &[Value]) -> Option<u64> {
     let mut args = args.iter();
     let mut total = 0;
@@ -318,6 +322,9 @@ fn most_bytes(function: &Function, format: &Format, args: &[Value]) -> Option<u6
                 };
                 let least = fixed(conv.width)?.max(fixed(conv.precision)?);
                 let arg = *args.next()?;
+                if matches!(function.ty(arg), Ty::Str { late: true, .. }) {
+                    return None;
+                }
                 let natural = match conv.kind {
                     ConvKind::Str | ConvKind::Memory => cap(function, arg),
                     ConvKind::MemoryHex => (cap(function, arg) * 2).max(16),

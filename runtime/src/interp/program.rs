@@ -146,6 +146,7 @@ impl<'m> Program<'m> {
         Renderer {
             formats: &self.formats,
             records: &self.records,
+            most_text_bytes: self.module.limits.max_string_len.saturating_sub(1) as usize,
         }
     }
 

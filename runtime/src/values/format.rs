@@ -68,6 +68,8 @@ pub struct Renderer<'a> {
     pub formats: &'a [Cooked],
     /// Layouts of records and late strings, by a record's id.
     pub records: &'a [RecordLayout],
+    /// Most bytes of a string's text.
+    pub most_text_bytes: usize,
 }
 
 impl Renderer<'_> {
@@ -125,11 +127,10 @@ impl Renderer<'_> {
         let mut args = RecordArgs::late(&layout.fields, body);
         let begin = out.len();
         self.render_at(out, self.format(layout.format)?, &mut args, host, depth + 1)?;
-        // A string ends at the first 0 that is put into it.
+        // A string ends at the first 0 that is put into it, and is cut where any other would be.
         let text = out.get(begin..).unwrap_or_default();
-        if let Some(end) = text.iter().position(|byte| *byte == 0) {
-            out.truncate(begin + end);
-        }
+        let end = text.iter().position(|byte| *byte == 0);
+        out.truncate(begin + end.unwrap_or(text.len()).min(self.most_text_bytes));
         Ok(())
     }
 

@@ -64,9 +64,14 @@ impl Iteration {
         self.layout.key_bytes + self.value_bytes()
     }
 
+    /// Places for elements: a power of two, so that an index is kept in bounds without a branch.
+    fn slots(&self) -> u32 {
+        self.capacity.next_power_of_two()
+    }
+
     fn heap_bytes(&self) -> u32 {
         if self.sorted {
-            self.capacity * HEAP_ENTRY_BYTES
+            self.slots() * HEAP_ENTRY_BYTES
         } else {
             0
         }
@@ -74,7 +79,7 @@ impl Iteration {
 
     /// End of its part of the snapshot.
     fn end(&self) -> u32 {
-        self.offset + HEAD_BYTES + self.heap_bytes() + self.capacity * self.element_bytes()
+        self.offset + HEAD_BYTES + self.heap_bytes() + self.slots() * self.element_bytes()
     }
 
     /// The most steps from a heap's top to its bottom.
@@ -208,7 +213,7 @@ impl Cx<'_> {
             cx.jump_if(Cond::Ge, count, Src::Imm(capacity as i32), stop);
             let bytes = iteration.element_bytes();
             let to = Mem::Ptr(
-                cx.slot_address(snapshot.elements, count, capacity, bytes),
+                cx.slot_address(snapshot.elements, count, iteration.slots(), bytes),
                 0,
             );
             let key_bytes = iteration.layout.key_bytes;
@@ -264,7 +269,7 @@ impl Cx<'_> {
 
     fn heap_entry(&mut self, iteration: &Iteration, heap: Mem, at: VReg) -> Mem {
         Mem::Ptr(
-            self.slot_address(heap, at, iteration.capacity, HEAP_ENTRY_BYTES),
+            self.slot_address(heap, at, iteration.slots(), HEAP_ENTRY_BYTES),
             0,
         )
     }
@@ -371,7 +376,7 @@ impl Cx<'_> {
             let bytes = iteration.element_bytes();
             let [left, right] = [a, b].map(|entry| {
                 let number = entry.number;
-                self.slot_address(snapshot.elements, number, iteration.capacity, bytes)
+                self.slot_address(snapshot.elements, number, iteration.slots(), bytes)
             });
             for at in (text.offset + 8..text.offset + text.width).step_by(8) {
                 let [left, right] = [left, right].map(|element| {
@@ -436,7 +441,7 @@ impl Cx<'_> {
             taken
         };
         let bytes = iteration.element_bytes();
-        let at = self.slot_address(snapshot.elements, element, iteration.capacity, bytes);
+        let at = self.slot_address(snapshot.elements, element, iteration.slots(), bytes);
         let params = self.func.blocks[body.block].params.clone();
         let mut slots: Vec<(u32, Ty)> = iteration
             .layout

@@ -77,6 +77,7 @@ fn print(format: &str, args: &[Value]) -> String {
     let renderer = Renderer {
         formats: &[],
         records: &[],
+        most_text_bytes: 511,
     };
     let mut out = Vec::new();
     let mut args = ValueArgs(args.iter().map(|value| (value, false)));
@@ -240,6 +241,7 @@ fn late_strings_nest() {
     let renderer = Renderer {
         formats: &formats,
         records: &records,
+        most_text_bytes: 511,
     };
     let mut inner = vec![1, 0, 0, 0, 0, 0, 0, 0];
     inner.extend_from_slice(&7_i64.to_le_bytes());
@@ -279,6 +281,7 @@ fn a_format_without_enough_arguments_is_an_error() {
     let renderer = Renderer {
         formats: &[],
         records: &[],
+        most_text_bytes: 511,
     };
     let one = [Value::Int(1)];
     let mut args = ValueArgs(one.iter().map(|v| (v, false)));
@@ -336,6 +339,7 @@ fn any_bytes_are_text_or_an_error() {
         let renderer = Renderer {
             formats: &formats,
             records: &records,
+            most_text_bytes: 511,
         };
         let bytes: Vec<u8> = (0..next(80))
             .map(|_| [0, 0, 0, 1, 2, 3, 8, 255][next(8)])
