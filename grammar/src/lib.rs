@@ -10,6 +10,7 @@
 
 pub mod ast;
 pub mod diag;
+mod dialect;
 pub mod lexer;
 mod parser;
 pub mod preprocess;

@@ -2,11 +2,13 @@
 
 use bstr::BString;
 
+use crate::dialect::Dialect;
+
 /// The bytes that a string token (quotes included) stands for, appended to `out`.
 ///
 /// Escapes: `\a \b \t \n \v \f \r \\`, up to three octal digits, `\x` and any number of hexadecimal ones
-/// (the value's low byte); a backslash before any other character stands for that character.
-pub(crate) fn string_value(token: &str, out: &mut BString) {
+/// (the value's low byte) if the dialect has it; a backslash before any other character stands for that character.
+pub(crate) fn string_value(token: &str, dialect: Dialect, out: &mut BString) {
     let inside = token.strip_prefix('"').unwrap_or(token);
     let inside = inside.strip_suffix('"').unwrap_or(inside).as_bytes();
     out.reserve(inside.len());
@@ -32,7 +34,7 @@ pub(crate) fn string_value(token: &str, out: &mut BString) {
                 at += length - 1;
                 value
             }
-            b'x' if inside.get(at).is_some_and(u8::is_ascii_hexdigit) => {
+            b'x' if dialect.hex_escapes && inside.get(at).is_some_and(u8::is_ascii_hexdigit) => {
                 let (value, length) = digits(&inside[at..], 16, usize::MAX);
                 at += length;
                 value
@@ -84,8 +86,12 @@ mod tests {
     use super::*;
 
     fn value(token: &str) -> Vec<u8> {
+        value_in(token, Dialect::NEWEST)
+    }
+
+    fn value_in(token: &str, dialect: Dialect) -> Vec<u8> {
         let mut out = BString::default();
-        string_value(token, &mut out);
+        string_value(token, dialect, &mut out);
         out.into()
     }
 
@@ -95,6 +101,7 @@ mod tests {
         assert_eq!(value(r#""\101\7\0101\x41\xff\xg""#), b"A\x07\x081A\xffxg");
         assert_eq!(value(r#""\x141""#), b"A", "as many digits as there are");
         assert_eq!(value(r#""\777""#), [0xff]);
+        assert_eq!(value_in(r#""\x41\101""#, Dialect::of("2.2")), b"x41A");
         assert_eq!(value("\"é\""), "é".as_bytes());
         assert_eq!(value("\"open\\"), b"open");
     }

@@ -9,15 +9,21 @@
 use super::terminal::{NameId, StrId, Terminal, Terminals, Tok};
 use crate::ast::{AssignOp, AtOp, BinaryOp, IncDecOp, UnaryOp};
 use crate::diag::{Diagnostic, Diagnostics, codes};
+use crate::dialect::Dialect;
 use crate::lexer::{Token, TokenKind, number_value, string_value};
 use crate::source::Span;
 use bstr::BString;
 use std::collections::HashMap;
 
 /// Turns tokens into terminals.
-pub(super) fn classify(tokens: &[Token<'_>], diagnostics: &mut Diagnostics) -> Terminals {
+pub(super) fn classify(
+    tokens: &[Token<'_>],
+    dialect: Dialect,
+    diagnostics: &mut Diagnostics,
+) -> Terminals {
     let mut cx = Cx {
         tokens,
+        dialect,
         at: 0,
         out: Terminals::default(),
         known: HashMap::new(),
@@ -60,6 +66,7 @@ enum Bracket {
 
 struct Cx<'t, 's> {
     tokens: &'t [Token<'s>],
+    dialect: Dialect,
     at: usize,
     out: Terminals,
     known: HashMap<&'s str, NameId>,
@@ -313,7 +320,7 @@ impl<'s> Cx<'_, 's> {
             .get(self.at)
             .filter(|t| t.kind == TokenKind::String)
         {
-            string_value(token.text, &mut value);
+            string_value(token.text, self.dialect, &mut value);
             span = span.to(token.span);
             flawed |= token.flaw.is_some();
             self.at += 1;

@@ -15,8 +15,9 @@ mod terminal;
 
 use crate::ast;
 use crate::diag::{Diagnostic, Diagnostics, codes};
+use crate::dialect::Dialect;
 use crate::lexer::{self, Spliced, Token, TokenKind};
-use crate::preprocess::{MacroLibrary, Preprocessed, PreprocessorFacts, preprocess, versions};
+use crate::preprocess::{MacroLibrary, Preprocessed, PreprocessorFacts, preprocess};
 use crate::source::{FileId, Files, Span};
 use expected::SyntaxError;
 use lalrpop_util::ParseError;
@@ -73,11 +74,16 @@ pub fn parse(
     } = source.preprocess(facts, macros);
     let mut diagnostics = Diagnostics::new();
     diagnostics.extend(found);
-    if !files.is_library(id) {
-        free_words(&mut tokens, &facts.systemtap_v());
+    let dialect = if files.is_library(id) {
+        Dialect::NEWEST
+    } else {
+        Dialect::of(&facts.systemtap_v())
+    };
+    if !dialect.private {
+        free_private(&mut tokens);
     }
 
-    let terminals = classify::classify(&tokens, &mut diagnostics);
+    let terminals = classify::classify(&tokens, dialect, &mut diagnostics);
     drop(tokens);
     files.note_expansions(&expansions);
     let items = parse_items(&terminals, source.end, files, &mut diagnostics);
@@ -169,12 +175,10 @@ fn explain_arguments(d: Diagnostic, files: &Files, facts: &dyn PreprocessorFacts
     }
 }
 
-/// Makes names of the words that `version` of the language had not reserved yet.
-fn free_words(tokens: &mut [Token<'_>], version: &str) {
-    if versions(version, "3.0").is_lt() {
-        for token in tokens.iter_mut().filter(|t| t.kind == TokenKind::Private) {
-            token.kind = TokenKind::Ident;
-        }
+/// Makes a name of the word.
+fn free_private(tokens: &mut [Token<'_>]) {
+    for token in tokens.iter_mut().filter(|t| t.kind == TokenKind::Private) {
+        token.kind = TokenKind::Ident;
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::compare::{is_pattern, matches_pattern, versions};
 use super::facts::PreprocessorFacts;
+use crate::dialect::Dialect;
 use crate::lexer::{Token, TokenKind, number_value, string_value};
 use crate::source::Span;
 use bstr::BString;
@@ -123,7 +124,7 @@ fn is_comparison(kind: TokenKind) -> bool {
 
 fn string(token: &Token<'_>) -> String {
     let mut value = BString::default();
-    string_value(token.text, &mut value);
+    string_value(token.text, Dialect::NEWEST, &mut value);
     String::from_utf8_lossy(&value).into_owned()
 }
 
