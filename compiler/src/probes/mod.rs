@@ -174,6 +174,20 @@ pub(crate) fn find(components: &[Component]) -> Match {
     }
 }
 
+/// The points that components with wildcards name. Forms whose names begin with `_` are the tapsets' own.
+pub(crate) fn named_by(components: &[Component]) -> Vec<(&'static Kind, Vec<Component>)> {
+    if !components.iter().any(Component::is_wild) {
+        return Vec::new();
+    }
+    let forms = KINDS
+        .iter()
+        .flat_map(|kind| kind.forms.iter().map(move |form| (kind, form)));
+    forms
+        .filter(|(_, form)| !form.starts_with('_'))
+        .filter_map(|(kind, form)| Some((kind, pattern::named(form, components)?)))
+        .collect()
+}
+
 /// All kinds: name, forms, and a sentence about each.
 pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static [&'static str], &'static str)> {
     KINDS.iter().map(|kind| (kind.name, kind.forms, kind.doc))

@@ -23,6 +23,80 @@ pub enum Arg {
     Text(String),
 }
 
+impl Component {
+    /// Whether the name holds wildcards.
+    pub fn is_wild(&self) -> bool {
+        self.name.contains('*')
+    }
+}
+
+impl Arg {
+    /// Whether there is what a form wants: nothing, a `number`, a `string`.
+    fn fits(arg: Option<&Arg>, wanted: &str) -> bool {
+        matches!(
+            (arg, wanted),
+            (None, "") | (Some(Arg::Number(_)), "number") | (Some(Arg::Text(_)), "string")
+        )
+    }
+}
+
+/// A part of a form: its name, and what its argument is, `""` for none.
+fn part(text: &'static str) -> (&'static str, &'static str) {
+    text.split_once('(')
+        .map_or((text, ""), |(name, arg)| (name, arg.trim_end_matches(')')))
+}
+
+/// Components with wildcards, with the names that they have in a form; `None` if they do not match it. `*` is any
+/// text in a name, `**` goes over several names without arguments, too.
+pub(super) fn named(form: &'static str, components: &[Component]) -> Option<Vec<Component>> {
+    let parts: Vec<(&str, &str)> = form.split('.').map(part).collect();
+    let mut found = Vec::new();
+    named_parts(&parts, components, &mut found).then_some(found)
+}
+
+fn named_parts(
+    parts: &[(&'static str, &'static str)],
+    components: &[Component],
+    found: &mut Vec<Component>,
+) -> bool {
+    let Some((component, rest)) = components.split_first() else {
+        return parts.is_empty();
+    };
+    let most = if component.name.contains("**") {
+        parts.len()
+    } else {
+        parts.len().min(1)
+    };
+    for count in 1..=most {
+        let (taken, left) = parts.split_at(count);
+        let Some(((last, wanted), before)) = taken.split_last() else {
+            return false;
+        };
+        if before.iter().any(|(_, wanted)| !wanted.is_empty()) {
+            return false;
+        }
+        let names: Vec<&str> = taken.iter().map(|(name, _)| *name).collect();
+        if !Arg::fits(component.arg.as_ref(), wanted) || !glob(&component.name, &names.join(".")) {
+            continue;
+        }
+        let length = found.len();
+        found.extend(before.iter().map(|(name, _)| Component {
+            name: (*name).into(),
+            arg: None,
+            span: component.span,
+        }));
+        found.push(Component {
+            name: (*last).into(),
+            ..component.clone()
+        });
+        if named_parts(left, rest, found) {
+            return true;
+        }
+        found.truncate(length);
+    }
+    false
+}
+
 /// Whether components are of a form.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
@@ -32,24 +106,17 @@ pub(super) enum Fit {
 }
 
 /// Compares components with a form such as `timer.s(number)`.
-pub(super) fn matches(form: &str, components: &[Component]) -> Fit {
-    let parts = form.split('.');
+pub(super) fn matches(form: &'static str, components: &[Component]) -> Fit {
+    let parts = form.split('.').map(part);
     if parts.clone().count() != components.len() {
         return Fit::No;
     }
     let mut fit = Fit::Yes;
-    for (part, component) in parts.zip(components) {
-        let (name, arg) = part
-            .split_once('(')
-            .map_or((part, ""), |(n, a)| (n, a.trim_end_matches(')')));
-        if name != &*component.name {
+    for ((name, wanted), component) in parts.zip(components) {
+        if !glob(&component.name, name) {
             return Fit::No;
         }
-        let fits = matches!(
-            (&component.arg, arg),
-            (None, "") | (Some(Arg::Number(_)), "number") | (Some(Arg::Text(_)), "string")
-        );
-        if !fits {
+        if component.is_wild() || !Arg::fits(component.arg.as_ref(), wanted) {
             fit = Fit::OtherArguments;
         }
     }
@@ -139,5 +206,47 @@ mod tests {
             assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
         }
         assert!(!glob(&"*a".repeat(50), &"b".repeat(1000)));
+    }
+
+    #[test]
+    fn wildcards_name_points() {
+        let component = |name: &str, arg: Option<i64>| Component {
+            name: name.into(),
+            arg: arg.map(Arg::Number),
+            span: Span::NONE,
+        };
+        let shown = |form, components: &[Component]| {
+            named(form, components).map(|found| {
+                let one = |c: &Component| match &c.arg {
+                    Some(Arg::Number(n)) => format!("{}({n})", c.name),
+                    _ => c.name.to_string(),
+                };
+                found.iter().map(one).collect::<Vec<_>>().join(".")
+            })
+        };
+        let timer = [component("timer", None), component("m*", Some(5))];
+        assert_eq!(
+            shown("timer.ms(number)", &timer).as_deref(),
+            Some("timer.ms(5)")
+        );
+        assert_eq!(shown("timer.s(number)", &timer), None);
+        assert_eq!(shown("timer.ms(number).randomize(number)", &timer), None);
+        let bare = [component("timer", None), component("*", None)];
+        assert_eq!(
+            shown("timer.profile", &bare).as_deref(),
+            Some("timer.profile")
+        );
+        assert_eq!(shown("timer.ms(number)", &bare), None);
+        let all = [component("t**", None)];
+        assert_eq!(
+            shown("timer.profile.tick", &all).as_deref(),
+            Some("timer.profile.tick")
+        );
+        assert_eq!(shown("timer.profile.freq.hz(number)", &all), None);
+        let hz = [component("t**hz", Some(9))];
+        assert_eq!(
+            shown("timer.profile.freq.hz(number)", &hz).as_deref(),
+            Some("timer.profile.freq.hz(9)")
+        );
     }
 }

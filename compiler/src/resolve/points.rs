@@ -11,7 +11,7 @@ use super::Cx;
 use super::mentions::Mentions;
 use super::symbols::AliasSym;
 use super::syscalls::SyscallUse;
-use crate::probes::{self, Arg, Candidate, Component, Match, Request, glob};
+use crate::probes::{self, Arg, Candidate, Component, Kind, Match, Request, glob};
 
 /// Nested aliases and brace alternatives of one point, at most: keeps crossed braces from
 /// exploding.
@@ -127,26 +127,28 @@ impl Cx<'_> {
         next.suffix.clear();
         next.conditions.extend(flat.conditions.iter().cloned());
         next.optional |= flat.sufficiency != Sufficiency::Required;
-        if self.alias_point(&components, &next, span, out) {
+        let start = out.len();
+        let aliases = self.alias_point(&components, &next, span, out);
+        let named = probes::named_by(&components);
+        if aliases.is_some() || !named.is_empty() {
+            let mut problems = aliases.unwrap_or_default();
+            for (kind, components) in named {
+                let ((), diags) =
+                    self.capture(|cx| cx.form_point(kind, &components, &next, span, out));
+                problems.extend(diags);
+            }
+            // Of what a wildcard means some may be missing.
+            let wild = components.iter().any(Component::is_wild);
+            if wild {
+                merge_alike(&mut problems);
+            }
+            if !(wild && out.len() > start) {
+                self.diags.extend(problems);
+            }
             return;
         }
         match probes::find(&components) {
-            Match::Exact(kind) => {
-                let request = Request {
-                    session: self.session,
-                    components: &components,
-                    span,
-                    registers: self.reads_registers || next.reads_registers(),
-                };
-                match (kind.resolve)(&request) {
-                    Ok(candidates) => {
-                        for candidate in candidates {
-                            out.push(next.arrive(candidate, None));
-                        }
-                    }
-                    Err(diag) => self.report(*diag),
-                }
-            }
+            Match::Exact(kind) => self.form_point(kind, &components, &next, span, out),
             Match::Arguments(forms) => {
                 if let Some(refusal) = probes::debug_info::refusal(&components, span) {
                     self.report(refusal);
@@ -169,19 +171,42 @@ impl Cx<'_> {
         }
     }
 
-    /// Expands aliases; whether there were any.
+    /// A point of a known form.
+    fn form_point(
+        &mut self,
+        kind: &Kind,
+        components: &[Component],
+        chain: &Chain,
+        span: Span,
+        out: &mut Vec<Expanded>,
+    ) {
+        let request = Request {
+            session: self.session,
+            components,
+            span,
+            registers: self.reads_registers || chain.reads_registers(),
+        };
+        match (kind.resolve)(&request) {
+            Ok(candidates) => {
+                for candidate in candidates {
+                    out.push(chain.arrive(candidate, None));
+                }
+            }
+            Err(diag) => self.report(*diag),
+        }
+    }
+
+    /// Expands aliases; gives what is wrong with their points, `None` if there are no aliases.
     fn alias_point(
         &mut self,
         components: &[Component],
         chain: &Chain,
         span: Span,
         out: &mut Vec<Expanded>,
-    ) -> bool {
-        let wild = components.iter().any(|c| c.name.contains('*'));
+    ) -> Option<Vec<Diagnostic>> {
         let mut found = false;
         let (matches, used) = self.matching_aliases(components);
         let mut problems = Vec::new();
-        let start = out.len();
         for sym in matches {
             found = true;
             if is_open(&sym, chain) {
@@ -194,7 +219,7 @@ impl Cx<'_> {
                     .label(span, "leads back here")
                     .secondary(sym.alias.span, "this alias"),
                 );
-                return true;
+                return Some(Vec::new());
             }
             self.blame(sym.alias.span, span);
             let mut next = chain.clone();
@@ -236,7 +261,7 @@ impl Cx<'_> {
                 )
                 .label(span, "only '.return' can follow the name"),
             );
-            return true;
+            return Some(Vec::new());
         }
         for call in calls {
             let mut next = chain.clone();
@@ -244,14 +269,7 @@ impl Cx<'_> {
             let ((), diags) = self.capture(|cx| cx.syscall_point(call, next, span, out));
             problems.extend(diags);
         }
-        // Of what a wildcard means some may be missing.
-        if wild {
-            merge_alike(&mut problems);
-        }
-        if !(wild && out.len() > start) {
-            self.diags.extend(problems);
-        }
-        found
+        found.then_some(problems)
     }
 
     /// The aliases that a point names, and how many of its components they take: all if
@@ -376,7 +394,7 @@ pub(super) fn names_match(components: &[Component], name: &[&str]) -> bool {
     }
     components.len() == name.len()
         && components.iter().zip(name).all(|(component, part)| {
-            &*component.name == *part || component.name.contains('*') && glob(&component.name, part)
+            &*component.name == *part || component.is_wild() && glob(&component.name, part)
         })
 }
 
