@@ -39,6 +39,9 @@ pub fn reads_user_memory(module: &Module, func: Func) -> bool {
                 } | Op::MemReadStrN {
                     space: Space::User,
                     ..
+                } | Op::MemReadHex {
+                    space: Space::User,
+                    ..
                 }
             );
         });

@@ -287,6 +287,9 @@ pub enum ConvSize {
     Arg,
 }
 
+/// The most bytes of memory that a conversion shows.
+pub const MAX_MEMORY_BYTES: u32 = 512;
+
 /// What a conversion prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ConvKind {
@@ -308,9 +311,9 @@ pub enum ConvKind {
     Str,
     /// `%b`: the number's bytes, width 1, 2, 4 or 8 of them.
     Binary,
-    /// `%m`: raw bytes of memory; the argument is a string that holds them.
+    /// `%m`: bytes of memory; the argument is a string of their hexadecimal digits. In output only.
     Memory,
-    /// `%M`: the same in hex, or a number's bytes (width 1, 2, 4 or 8 of them) as they lie in memory.
+    /// `%M`: a number's bytes (width 1, 2, 4 or 8 of them) in hexadecimal, as they lie in memory.
     MemoryHex,
 }
 

@@ -339,6 +339,17 @@ pub enum Op {
         /// Error site.
         site: SiteId,
     },
+    /// Read `len` bytes (none if negative), at most half the result's `cap`; gives them in hexadecimal.
+    MemReadHex {
+        /// Address.
+        addr: Value,
+        /// Bytes.
+        len: Value,
+        /// Address space.
+        space: Space,
+        /// Error site.
+        site: SiteId,
+    },
 
     // ---- globals ----------------------------------------------------------------------------
     /// The value of a scalar.

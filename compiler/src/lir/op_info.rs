@@ -62,7 +62,7 @@ macro_rules! visit_operands {
                 visit(b);
                 visit(c);
             }
-            Op::MemReadStrN { addr, len, .. } => {
+            Op::MemReadStrN { addr, len, .. } | Op::MemReadHex { addr, len, .. } => {
                 visit(addr);
                 visit(len);
             }
@@ -109,6 +109,7 @@ impl Op {
             | Op::MemRead { site, .. }
             | Op::MemReadStr { site, .. }
             | Op::MemReadStrN { site, .. }
+            | Op::MemReadHex { site, .. }
             | Op::ArraySet(.., site)
             | Op::ArrayAdd(.., site)
             | Op::ArrayFetchAdd(.., site)
@@ -205,6 +206,7 @@ impl Op {
                     | Op::MemRead { .. }
                     | Op::MemReadStr { .. }
                     | Op::MemReadStrN { .. }
+                    | Op::MemReadHex { .. }
                     | Op::EntryArg(..)
                     | Op::MatchedGroups
                     | Op::ErrText(..)
@@ -224,6 +226,7 @@ impl Op {
                 | Op::MemRead { .. }
                 | Op::MemReadStr { .. }
                 | Op::MemReadStrN { .. }
+                | Op::MemReadHex { .. }
                 | Op::EntryArg(..)
         )
     }
@@ -241,6 +244,7 @@ impl Op {
             | Op::MemRead { site, .. }
             | Op::MemReadStr { site, .. }
             | Op::MemReadStrN { site, .. }
+            | Op::MemReadHex { site, .. }
             | Op::ArraySet(.., site)
             | Op::ArrayAdd(.., site)
             | Op::ArrayFetchAdd(.., site)
@@ -397,6 +401,7 @@ impl Op {
             | Op::Comm
             | Op::MemReadStr { .. }
             | Op::MemReadStrN { .. }
+            | Op::MemReadHex { .. }
             | Op::StrTable(..)
             | Op::PointText(..)
             | Op::StrHist(..)

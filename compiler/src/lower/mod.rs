@@ -22,6 +22,7 @@ mod globals;
 mod near;
 mod needs;
 mod print;
+mod print_memory;
 mod probe;
 mod stmt;
 mod tables;

@@ -7,15 +7,40 @@ use super::{Lower, Lowered};
 use crate::hir::{self, ExprKind, Print, PrintArg, PrintKind};
 use crate::lir::*;
 
+/// What is made of a format.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// Output.
+    Output,
+    /// A string that user space makes.
+    Late,
+    /// A string's characters.
+    Text,
+}
+
+impl Made {
+    /// Of a string that is late or not.
+    fn string(late: bool) -> Made {
+        if late { Made::Late } else { Made::Text }
+    }
+}
+
 /// A format under construction, with its arguments.
 #[derive(Default)]
-struct Pieces {
+pub(super) struct Pieces {
     pieces: Vec<Piece>,
     args: Vec<Value>,
 }
 
 impl Pieces {
-    fn text(&mut self, text: &[u8]) {
+    /// Adds a conversion with its arguments.
+    pub(super) fn conv(&mut self, conv: Conv, args: &[Value]) {
+        self.args.extend_from_slice(args);
+        self.pieces.push(Piece::Conv(conv));
+    }
+
+    /// Adds constant text.
+    pub(super) fn text(&mut self, text: &[u8]) {
         if text.is_empty() {
             return;
         }
@@ -32,14 +57,16 @@ impl Lower<'_> {
     pub(super) fn print(&mut self, print: &Print, span: Span) -> Lowered<()> {
         let mut pieces = Pieces::default();
         match &print.kind {
-            PrintKind::Format(format) => self.formatted(&mut pieces, format, &print.args, true)?,
+            PrintKind::Format(format) => {
+                self.formatted(&mut pieces, format, &print.args, Made::Output)?;
+            }
             PrintKind::Plain { delimiter, newline } => {
                 for (i, arg) in print.args.iter().enumerate() {
                     if i > 0 {
                         pieces.text(delimiter);
                     }
                     match arg {
-                        PrintArg::Value(_) => self.plain(&mut pieces, arg, true)?,
+                        PrintArg::Value(_) => self.plain(&mut pieces, arg, Made::Output)?,
                         PrintArg::Hist(stat, histogram) => {
                             // A histogram is a record of its own, between what stands around it.
                             self.flush(&mut pieces, print.channel, span);
@@ -83,14 +110,15 @@ impl Lower<'_> {
         span: Span,
     ) -> Lowered<Value> {
         let mut pieces = Pieces::default();
+        let made = Made::string(late);
         match &print.kind {
-            PrintKind::Format(format) => self.formatted(&mut pieces, format, &print.args, late)?,
+            PrintKind::Format(format) => self.formatted(&mut pieces, format, &print.args, made)?,
             PrintKind::Plain { delimiter, newline } => {
                 for (i, arg) in print.args.iter().enumerate() {
                     if i > 0 {
                         pieces.text(delimiter);
                     }
-                    self.plain(&mut pieces, arg, late)?;
+                    self.plain(&mut pieces, arg, made)?;
                 }
                 if *newline {
                     pieces.text(b"\n");
@@ -111,7 +139,7 @@ impl Lower<'_> {
     }
 
     /// A value as `print` shows it: numbers by `%d`, strings as they are. Literals become text.
-    fn plain(&mut self, pieces: &mut Pieces, arg: &PrintArg, late: bool) -> Lowered<()> {
+    fn plain(&mut self, pieces: &mut Pieces, arg: &PrintArg, made: Made) -> Lowered<()> {
         let PrintArg::Value(expr) = arg else {
             return Ok(());
         };
@@ -123,30 +151,28 @@ impl Lower<'_> {
                     hir::Ty::Str => ConvKind::Str,
                     _ => ConvKind::Decimal,
                 };
-                let value = self.argument(expr, late)?;
-                pieces.pieces.push(Piece::Conv(Conv::plain(kind)));
-                pieces.args.push(value);
+                let value = self.argument(expr, made)?;
+                pieces.conv(Conv::plain(kind), &[value]);
             }
         }
         Ok(())
     }
 
     /// An argument; where user space formats, it may be late.
-    fn argument(&mut self, expr: &hir::Expr, late: bool) -> Lowered<Value> {
-        if late {
-            self.value(expr)
-        } else {
-            self.chars(expr)
+    fn argument(&mut self, expr: &hir::Expr, made: Made) -> Lowered<Value> {
+        match made {
+            Made::Output | Made::Late => self.value(expr),
+            Made::Text => self.chars(expr),
         }
     }
 
-    /// `printf`'s pieces with their arguments. `%m` and `%M` take the memory from its address.
+    /// `printf`'s pieces with their arguments.
     fn formatted(
         &mut self,
         pieces: &mut Pieces,
         format: &Format,
         args: &[PrintArg],
-        late: bool,
+        made: Made,
     ) -> Lowered<()> {
         let mut args = args.iter().filter_map(|arg| match arg {
             PrintArg::Value(expr) => Some(expr),
@@ -172,112 +198,14 @@ impl Lower<'_> {
             let Some(expr) = args.next() else {
                 continue;
             };
-            let memory = matches!(conv.kind, ConvKind::Memory | ConvKind::MemoryHex);
-            if memory && conv.precision != ConvSize::Arg {
-                self.memory(pieces, conv, &sizes, expr, late)?;
+            let value = self.argument(expr, made)?;
+            if matches!(conv.kind, ConvKind::Memory | ConvKind::MemoryHex) {
+                self.memory(pieces, conv, &sizes, (value, expr.span), made);
                 continue;
             }
-            let value = self.argument(expr, late)?;
-            pieces.args.append(&mut sizes);
-            pieces.args.push(value);
-            pieces.pieces.push(Piece::Conv(conv.clone()));
+            sizes.push(value);
+            pieces.conv(conv.clone(), &sizes);
         }
         Ok(())
-    }
-
-    /// `%m` and `%M`: as many bytes of memory as the precision says, one without. Where user space
-    /// formats, and in hexadecimal, they are read as numbers: bytes of 0 are shown too.
-    fn memory(
-        &mut self,
-        pieces: &mut Pieces,
-        conv: &Conv,
-        sizes: &[Value],
-        addr: &hir::Expr,
-        late: bool,
-    ) -> Lowered<()> {
-        let span = addr.span;
-        let space = match conv.flag {
-            Some(ConvFlag::Alternate) => Space::User,
-            _ => Space::Kernel,
-        };
-        let bytes = match conv.precision {
-            ConvSize::Fixed(n) => n,
-            ConvSize::None | ConvSize::Arg => 1,
-        };
-        let addr = self.value(addr)?;
-        let site = self.site(ErrorKind::ReadFault(space), span);
-        if conv.kind == ConvKind::Memory && !late {
-            let len = self.const_int(i64::from(bytes), span);
-            let op = Op::MemReadStrN {
-                addr,
-                len,
-                space,
-                site,
-            };
-            let text = self.text(op, bytes.min(self.max_cap()), span);
-            pieces.args.extend_from_slice(sizes);
-            pieces.args.push(text);
-            pieces.pieces.push(Piece::Conv(conv.clone()));
-            return Ok(());
-        }
-        let (kind, shown) = match conv.kind {
-            ConvKind::MemoryHex => (ConvKind::MemoryHex, bytes * 2),
-            _ => (ConvKind::Binary, bytes),
-        };
-        let left = conv.flag == Some(ConvFlag::Left);
-        if !left {
-            self.blanks(pieces, conv.width, sizes, shown, span);
-        }
-        let mut offset = 0;
-        while offset < bytes {
-            let fits = |size: &u32| offset + size <= bytes;
-            let size = [8, 4, 2, 1].into_iter().find(fits).unwrap_or(1);
-            let distance = self.const_int(i64::from(offset), span);
-            let op = Op::MemRead {
-                addr: self.int(Op::Bin(BinOp::Add, addr, distance), span),
-                space,
-                size: size as u8,
-                signed: false,
-                site,
-            };
-            let word = self.int(op, span);
-            pieces.args.push(word);
-            pieces.pieces.push(Piece::Conv(Conv {
-                width: ConvSize::Fixed(size),
-                ..Conv::plain(kind)
-            }));
-            offset += size;
-        }
-        if left {
-            self.blanks(pieces, conv.width, sizes, shown, span);
-        }
-        Ok(())
-    }
-
-    /// Blanks that make a width of `shown` bytes.
-    fn blanks(
-        &mut self,
-        pieces: &mut Pieces,
-        width: ConvSize,
-        sizes: &[Value],
-        shown: u32,
-        span: Span,
-    ) {
-        match (width, sizes.first()) {
-            (ConvSize::Fixed(width), _) => {
-                pieces.text(&vec![b' '; width.saturating_sub(shown) as usize]);
-            }
-            (ConvSize::Arg, Some(width)) => {
-                let shown = self.const_int(i64::from(shown), span);
-                let count = self.int(Op::Bin(BinOp::Sub, *width, shown), span);
-                let nothing = self.const_text(b"", 0, span);
-                pieces.args.extend([count, nothing]);
-                pieces.pieces.push(Piece::Conv(Conv {
-                    width: ConvSize::Arg,
-                    ..Conv::plain(ConvKind::Str)
-                }));
-            }
-            (ConvSize::None | ConvSize::Arg, _) => {}
-        }
     }
 }

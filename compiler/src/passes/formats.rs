@@ -326,8 +326,10 @@ fn most_bytes(function: &Function, format: &Format, args: &[Value]) -> Option<u6
                     return None;
                 }
                 let natural = match conv.kind {
-                    ConvKind::Str | ConvKind::Memory => cap(function, arg),
-                    ConvKind::MemoryHex => (cap(function, arg) * 2).max(16),
+                    ConvKind::Str => cap(function, arg),
+                    // Of hexadecimal digits.
+                    ConvKind::Memory => cap(function, arg) / 2,
+                    ConvKind::MemoryHex => 16,
                     ConvKind::Char => 4,
                     ConvKind::Decimal | ConvKind::Unsigned => 20,
                     // The longest is octal with its prefix.

@@ -60,6 +60,7 @@ fn chooses_width(op: &Op) -> bool {
             | Op::Matched(..)
             | Op::MemReadStr { .. }
             | Op::MemReadStrN { .. }
+            | Op::MemReadHex { .. }
             | Op::StrTable(..)
             | Op::PointText(..)
             | Op::ErrText(..)

@@ -7,10 +7,7 @@ use rtap_grammar::source::Span;
 
 use super::{Cx, error};
 use crate::hir::{Expr, ExprKind, Print, PrintArg, PrintKind, Ty};
-use crate::lir::{Channel, Conv, ConvFlag, ConvKind, ConvSize, Format, Piece};
-
-/// The most bytes of memory that one conversion shows.
-const MAX_MEMORY_BYTES: u32 = 512;
+use crate::lir::{Channel, Conv, ConvFlag, ConvKind, ConvSize, Format, MAX_MEMORY_BYTES, Piece};
 
 /// A member of the print family, by its name.
 #[derive(Clone, Copy)]
@@ -129,7 +126,7 @@ impl Cx<'_> {
                 self.report(*diag);
                 return Some(error(span));
             }
-            self.memory_args(format, &mut values, span);
+            self.memory_sizes(format, span);
         }
         let print = Print {
             kind,
@@ -162,36 +159,15 @@ impl Cx<'_> {
         )
     }
 
-    /// `%m` and `%M` print memory. Where the number of bytes is an argument, the address becomes the text
-    /// there; else `lower` reads as many as the format says.
-    fn memory_args(&mut self, format: &Format, values: &mut [PrintArg], span: Span) {
-        let mut next = 0;
+    /// `%m` and `%M` show so much memory and no more.
+    fn memory_sizes(&mut self, format: &Format, span: Span) {
         for piece in &format.pieces {
             let Piece::Conv(conv) = piece else { continue };
-            next += usize::from(conv.width == ConvSize::Arg);
-            let precision_at = next;
-            next += usize::from(conv.precision == ConvSize::Arg);
-            let at = next;
-            next += 1;
-            if !matches!(conv.kind, ConvKind::Memory | ConvKind::MemoryHex) {
-                continue;
-            }
-            if matches!(conv.precision, ConvSize::Fixed(n) if n > MAX_MEMORY_BYTES) {
+            if matches!(conv.kind, ConvKind::Memory | ConvKind::MemoryHex)
+                && matches!(conv.precision, ConvSize::Fixed(n) if n > MAX_MEMORY_BYTES)
+            {
                 let title = format!("%m and %M show at most {MAX_MEMORY_BYTES} bytes");
                 self.fail(codes::BAD_FORMAT, title, span, "more than that here");
-            }
-            let name = match conv.flag {
-                Some(ConvFlag::Alternate) => "__user_string_n",
-                _ => "__kernel_string_n",
-            };
-            if conv.precision == ConvSize::Arg
-                && let Some(id) = crate::builtins::find(name)
-                && let (Some(PrintArg::Value(len)), Some(PrintArg::Value(addr))) =
-                    (values.get(precision_at), values.get(at))
-            {
-                let args = vec![addr.clone(), len.clone()];
-                let read = Expr::new(ExprKind::Builtin(id, args), Ty::Str, addr.span);
-                values[at] = PrintArg::Value(read);
             }
         }
     }

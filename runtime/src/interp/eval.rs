@@ -14,7 +14,7 @@ use super::sort;
 use super::store::{Store, StoreError};
 use super::strings;
 use super::text_keys::TextKeys;
-use crate::values::{Text, Value, ValueArgs, histogram, quote};
+use crate::values::{Text, Value, ValueArgs, hex, histogram, quote};
 
 type Evaluated = Result<Value, Raised>;
 
@@ -206,6 +206,20 @@ impl<'p, S: Store> Machine<'p, S> {
                 space,
                 site,
             } => self.read_text(int(self, addr), int(self, len), *space, *site, ty, cx)?,
+            Op::MemReadHex {
+                addr,
+                len,
+                space,
+                site,
+            } => {
+                let (addr, len) = (int(self, addr), int(self, len));
+                let most = cap(ty) as usize / 2;
+                let mut bytes = vec![0; usize::try_from(len).unwrap_or(0).min(most)];
+                if !bytes.is_empty() && !cx.read(*space, addr as u64, &mut bytes) {
+                    return Err(raised(*site, addr));
+                }
+                string(&hex(&bytes), ty)
+            }
 
             // ---- globals
             Op::GlobalGet(global) => self.store.get(*global),

@@ -235,9 +235,8 @@ fn sizes<'a>(conv: &Conv, args: &mut impl Args<'a>) -> Result<Spec, BadRecord> {
 pub fn conversion(out: &mut Vec<u8>, spec: &Spec, arg: Arg<'_>) -> Result<(), BadRecord> {
     match (arg, spec.kind) {
         (Arg::Int(n), _) => number::integer(out, spec, n),
-        (Arg::Text(text), ConvKind::Str | ConvKind::Memory | ConvKind::MemoryHex) => {
-            number::string(out, spec, text);
-        }
+        (Arg::Text(text), ConvKind::Str) => number::string(out, spec, text),
+        (Arg::Text(digits), ConvKind::Memory) => number::memory(out, spec, digits),
         (Arg::Text(_) | Arg::Late(_), _) => {
             return Err(BadRecord::Corrupt("a string where a number is printed"));
         }

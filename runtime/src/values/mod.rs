@@ -8,6 +8,7 @@
 mod cooked;
 mod escape;
 mod format;
+mod hex;
 mod hist;
 mod number;
 mod record;
@@ -18,6 +19,7 @@ mod text;
 pub use cooked::{Cooked, CookedPiece};
 pub use escape::{escape_char, quote};
 pub use format::{Arg, Args, Renderer, Spec, ValueArgs, conversion};
+pub use hex::hex;
 pub use hist::{HIST_ELISION, HIST_WIDTH, bucket_label, histogram};
 pub use record::{BadRecord, RecordArgs};
 pub use slot::{read_slot, slot_text, write_slot};

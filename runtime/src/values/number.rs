@@ -9,6 +9,7 @@ use rtap_compiler::lir::{ConvFlag, ConvKind};
 
 use super::escape::escape_char;
 use super::format::Spec;
+use super::hex::{hex, unhex};
 
 /// Appends a number as `spec` shows it.
 pub(super) fn integer(out: &mut Vec<u8>, spec: &Spec, n: i64) {
@@ -48,30 +49,20 @@ pub(super) fn integer(out: &mut Vec<u8>, spec: &Spec, n: i64) {
     }
 }
 
-/// Appends a string as `%s`, `%m` or `%M` shows it. The precision is the most bytes of it
-/// that are taken.
+/// Appends a string as `%s` shows it. The precision is the most bytes of it that are taken.
 pub(super) fn string(out: &mut Vec<u8>, spec: &Spec, text: &[u8]) {
     let text = &text[..text.len().min(spec.precision.unwrap_or(usize::MAX))];
-    match spec.kind {
-        ConvKind::MemoryHex => {
-            let hex: Vec<u8> = hex(text).collect();
-            pad(out, spec, &hex);
-        }
-        _ => pad(out, spec, text),
-    }
+    pad(out, spec, text);
+}
+
+/// Appends memory, given in hexadecimal, as `%m` shows it.
+pub(super) fn memory(out: &mut Vec<u8>, spec: &Spec, digits: &[u8]) {
+    pad(out, spec, &unhex(digits));
 }
 
 /// How many bytes of a number `%b` shows.
 fn bytes_of(spec: &Spec) -> usize {
     spec.width.filter(|w| matches!(w, 1 | 2 | 4)).unwrap_or(8)
-}
-
-/// Bytes in hexadecimal.
-fn hex(bytes: &[u8]) -> impl Iterator<Item = u8> {
-    let digit = |nibble: u8| HEX_LOWER[usize::from(nibble)];
-    bytes
-        .iter()
-        .flat_map(move |b| [digit(b >> 4), digit(b & 15)])
 }
 
 const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";

@@ -96,7 +96,7 @@ impl Cx<'_> {
             sizes.is_empty() && fixed(conv.width).max(fixed(conv.precision)) <= MAX_FIELD_BYTES;
         if in_one_piece {
             match conv.kind {
-                ConvKind::Str | ConvKind::Memory if is_text => {
+                ConvKind::Str if is_text => {
                     let text = self.text(arg);
                     return match (conv.width, conv.precision) {
                         (ConvSize::None, ConvSize::None) => Part::Whole(text),
@@ -136,10 +136,6 @@ impl Cx<'_> {
             ..field
         };
         match conv.kind {
-            ConvKind::MemoryHex if is_text => {
-                let text = self.text(arg);
-                Part::SizedText(whole, self.hex_text(text))
-            }
             _ if is_text => Part::SizedText(field, self.text(arg)),
             ConvKind::Char => {
                 let value = self.int(arg);

@@ -13,7 +13,7 @@ use super::text_ops::TextBuilder;
 use super::{Cx, Val};
 use crate::bpf::frame::Mem;
 use crate::bpf::helpers::Helper;
-use crate::bpf::insn::{AluOp, Cond, Size, Src};
+use crate::bpf::insn::{AluOp, Size, Src};
 use crate::image::width_bytes;
 use crate::lir::{ConvFlag, ConvKind, Ty};
 
@@ -212,52 +212,6 @@ impl Cx<'_> {
             padded: false,
             late: false,
         })
-    }
-
-    /// A string's bytes in hexadecimal.
-    pub(super) fn hex_text(&mut self, text: Text) -> Text {
-        let from = self.text_in_memory(text);
-        let cap = from.cap * 2;
-        let bound = (cap + 2).next_power_of_two();
-        let mem = self.temp_variable(bound + 8);
-        self.store_imm(mem, 0);
-        let done = self.code.block(self.is_cold());
-        let (head, index) = self.count_up(from.cap, done);
-        let at = self.byte_address(from, index);
-        let byte = self.load(Size::B, Mem::Ptr(at, 0));
-        self.jump_if(Cond::Eq, byte, Src::Imm(0), done);
-        let high = self.alu(AluOp::Rsh, byte, Src::Imm(4));
-        let high = self.hex_digit(high);
-        let low = self.alu(AluOp::And, byte, Src::Imm(15));
-        let low = self.hex_digit(low);
-        let twice = self.alu(AluOp::Lsh, index, Src::Imm(1));
-        let to = self.address_at(mem, twice, bound);
-        self.store(Size::B, Mem::Ptr(to, 0), Src::Reg(high));
-        self.store(Size::B, Mem::Ptr(to, 1), Src::Reg(low));
-        self.store(Size::B, Mem::Ptr(to, 2), Src::Imm(0));
-        let next = self.alu(AluOp::Add, index, Src::Imm(1));
-        self.jump(head, vec![next]);
-        self.enter(done);
-        Text::Mem(TextMem {
-            mem,
-            cap,
-            padded: false,
-            late: false,
-        })
-    }
-
-    /// The character of a number below 16, without branches: loops would be followed along each.
-    fn hex_digit(&mut self, nibble: VReg) -> VReg {
-        // 1 from 10 on.
-        let letter = self.alu(AluOp::Add, nibble, Src::Imm(6));
-        let letter = self.alu(AluOp::Rsh, letter, Src::Imm(4));
-        let beyond = self.alu(
-            AluOp::Mul,
-            letter,
-            Src::Imm(i32::from(b'a') - 10 - i32::from(b'0')),
-        );
-        let digit = self.alu(AluOp::Add, nibble, Src::Imm(i32::from(b'0')));
-        self.alu(AluOp::Add, digit, Src::Reg(beyond))
     }
 
     /// The string in memory that takes variable offsets.

@@ -5,7 +5,7 @@ use regalloc2::VReg;
 use super::build::Arg;
 use super::text::{Text, TextMem};
 use super::{Cx, Dest, Lowered, Val};
-use crate::bpf::frame::Access;
+use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, Size, Src};
 use crate::image::width_bytes;
@@ -119,19 +119,21 @@ impl Cx<'_> {
         } else {
             self.store_imm(mem.at(width - 8), 0);
         }
+        let len = match len.map(|len| self.int(len)) {
+            None => Val::Const(i64::from(cap)),
+            Some(Val::Const(len)) => Val::Const(len.clamp(0, i64::from(cap))),
+            Some(val) => {
+                let len = self.val_reg(val);
+                // A negative length is none: clear it by its own sign.
+                let sign = self.alu(AluOp::Arsh, len, Src::Imm(63));
+                let some = self.alu(AluOp::Xor, sign, Src::Imm(-1));
+                Val::Reg(self.alu(AluOp::And, len, Src::Reg(some)))
+            }
+        };
         let size = match len {
-            None => Arg::Imm(i64::from(cap) + 1),
-            Some(len) => match self.int(len) {
-                Val::Const(len) => Arg::Imm(len.clamp(0, i64::from(cap)) + 1),
-                val => {
-                    let len = self.val_reg(val);
-                    // A negative length is none: clear it by its own sign.
-                    let sign = self.alu(AluOp::Arsh, len, Src::Imm(63));
-                    let some = self.alu(AluOp::Xor, sign, Src::Imm(-1));
-                    let len = self.alu(AluOp::And, len, Src::Reg(some));
-                    Arg::Clamped(len, cap as i32)
-                }
-            },
+            Val::Reg(len) => Arg::Clamped(len, cap as i32),
+            Val::Const(len) => Arg::Imm(len + 1),
+            other => other.into(),
         };
         let args = [Arg::Addr(mem), size, addr.into()];
         let result = self.call(helper, &args);
@@ -139,13 +141,122 @@ impl Cx<'_> {
             cx.touch(addr, cap);
             cx.call(helper, &args)
         });
-        let fail = self.fail(site, addr);
-        self.jump_if(Cond::Slt, result, Src::Imm(0), fail);
+        self.unless_none(result, len, (site, addr));
         Ok(Val::Text(Text::Mem(TextMem {
             mem,
             cap,
             padded,
             late: false,
         })))
+    }
+
+    /// Raises an error where reading failed, unless there was nothing to be read: no address is bad then.
+    fn unless_none(&mut self, result: VReg, len: Val, (site, addr): (SiteId, Val)) {
+        let fail = self.fail(site, addr);
+        let done = self.code.block(self.is_cold());
+        let failed = match len {
+            Val::Const(0) => return,
+            Val::Reg(len) => self.cold(|cx| {
+                cx.jump_if(Cond::Ne, len, Src::Imm(0), fail);
+                cx.jump(done, Vec::new());
+            }),
+            _ => fail,
+        };
+        self.jump_if(Cond::Slt, result, Src::Imm(0), failed);
+        self.jump(done, Vec::new());
+        self.enter(done);
+    }
+
+    /// Memory in hexadecimal: read whole, then made into digits.
+    pub(super) fn read_hex(
+        &mut self,
+        addr: Value,
+        len: Value,
+        space: Space,
+        site: SiteId,
+        dest: Dest,
+    ) -> Lowered<Val> {
+        let Some(Ty::Str { cap, late: false }) = dest.ty else {
+            return Err(self.internal("string of no width"));
+        };
+        let most = cap / 2;
+        let addr = match self.int(addr) {
+            Val::Const(value) => Val::Const(value),
+            val => Val::Reg(self.val_reg(val)),
+        };
+        let len = self.int(len);
+        let len = self.field_size(len);
+        let len = self.at_most(len, most);
+        let (read, copy) = match space {
+            Space::Kernel => (Helper::ProbeReadKernel, Helper::ProbeReadKernel),
+            Space::User => (Helper::ProbeReadUser, Helper::CopyFromUser),
+        };
+        // The verifier must see the size bounded by the room.
+        let room = (most + 1).next_power_of_two().max(8);
+        let bytes = TextMem {
+            mem: self.temp_variable(room),
+            cap: most,
+            padded: false,
+            late: false,
+        };
+        let size = Arg::Masked(len, room as i32 - 1);
+        let args = [Arg::Addr(bytes.mem), size, addr.into()];
+        let result = self.call(read, &args);
+        let result = self.brought_in(space, result, |cx| cx.call(copy, &args));
+        self.unless_none(result, Val::Reg(len), (site, addr));
+        let digits = TextMem {
+            mem: self
+                .buffers
+                .alloc(width_bytes(Ty::str(cap)), Access::Variable, dest.range),
+            cap,
+            padded: dest.padded,
+            late: false,
+        };
+        if digits.padded {
+            self.zero(digits.mem, digits.width());
+        } else {
+            self.store_imm(digits.mem, 0);
+        }
+        self.hex_digits(bytes, len, digits);
+        Ok(Val::Text(Text::Mem(digits)))
+    }
+
+    /// Writes the digits of `len` bytes.
+    fn hex_digits(&mut self, bytes: TextMem, len: VReg, digits: TextMem) {
+        let done = self.code.block(self.is_cold());
+        let (head, index) = self.count_up(bytes.cap, done);
+        self.jump_if(Cond::Ge, index, Src::Reg(len), done);
+        let at = self.byte_address(bytes, index);
+        let byte = self.load(Size::B, Mem::Ptr(at, 0));
+        let high = self.alu(AluOp::Rsh, byte, Src::Imm(4));
+        let high = self.hex_digit(high);
+        let low = self.alu(AluOp::And, byte, Src::Imm(15));
+        let low = self.hex_digit(low);
+        let twice = self.alu(AluOp::Lsh, index, Src::Imm(1));
+        let to = self.byte_address(digits, twice);
+        self.store(Size::B, Mem::Ptr(to, 0), Src::Reg(high));
+        let one = self.alu(AluOp::Add, twice, Src::Imm(1));
+        let to = self.byte_address(digits, one);
+        self.store(Size::B, Mem::Ptr(to, 0), Src::Reg(low));
+        let end = self.alu(AluOp::Add, twice, Src::Imm(2));
+        let to = self.byte_address(digits, end);
+        self.store(Size::B, Mem::Ptr(to, 0), Src::Imm(0));
+        let next = self.alu(AluOp::Add, index, Src::Imm(1));
+        self.jump(head, vec![next]);
+        self.enter(done);
+    }
+
+    /// The character of a number below 16, without branches: loops would be followed along each.
+    fn hex_digit(&mut self, nibble: VReg) -> VReg {
+        // 1 from 10 on.
+        let letter = self.alu(AluOp::Add, nibble, Src::Imm(6));
+        let letter = self.alu(AluOp::Rsh, letter, Src::Imm(4));
+        let beyond = self.alu(
+            AluOp::Mul,
+            letter,
+            Src::Imm(i32::from(b'a') - 10 - i32::from(b'0')),
+        );
+        let digit = self.alu(AluOp::Add, nibble, Src::Imm(i32::from(b'0')));
+        self.alu(AluOp::Add, digit, Src::Reg(beyond))
     }
 }

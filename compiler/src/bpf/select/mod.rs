@@ -505,6 +505,12 @@ impl Cx<'_> {
             } => self
                 .read_str(*addr, Some(*len), *space, *site, dest)
                 .map(Some),
+            Op::MemReadHex {
+                addr,
+                len,
+                space,
+                site,
+            } => self.read_hex(*addr, *len, *space, *site, dest).map(Some),
 
             Op::GlobalGet(global) => self.global_get(*global, dest).map(Some),
             Op::GlobalSet(global, value) => self.global_set(*global, *value).map(|()| None),

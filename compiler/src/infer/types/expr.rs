@@ -436,9 +436,6 @@ fn wanted_types(pieces: &[Piece]) -> Vec<(&'static str, Ty)> {
             ConvKind::Char => ("%c", Ty::Long),
             ConvKind::Binary => ("%b", Ty::Long),
             ConvKind::Str => ("%s", Ty::Str),
-            // With `*` it is the text there already.
-            ConvKind::Memory if conv.precision == ConvSize::Arg => ("%m", Ty::Str),
-            ConvKind::MemoryHex if conv.precision == ConvSize::Arg => ("%M", Ty::Str),
             ConvKind::Memory => ("%m", Ty::Long),
             ConvKind::MemoryHex => ("%M", Ty::Long),
         });

@@ -7,7 +7,7 @@ use crate::hir::{
     StmtKind, Ty,
 };
 use crate::image::width_bytes;
-use crate::lir::{self, ConvFlag, ConvKind, ConvSize, Piece};
+use crate::lir::{self, Conv, ConvFlag, ConvKind, ConvSize, MAX_MEMORY_BYTES, Piece};
 
 /// Bytes of a late record's head: the layout's number and padding.
 const LATE_HEAD_BYTES: u32 = 8;
@@ -298,7 +298,7 @@ impl Cx {
             ExprKind::Sprint(print) => {
                 let cap = self.print(print);
                 if bound.1 {
-                    late_bytes(print) - 1
+                    late_bytes(print, max) - 1
                 } else {
                     cap.min(max)
                 }
@@ -389,12 +389,32 @@ fn field_bytes(ty: Ty, cap: (u32, bool)) -> u32 {
 }
 
 /// Bytes of the record of a late `sprintf` and its like.
-fn late_bytes(print: &Print) -> u32 {
+fn late_bytes(print: &Print, max: u32) -> u32 {
     let fields = print.args.iter().map(|arg| match arg {
         PrintArg::Value(e) => field_bytes(e.ty, e.cap),
         PrintArg::Hist(..) => 0,
     });
-    LATE_HEAD_BYTES + fields.sum::<u32>()
+    // Memory stands there as text, not as its address.
+    let memory = match &print.kind {
+        PrintKind::Format(format) => format.pieces.as_slice(),
+        PrintKind::Plain { .. } => &[],
+    };
+    let memory = memory.iter().filter_map(|piece| match piece {
+        Piece::Conv(conv) if conv.kind == ConvKind::Memory => Some(memory_bytes(conv)),
+        Piece::Conv(conv) if conv.kind == ConvKind::MemoryHex => Some(memory_bytes(conv) * 2),
+        Piece::Conv(_) | Piece::Text(_) | Piece::Call(..) => None,
+    });
+    let memory = memory.map(|bytes| field_bytes(Ty::Str, (bytes.min(max), false)));
+    LATE_HEAD_BYTES + fields.sum::<u32>() + memory.sum::<u32>()
+}
+
+/// The most bytes of memory that `%m` or `%M` shows.
+fn memory_bytes(conv: &Conv) -> u32 {
+    match conv.precision {
+        ConvSize::Fixed(n) => n.min(MAX_MEMORY_BYTES),
+        ConvSize::None => 1,
+        ConvSize::Arg => MAX_MEMORY_BYTES,
+    }
 }
 
 /// The width of what a format makes of arguments of widths `caps`.
@@ -422,12 +442,7 @@ fn format_cap(pieces: &[Piece], caps: &[u32], max: u32) -> u32 {
                 } else {
                     0
                 };
-                // Of memory: given by the format, one, or text that was read already.
-                let bytes = match conv.precision {
-                    ConvSize::Fixed(n) => n,
-                    ConvSize::None => 1,
-                    ConvSize::Arg => arg,
-                };
+                let bytes = memory_bytes(conv);
                 let plain = match conv.kind {
                     ConvKind::Decimal | ConvKind::Unsigned => DECIMAL_BYTES + 1,
                     ConvKind::Octal => 22 + alternate,

@@ -260,6 +260,15 @@ fn memory_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
                 site: site(cursor)?,
             }
         }
+        "hex" => {
+            cursor.expect(",")?;
+            Op::MemReadHex {
+                addr,
+                len: value(cursor)?,
+                space,
+                site: site(cursor)?,
+            }
+        }
         _ => return Ok(None),
     }))
 }

@@ -187,6 +187,12 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
             space,
             site,
         } => write!(out, "mem.strn.{} {addr}, {len} !{site}", word(SPACE, space)),
+        Op::MemReadHex {
+            addr,
+            len,
+            space,
+            site,
+        } => write!(out, "mem.hex.{} {addr}, {len} !{site}", word(SPACE, space)),
 
         Op::GlobalGet(g) => write!(out, "global.get {g}"),
         Op::GlobalSet(g, v) => write!(out, "global.set {g}, {v}"),

@@ -117,6 +117,7 @@ block0(v0: i64, v1: str<15>):
     v49: i64 = mem.read.kernel.u8 v0 !site4
     v50: str<40> = mem.str.user v0 !site5
     v51: str<40> = mem.strn.kernel v0, v2 !site4
+    v100: str<40> = mem.hex.user v0, v2 !site5
     v52: i64 = global.get g0
     global.set g0, v52
     global.add g0, v52

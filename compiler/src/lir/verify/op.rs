@@ -93,7 +93,9 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
             access_size(cx, *size);
         }
         Op::PerfCount(addr, _) | Op::MemReadStr { addr, .. } => ints(cx, &[*addr]),
-        Op::MemReadStrN { addr, len, .. } => ints(cx, &[*addr, *len]),
+        Op::MemReadStrN { addr, len, .. } | Op::MemReadHex { addr, len, .. } => {
+            ints(cx, &[*addr, *len]);
+        }
         Op::ErrText(site, arg) => ints(cx, &[*site, *arg]),
         Op::Call(func, args, _) => call(cx, *func, args, result),
         Op::User(_, args, _) => {
@@ -204,10 +206,13 @@ fn formatted(cx: &mut Cx<'_>, format: FormatId, args: &[Value], late: bool) {
                     }
                 }
                 let arg = args.next();
+                if conv.kind == ConvKind::Memory && !late {
+                    cx.error("%m: only user space shows memory".to_owned());
+                }
                 let string = match conv.kind {
                     ConvKind::Str | ConvKind::Memory => true,
-                    ConvKind::MemoryHex => arg.is_none_or(|arg| cx.func.ty(arg).is_str()),
-                    ConvKind::Decimal
+                    ConvKind::MemoryHex
+                    | ConvKind::Decimal
                     | ConvKind::Unsigned
                     | ConvKind::Octal
                     | ConvKind::HexLower
