@@ -388,10 +388,19 @@ fn blame(mut diag: Diagnostic, program: &hir::Program, files: &Files) -> (Diagno
 
 fn of_fault(fault: Fault, program: &hir::Program) -> Diagnostic {
     let diag = Diagnostic::error(codes::NOT_HERE, fault.message);
+    if let Some(help) = fault.help {
+        return diag.label(fault.span, "not possible here").help(help);
+    }
     let needs = program.characters.iter();
     let mut needs = needs.filter(|(made, _)| *made == fault.span);
     let Some((_, first)) = needs.next() else {
-        return diag.label(fault.span, "not possible here");
+        return diag
+            .label(
+                fault.span,
+                "joined to a string that has no bound, or too long to be carried raw",
+            )
+            .help("a kernel probe carries such texts raw: joined again and again, in a loop or to a global, they outgrow any record")
+            .help("print or store each by itself, or join them in `end` or a timer");
     };
     let diag = diag
         .label(*first, "its characters are needed here")

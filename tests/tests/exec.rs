@@ -43,7 +43,7 @@ fn both_executors_agree() {
 #[test]
 fn begin_handlers_run_in_the_kernel() {
     let rtap = paths::build_rtap(true).expect("rtap can be built");
-    let script = r#"probe begin { if (symname(1) == "x") exit() } probe timer.ms(1) { exit() }"#;
+    let script = r#"probe begin { if (usymname(1) == "x") exit() } probe timer.ms(1) { exit() }"#;
     let run = |options: &[&str]| {
         Command::new(&rtap)
             .args(["run", "-w", "-p4", "-e", script])

@@ -337,7 +337,7 @@ impl Uses {
             | Op::ArrayHas(_, keys)
             | Op::ArrayDel(_, keys)
             | Op::StatGet(_, keys, _, _)
-            | Op::StrHist(_, keys, _, _)
+            | Op::StrHist(_, _, keys, _, _)
             | Op::EmitHist(_, keys, _, _)
             | Op::StatPush(_, keys, _, _)
             | Op::StatBucket(_, keys, _, _, _)

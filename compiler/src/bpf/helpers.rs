@@ -55,6 +55,8 @@ pub enum Helper {
     CopyFromUser = 148,
     /// `long bpf_for_each_map_elem(map, callback, context, flags)`, 5.13.
     ForEachMapElem = 164,
+    /// `long bpf_snprintf(dst, size, format, data, data_size)`, 5.13.
+    Snprintf = 165,
     /// `u64 bpf_get_attach_cookie(ctx)`, 5.15.
     GetAttachCookie = 174,
     /// `struct task_struct *bpf_get_current_task_btf()`, 5.11.
@@ -96,6 +98,7 @@ impl Helper {
             Helper::RingbufReserve => "ringbuf_reserve",
             Helper::RingbufSubmit => "ringbuf_submit",
             Helper::CopyFromUser => "copy_from_user",
+            Helper::Snprintf => "snprintf",
             Helper::GetAttachCookie => "get_attach_cookie",
             Helper::GetCurrentTaskBtf => "get_current_task_btf",
             Helper::TaskPtRegs => "task_pt_regs",

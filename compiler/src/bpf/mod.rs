@@ -65,6 +65,7 @@ pub const FEATURES: &[Feature] = &[
     Feature::RecursionGuard,
     Feature::SleepableQueue,
     Feature::SleepableUprobe,
+    Feature::Snprintf,
 ];
 
 /// Compiles the kernel handlers of a module to an ELF object. `kernel` is the release compiled

@@ -3,7 +3,7 @@
 
 use bstr::BString;
 
-use super::{Call, errno};
+use super::{Call, errno, symbols};
 use crate::lir::{
     BinOp, Channel, CmpOp, Conv, ConvFlag, ConvKind, ConvSize, ErrorKind, Format, Op, Piece, Ty,
     Value,
@@ -44,6 +44,9 @@ pub(super) fn in_kernel(l: &mut Lower<'_>, name: &str, call: &Call<'_>) -> Optio
         }
         "ip6_ntop" => ip6(l, n, *call.args.get(1)?, call),
         "ctime" => date(l, n, call),
+        "symname" => symbols::name(l, n, call),
+        "symdata" => symbols::data(l, n, call),
+        "modname" => symbols::module(l, n, call),
         _ => return None,
     })
 }

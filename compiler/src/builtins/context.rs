@@ -14,6 +14,7 @@ fn perf_count(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
         return l.fault(
             call.span,
             "rtap itself runs this handler: the count of a thread is read in probes that fire in the thread",
+            "keep it in a global in such a probe, as `kernel.trace(\"sched_switch\")`",
         );
     }
     let site = l.site(ErrorKind::NoCount, call.span);
@@ -111,6 +112,7 @@ fn extend(l: &mut Lower<'_>, call: &Call<'_>, signed: bool) -> Lowered<Option<Va
         _ => l.fault(
             call.span,
             "the number of bits must be a constant of 1 to 64",
+            "write the number itself",
         ),
     }
 }

@@ -17,6 +17,7 @@ mod output;
 mod registers;
 mod stacks;
 mod strings;
+mod symbols;
 mod time;
 mod user;
 

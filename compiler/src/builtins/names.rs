@@ -88,7 +88,11 @@ fn number(text: &str) -> Option<i64> {
 fn names(l: &mut Lower<'_>, call: &Call<'_>, function: &str) -> Lowered<Option<Value>> {
     let span = call.span;
     let Some(list) = l.as_const_text(call.args[1]) else {
-        return l.fault(span, "the list of names must be a literal");
+        return l.fault(
+            span,
+            "the list of names must be a literal",
+            "write it where it is used",
+        );
     };
     let list = list.to_string();
     let v = call.args[0];

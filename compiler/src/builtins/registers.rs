@@ -140,7 +140,11 @@ fn argument(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
             (MOST_ARGS, Argument::Given)
         }
         Some(Context::None) | None => {
-            return l.fault(call.span, "there are no arguments to read here");
+            return l.fault(
+                call.span,
+                "there are no arguments to read here",
+                "probe a function, a tracepoint or a system call",
+            );
         }
     };
     if let Some(n) = l.as_const(call.args[0]) {
@@ -152,6 +156,7 @@ fn argument(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
                     "argument {} is not passed in a register",
                     n.saturating_add(1)
                 ),
+                "those behind the last register lie on the stack: read them there, or by `$name`",
             ),
         };
     }
@@ -185,6 +190,7 @@ fn returned(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
             return l.fault(
                 call.span,
                 "nothing has returned here: this is no `.return` probe",
+                "put `.return` behind the probe point",
             );
         }
     };
@@ -202,6 +208,7 @@ fn want_registers(l: &Lower<'_>, call: &Call<'_>) -> Lowered<()> {
         Some(_) | None => l.fault(
             call.span,
             "this probe has no registers to read: it is not attached by kprobe, uprobe or sampling",
+            "read the arguments by `$name`, or probe a function of the kernel or of a program",
         ),
     }
 }
@@ -227,11 +234,19 @@ fn user_mode(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
 
 fn named(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let Some(name) = l.as_const_text(call.args[0]) else {
-        return l.fault(call.span, "the register's name must be a constant");
+        return l.fault(
+            call.span,
+            "the register's name must be a constant",
+            "write it as a literal",
+        );
     };
     let name = name.to_string();
     let Some(register) = l.arch().register(&name) else {
-        return l.fault(call.span, format!("there is no register '{name}'"));
+        return l.fault(
+            call.span,
+            format!("there is no register '{name}'"),
+            "names are those of function::register, as \"rax\", \"eax\" or \"sp\"",
+        );
     };
     want_registers(l, call)?;
     let op = Op::CtxLoad {

@@ -69,11 +69,7 @@ fn stack(l: &mut Lower<'_>, call: &Call<'_>, of: Space, process: Value) -> Lower
         return Ok(Some(no_stack(l, call, of)));
     }
     if !late {
-        return l.fault(
-            call.span,
-            "a call stack's text is made in user space: a kernel probe can print it or use it as a key, \
-             not compare it or take it apart",
-        );
+        return l.no_characters(call.span, "the text of a call stack");
     }
     let function = match of {
         Space::Kernel => "stack",

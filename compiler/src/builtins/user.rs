@@ -261,10 +261,7 @@ fn user(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
         if let Some(characters) = characters::in_kernel(l, name, call) {
             return characters.map(Some);
         }
-        return l.fault(
-            call.span,
-            format!("the text of `{name}` is made in user space, and is needed in the kernel"),
-        );
+        return l.no_characters(call.span, &format!("the text of `{name}`"));
     }
     let ty = match call.builtin.ret {
         Str => Ty::str(call.cap.0),

@@ -268,6 +268,14 @@ pub enum Op {
     /// The call stack, left to user space: a late string of the format with these numbers and then the
     /// [`STACK_FRAMES`] innermost return addresses, 0 where there are fewer.
     StrStack(FormatId, Vec<Value>, Space),
+    /// What the kernel itself calls one of its addresses: `name [module]`, without the latter for its own
+    /// image, with `+offset/size` behind the name if `offset` says so; the address in hexadecimal where there is no symbol.
+    StrSymbol {
+        /// The address.
+        addr: Value,
+        /// Whether offset and size are told.
+        offset: bool,
+    },
     /// 1 if the regular expression matches anywhere; remembers the sub-matches.
     StrMatch(RegexId, Value),
     /// Text of sub-match `.0` of the last successful `StrMatch` in this handler run.
@@ -403,8 +411,9 @@ pub enum Op {
     // ---- effects ----------------------------------------------------------------------------------
     /// Print.
     Emit(FormatId, Vec<Value>),
-    /// The text that `EmitHist` prints, cut at the result's width; user space only.
-    StrHist(Global, Vec<Value>, u8, SiteId),
+    /// The text that `EmitHist` prints: characters, cut at the result's width, in user space only; or a
+    /// late string of the format, whose numbers are the counts of the buckets.
+    StrHist(FormatId, Global, Vec<Value>, u8, SiteId),
     /// Print a statistic's histogram number `.2` as SystemTap lays it out; fails when empty.
     EmitHist(Global, Vec<Value>, u8, SiteId),
     /// `exit()`.

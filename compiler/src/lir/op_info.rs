@@ -43,6 +43,7 @@ macro_rules! visit_operands {
             | Op::StrLen(a)
             | Op::StrSome(a)
             | Op::StrFromByte(a)
+            | Op::StrSymbol { addr: a, .. }
             | Op::StrMatch(_, a)
             | Op::Matched(a, _)
             | Op::StrQuote(a)
@@ -77,7 +78,7 @@ macro_rules! visit_operands {
             | Op::ArrayHas(_, args)
             | Op::ArrayDel(_, args)
             | Op::StatGet(_, args, _, _)
-            | Op::StrHist(_, args, _, _)
+            | Op::StrHist(_, _, args, _, _)
             | Op::EmitHist(_, args, _, _) => args.$iter().for_each(visit),
             Op::ArraySet(_, keys, value, _)
             | Op::ArrayAdd(_, keys, value, _)
@@ -171,6 +172,7 @@ impl Op {
                 | Op::StrFormat(..)
                 | Op::StrLate(..)
                 | Op::StrStack(..)
+                | Op::StrSymbol { .. }
                 | Op::StrQuote(_)
                 | Op::Env(
                     Env::PidTgid
@@ -278,7 +280,7 @@ impl Op {
             | Op::StatPush(global, ..)
             | Op::StatGet(global, ..)
             | Op::StatBucket(global, ..)
-            | Op::StrHist(global, ..)
+            | Op::StrHist(_, global, ..)
             | Op::EmitHist(global, ..)
             | Op::IterBegin { array: global, .. } => Some(*global),
             _ => None,
@@ -303,7 +305,7 @@ impl Op {
             | Op::StatPush(global, ..)
             | Op::StatGet(global, ..)
             | Op::StatBucket(global, ..)
-            | Op::StrHist(global, ..)
+            | Op::StrHist(_, global, ..)
             | Op::EmitHist(global, ..)
             | Op::IterBegin { array: global, .. } => Some(global),
             _ => None,
@@ -336,8 +338,9 @@ impl Op {
             | Op::EntryArg(..)
             | Op::PerfCount(..)
             | Op::StrStack(..)
+            | Op::StrSymbol { .. }
             | Op::Nest(..) => Place::Kernel,
-            Op::StrHist(..) | Op::User(..) => Place::User,
+            Op::User(..) => Place::User,
             _ => Place::Both,
         }
     }
@@ -396,6 +399,7 @@ impl Op {
             | Op::StrFormat(..)
             | Op::StrLate(..)
             | Op::StrStack(..)
+            | Op::StrSymbol { .. }
             | Op::Matched(..)
             | Op::StrQuote(_)
             | Op::Comm

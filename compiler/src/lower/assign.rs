@@ -63,7 +63,11 @@ impl Lower<'_> {
             Place::Global(global) => Target::Global(*global),
             Place::Element(array, keys) => Target::Element(*array, self.keys(*array, keys)?),
             Place::Memory { .. } => {
-                return self.fault(span, "traced memory can be read here, but not be written");
+                return self.fault(
+                    span,
+                    "traced memory can be read here, but not be written",
+                    "assign it to a variable of the script, and change that",
+                );
             }
             Place::Error => return Ok(None),
         }))

@@ -35,7 +35,12 @@ impl Lower<'_> {
 
     /// Appends an operation whose result is a string of at most `cap` bytes.
     pub fn text(&mut self, op: Op, cap: u32, span: Span) -> Value {
-        self.emit(op, Some(Ty::str(cap)), span)
+        self.string(op, (cap, false), span)
+    }
+
+    /// Appends an operation whose result is a string as wide, and as late, as `cap` says.
+    pub fn string(&mut self, op: Op, (cap, late): (u32, bool), span: Span) -> Value {
+        self.emit(op, Some(Ty::Str { cap, late }), span)
             .expect("a type was given, so there is a result")
     }
 
@@ -231,11 +236,26 @@ impl Lower<'_> {
         fault.map_or(Ok(result), Err)
     }
 
-    /// A fault here.
-    pub fn fault<T>(&self, span: Span, message: impl Into<String>) -> Lowered<T> {
+    /// A fault here, and what to do instead.
+    pub fn fault<T>(
+        &self,
+        span: Span,
+        message: impl Into<String>,
+        help: &'static str,
+    ) -> Lowered<T> {
         Err(Fault {
             span,
             message: message.into(),
+            help: Some(help),
+        })
+    }
+
+    /// The characters of a string are needed in a kernel handler, which only user space can make.
+    pub fn no_characters<T>(&self, span: Span, what: &str) -> Lowered<T> {
+        Err(Fault {
+            span,
+            message: format!("{what} is made in user space, and is needed in the kernel"),
+            help: None,
         })
     }
 }

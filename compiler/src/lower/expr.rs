@@ -45,21 +45,18 @@ impl Lower<'_> {
             (Ty::Str { late: true, .. }, Ty::Str { late: false, .. })
                 if self.exec() == Some(Exec::Kernel) =>
             {
-                self.fault(
-                    span,
-                    "this string is made in user space: a kernel probe can print or store it, not use its characters",
-                )
+                self.no_characters(span, "this string")
             }
             (Ty::Str { late: false, .. }, Ty::Str { late: true, .. }) => {
                 let format = self.format(Format {
                     pieces: vec![Piece::Conv(Conv::plain(ConvKind::Str))],
                     channel: Channel::Out,
                 });
-                Ok(self.builder.value(Op::StrLate(format, vec![value]), ty, span))
+                Ok(self
+                    .builder
+                    .value(Op::StrLate(format, vec![value]), ty, span))
             }
-            (Ty::Str { .. }, Ty::Str { .. }) => {
-                Ok(self.builder.value(Op::StrCut(value), ty, span))
-            }
+            (Ty::Str { .. }, Ty::Str { .. }) => Ok(self.builder.value(Op::StrCut(value), ty, span)),
             // Only trees with type errors mix the two; a diagnostic has been given.
             (Ty::I64, _) | (_, Ty::I64) => Ok(self.nothing(ty, span)),
         }
@@ -165,15 +162,15 @@ impl Lower<'_> {
                 let op = Op::StatBucket(stat.global, keys, bucket, *histogram, site);
                 self.int(op, span)
             }
-            ExprKind::HistText(..) if self.exec() == Some(Exec::Kernel) => self.fault(
-                span,
-                "the text of a histogram is made in user space: a kernel probe can print a histogram, not make a string of it",
-            )?,
+            ExprKind::HistText(..) if !late && self.exec() == Some(Exec::Kernel) => {
+                self.no_characters(span, "the text of a histogram")?
+            }
             ExprKind::HistText(stat, histogram) => {
                 let keys = self.keys(stat.global, &stat.keys)?;
                 let site = self.site(ErrorKind::EmptyStat, span);
-                let op = Op::StrHist(stat.global, keys, *histogram, site);
-                self.text(op, cap, span)
+                let format = self.histogram_format(stat.global, *histogram);
+                let op = Op::StrHist(format, stat.global, keys, *histogram, site);
+                self.string(op, (cap, late), span)
             }
             ExprKind::Read {
                 addr,

@@ -144,6 +144,8 @@ pub struct Fault {
     pub span: Span,
     /// What.
     pub message: String,
+    /// What to do instead; `None`: it is a string whose characters only user space can make.
+    pub help: Option<&'static str>,
 }
 
 /// Result of lowering a part.

@@ -103,7 +103,7 @@ impl Visit for Finder {
             ExprKind::Call(callee, _) if !self.callees.contains(callee) => {
                 self.callees.push(*callee);
             }
-            ExprKind::HistText(..) => self.need.exec = true,
+            ExprKind::HistText(..) if !expr.cap.1 => self.need.exec = true,
             ExprKind::Builtin(id, _) => {
                 let row = builtins::get(*id);
                 let made_here = row.place == Place::Kernel || !expr.cap.1;

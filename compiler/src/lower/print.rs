@@ -138,6 +138,23 @@ impl Lower<'_> {
         Ok(self.builder.value(op, ty, span))
     }
 
+    /// The format that makes a histogram's text of the counts of its buckets.
+    pub(super) fn histogram_format(&mut self, global: hir::Global, which: u8) -> FormatId {
+        let known = &self.program.globals[global].stat.histograms;
+        let histogram = known.get(usize::from(which)).copied();
+        let (function, buckets) = match histogram {
+            Some(Histogram::Linear { low, high, width }) => {
+                (format!("hist_linear {low} {high} {width}"), histogram)
+            }
+            Some(Histogram::Log) | None => ("hist_log ".to_owned(), histogram),
+        };
+        let buckets = buckets.map_or(0, Histogram::buckets) as u8;
+        self.format(Format {
+            pieces: vec![Piece::Call(UserFn(function), buckets)],
+            channel: Channel::Out,
+        })
+    }
+
     /// A value as `print` shows it: numbers by `%d`, strings as they are. Literals become text.
     fn plain(&mut self, pieces: &mut Pieces, arg: &PrintArg, made: Made) -> Lowered<()> {
         let PrintArg::Value(expr) = arg else {

@@ -147,7 +147,8 @@ impl Tables {
                     Op::Emit(id, _)
                     | Op::StrFormat(id, _)
                     | Op::StrLate(id, _)
-                    | Op::StrStack(id, ..) => {
+                    | Op::StrStack(id, ..)
+                    | Op::StrHist(id, ..) => {
                         renumber(id, &mut self.formats, &module.formats, &mut new.formats);
                     }
                     Op::Core(id) => renumber(id, &mut self.core, &module.core, &mut new.core),

@@ -49,8 +49,9 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) -> EntitySet<Func> 
                         inst.op = Op::Emit(format, args);
                     }
                     _ => {
-                        inst.op =
-                            string(module, texts, &mut known, Format { pieces, channel }, args);
+                        let cap = inst.result.map_or(0, |result| cap(function, result));
+                        let format = Format { pieces, channel };
+                        inst.op = string(module, texts, &mut known, format, args, cap);
                     }
                 }
                 true
@@ -79,12 +80,13 @@ fn string(
     known: &mut HashMap<Format, FormatId>,
     format: Format,
     args: Vec<Value>,
+    cap: u64,
 ) -> Op {
     match format.pieces.as_slice() {
         [] => Op::StrConst(texts.get(module, b"")),
         [Piece::Text(text)] => {
             let text = text.clone();
-            Op::StrConst(texts.get(module, &text))
+            Op::StrConst(texts.get(module, &text[..text.len().min(cap as usize)]))
         }
         pieces if pieces.iter().all(is_plain_string) => Op::StrConcat(args),
         _ => Op::StrFormat(intern(module, known, format), args),

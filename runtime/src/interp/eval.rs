@@ -3,8 +3,8 @@
 use cranelift_entity::EntityRef;
 use rtap_compiler::image::{Field, width_bytes};
 use rtap_compiler::lir::{
-    BinOp, Channel, CmpOp, Env, Format, FormatId, Function, Global, GlobalKind, Op, PointText,
-    SiteId, SortBy, Space, StatField, Ty, Value as Reg,
+    BinOp, Channel, CmpOp, Env, Format, FormatId, Function, Global, GlobalKind, Histogram, Op,
+    PointText, SiteId, SortBy, Space, StatField, Ty, Value as Reg,
 };
 
 use super::context::{Context, read_string};
@@ -107,7 +107,7 @@ impl<'p, S: Store> Machine<'p, S> {
                 string(&out, ty)
             }
             // Only in the kernel.
-            Op::StrStack(..) => Value::Str(Text::EMPTY),
+            Op::StrStack(..) | Op::StrSymbol { .. } => Value::Str(Text::EMPTY),
             Op::PerfCount(..) => Value::Int(0),
             Op::StrLate(format, args) => self.late_record(function, *format, args, base),
             Op::StrMatch(regex, text) => {
@@ -362,15 +362,26 @@ impl<'p, S: Store> Machine<'p, S> {
                 return NOTHING;
             }
             Op::EmitHist(global, keys, which, site) => {
-                let text = self.histogram_text(base, *global, keys, *which, *site)?;
-                cx.out().extend_from_slice(&text);
+                let (kind, counts) = self.histogram_counts(base, *global, keys, *which, *site)?;
+                histogram(cx.out(), kind, &counts);
                 cx.printed();
                 return NOTHING;
             }
-            Op::StrHist(global, keys, which, site) => string(
-                &self.histogram_text(base, *global, keys, *which, *site)?,
-                ty,
-            ),
+            Op::StrHist(format, global, keys, which, site) => {
+                let (kind, counts) = self.histogram_counts(base, *global, keys, *which, *site)?;
+                if ty.is_some_and(is_late) {
+                    let fields = vec![Field::Int; counts.len()];
+                    let number = self.program.late_number(*format, fields);
+                    let words = std::iter::once(i64::from(number)).chain(counts);
+                    Value::Str(Text::record(
+                        &words.flat_map(i64::to_le_bytes).collect::<Vec<u8>>(),
+                    ))
+                } else {
+                    let mut text = Vec::new();
+                    histogram(&mut text, kind, &counts);
+                    string(&text, ty)
+                }
+            }
             Op::RequestExit => {
                 cx.request_exit();
                 return NOTHING;
@@ -553,28 +564,26 @@ impl<'p, S: Store> Machine<'p, S> {
         }
     }
 
-    /// A statistic's histogram as it is printed.
-    fn histogram_text(
+    /// A statistic's histogram and its counts.
+    fn histogram_counts(
         &mut self,
         base: usize,
         global: Global,
         keys: &[Reg],
         which: u8,
         site: SiteId,
-    ) -> Result<Vec<u8>, Raised> {
+    ) -> Result<(Histogram, Vec<i64>), Raised> {
         let stat = self.with_keys(base, keys, |store, keys| store.stat(global, keys));
         let counts = stat.filter(|stat| stat.count > 0);
         let counts = counts.and_then(|stat| stat.histograms.get(usize::from(which)).cloned());
         let (Some(counts), Some(kind)) = (counts, self.histogram_kind(global, which)) else {
             return Err(raised(site, 0));
         };
-        let mut text = Vec::new();
-        histogram(&mut text, kind, &counts);
-        Ok(text)
+        Ok((kind, counts))
     }
 
     /// A statistic's histogram.
-    fn histogram_kind(&self, global: Global, which: u8) -> Option<rtap_compiler::lir::Histogram> {
+    fn histogram_kind(&self, global: Global, which: u8) -> Option<Histogram> {
         let layout = super::stat_layout(&self.program.module.globals.get(global)?.kind)?;
         layout.histograms.get(usize::from(which)).copied()
     }

@@ -117,19 +117,15 @@ impl<'m> Program<'m> {
                     .formats
                     .get(*format)
                     .is_some_and(|f| f.pieces.is_empty()) => {}
+            Op::StrHist(format, global, _, which, _) => {
+                let layout = self.module.globals.get(*global);
+                let layout = layout.and_then(|global| super::stat_layout(&global.kind));
+                let histogram = layout.and_then(|stat| stat.histograms.get(usize::from(*which)));
+                let buckets = histogram.map_or(0, |histogram| histogram.buckets());
+                self.number_late(*format, vec![Field::Int; buckets]);
+            }
             Op::StrLate(format, args) => {
-                let fields = late_fields(function, args);
-                let next = self.records.len() as u32;
-                let records = &mut self.records;
-                self.late
-                    .entry((*format, fields))
-                    .or_insert_with_key(|(format, fields)| {
-                        records.push(RecordLayout {
-                            format: *format,
-                            fields: fields.clone(),
-                        });
-                        next
-                    });
+                self.number_late(*format, late_fields(function, args));
             }
             Op::User(name, ..) => {
                 let row = userfn::find(&name.0)
@@ -139,6 +135,21 @@ impl<'m> Program<'m> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Gives a layout of a late string its number.
+    fn number_late(&mut self, format: FormatId, fields: Vec<Field>) {
+        let next = self.records.len() as u32;
+        let records = &mut self.records;
+        self.late
+            .entry((format, fields))
+            .or_insert_with_key(|(format, fields)| {
+                records.push(RecordLayout {
+                    format: *format,
+                    fields: fields.clone(),
+                });
+                next
+            });
     }
 
     /// What rendering needs.

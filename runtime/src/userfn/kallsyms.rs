@@ -64,7 +64,9 @@ impl Kallsyms {
                 continue;
             }
             let offset = name.as_ptr() as usize - line.as_ptr() as usize;
-            let module = words.next().unwrap_or_default();
+            // The kernel's own texts (`%pS`) have no module for BPF programs.
+            let module = words.next().filter(|module| *module != "[bpf]");
+            let module = module.unwrap_or_default();
             symbols.push(Entry {
                 address,
                 name: (start + offset) as u32,

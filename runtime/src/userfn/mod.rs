@@ -5,6 +5,7 @@
 //! To add one: a row in its family's `ROWS` here, and a builtin of the same name with `__` before
 //! it in `compiler/src/builtins/user.rs` (docs/adding-a-builtin.md).
 
+mod histograms;
 mod kallsyms;
 mod maps;
 mod names;
@@ -43,6 +44,8 @@ pub struct UserFnRow {
 pub enum Kind {
     /// A number.
     Int,
+    /// Numbers, as many as come; the first parameter only.
+    Ints,
     /// A string.
     Str,
 }
@@ -63,15 +66,22 @@ impl fmt::Debug for UserFnRow {
 impl UserFnRow {
     /// Calls it. A wrong number or kind of arguments is an error, no panic.
     pub fn call(&self, host: &mut Host, args: &[Value]) -> Result<Value, String> {
-        let fits = args.len() == self.params.len()
-            && args
-                .iter()
-                .zip(self.params)
-                .all(|(arg, kind)| (*kind == Kind::Str) == matches!(arg, Value::Str(_)));
-        if !fits {
+        if !self.takes(args) {
             return Err(format!("{}: wrong arguments", self.name));
         }
         (self.call)(host, args)
+    }
+
+    fn takes(&self, args: &[Value]) -> bool {
+        let is_str = |arg: &Value| matches!(arg, Value::Str(_));
+        let (many, params) = match self.params {
+            [Kind::Ints, params @ ..] => (args.len().saturating_sub(params.len()), params),
+            params => (0, params),
+        };
+        let (numbers, args) = args.split_at(many);
+        !numbers.iter().any(is_str)
+            && args.len() == params.len()
+            && (args.iter().zip(params)).all(|(arg, kind)| (*kind == Kind::Str) == is_str(arg))
     }
 }
 
@@ -107,6 +117,7 @@ impl Host {
 
 /// The families' tables.
 const FAMILIES: &[&[UserFnRow]] = &[
+    histograms::ROWS,
     names::ROWS,
     points::ROWS,
     process::ROWS,
@@ -164,7 +175,7 @@ mod tests {
                     .params
                     .iter()
                     .map(|kind| match kind {
-                        Kind::Int => Value::Int(n),
+                        Kind::Int | Kind::Ints => Value::Int(n),
                         Kind::Str => Value::from("nothing of the kind"),
                     })
                     .collect();

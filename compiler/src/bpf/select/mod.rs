@@ -15,6 +15,7 @@ mod env;
 mod format;
 mod format_sized;
 mod global;
+mod histogram;
 mod int;
 mod iterate;
 mod matched;
@@ -28,6 +29,7 @@ mod search;
 mod stack;
 mod stat;
 mod strtol;
+mod symbol;
 mod text;
 mod text_ops;
 mod variance;
@@ -475,6 +477,8 @@ impl Cx<'_> {
             | Op::StrFormat(..)
             | Op::StrLate(..)
             | Op::StrStack(..)
+            | Op::StrHist(..)
+            | Op::StrSymbol { .. }
             | Op::StrMatch(..)
             | Op::Matched(..)
             | Op::MatchedGroups
@@ -555,12 +559,8 @@ impl Cx<'_> {
 
             Op::Emit(format, args) => self.emit(*format, args).map(|()| None),
             Op::EmitHist(global, keys, which, site) => {
-                self.emit_hist(*global, keys, *which, *site).map(|()| None)
+                self.emit_hist((*global, keys, *which, *site)).map(|()| None)
             }
-            Op::StrHist(..) => Err(self.unsupported(
-                "the text of a histogram",
-                "print it, or call sprint() in an end or timer probe",
-            )),
             Op::RequestExit => {
                 self.request_exit();
                 Ok(None)

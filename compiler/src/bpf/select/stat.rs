@@ -3,14 +3,13 @@
 use regalloc2::VReg;
 
 use super::build::{Arg, Template};
-use super::prologue::record_head;
 use super::{Cx, Lowered, Val};
 use crate::bpf::frame::Mem;
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, Insn, MapId, Size, Src};
 use crate::bpf::plan::Place;
 use crate::bpf::vcode::BlockId;
-use crate::image::{HIST_HEAD_WORDS, RECORD_HEAD_BYTES, RecordKind, StatRecord, ValueLayout};
+use crate::image::{StatRecord, ValueLayout};
 use crate::lir::{Global, Histogram, SiteId, StatField, Value};
 use crate::target::Feature;
 
@@ -19,8 +18,6 @@ use crate::target::Feature;
 const MAX_CPUS: i32 = 1024;
 /// The bucket of `@hist_log` that counts zeroes.
 const LOG_ZERO: i32 = 64;
-/// Most buckets of a histogram that handlers can print.
-const MAX_PRINTED_BUCKETS: usize = 512;
 
 impl Cx<'_> {
     pub(super) fn stat_push(
@@ -272,7 +269,11 @@ impl Cx<'_> {
     }
 
     /// Where a statistic is: its map, its record, its key in memory.
-    fn stat_place(&mut self, global: Global, keys: &[Value]) -> Lowered<(MapId, StatRecord, Mem)> {
+    pub(super) fn stat_place(
+        &mut self,
+        global: Global,
+        keys: &[Value],
+    ) -> Lowered<(MapId, StatRecord, Mem)> {
         match self.plan.places[global].clone() {
             Some(Place::Stat(map, record)) => Ok((map, record, self.plan_zero_key())),
             Some(Place::Array(map, layout)) => {
@@ -367,59 +368,6 @@ impl Cx<'_> {
         self.for_each_cpu("resetting a statistic", map, key, &mut |cx, at| {
             cx.zero(at, bytes);
         })
-    }
-
-    /// Prints a histogram: its counts go to user space, which makes the text.
-    pub(super) fn emit_hist(
-        &mut self,
-        global: Global,
-        keys: &[Value],
-        which: u8,
-        site: SiteId,
-    ) -> Lowered<()> {
-        let (map, record, key) = self.stat_place(global, keys)?;
-        let which = usize::from(which);
-        let (Some(first), Some(histogram)) = (
-            record.histograms.get(which).copied(),
-            record.layout.histograms.get(which),
-        ) else {
-            return Err(self.internal("a histogram that is not kept"));
-        };
-        let buckets = histogram.buckets();
-        if buckets > MAX_PRINTED_BUCKETS {
-            return Err(self.too_large(
-                "a histogram with this many buckets",
-                "print it in an end or timer probe",
-            ));
-        }
-        let kind = match *histogram {
-            Histogram::Log => [0; HIST_HEAD_WORDS as usize],
-            Histogram::Linear { low, high, width } => [1, low, high, width],
-        };
-        let counts = RECORD_HEAD_BYTES + HIST_HEAD_WORDS * 8;
-        let bytes = counts + buckets as u32 * 8;
-        let buffer = self.temp_variable(bytes);
-        let have = self.temp(8);
-        self.zero(buffer, bytes);
-        self.store_imm(have, 0);
-        self.store_imm(buffer, record_head(RecordKind::Hist, 0));
-        for (word, at) in kind.into_iter().zip((RECORD_HEAD_BYTES..).step_by(8)) {
-            self.store_imm(buffer.at(at), word);
-        }
-        self.for_each_cpu("printing a histogram", map, key, &mut |cx, at| {
-            let more = cx.load(Size::D, at.at(record.count));
-            cx.plain_add(have, Src::Reg(more));
-            for bucket in (0..buckets as u32).map(|bucket| bucket * 8) {
-                let more = cx.load(Size::D, at.at(first + bucket));
-                cx.plain_add(buffer.at(counts + bucket), Src::Reg(more));
-            }
-        })?;
-        let have = self.load(Size::D, have);
-        let fail = self.fail(site, Val::Const(0));
-        self.jump_if(Cond::Eq, have, Src::Imm(0), fail);
-        let size = self.imm(i64::from(bytes));
-        self.output(buffer, size, (bytes + 1).next_power_of_two());
-        Ok(())
     }
 
     /// Makes code for the record of each CPU.

@@ -365,6 +365,10 @@ impl Cx<'_> {
             Op::StrStack(format, args, of) => {
                 self.text_stack(*format, args, *of, cap, dest).map(Some)
             }
+            Op::StrSymbol { addr, offset } => self.text_symbol(*addr, *offset, cap, dest).map(Some),
+            Op::StrHist(format, global, keys, which, site) => self
+                .text_hist(*format, (*global, keys, *which, *site), cap, dest)
+                .map(Some),
             Op::StrMatch(regex, text) => self.text_match(*regex, *text).map(Some),
             Op::Matched(group, site) => self.matched_text(*group, *site, cap, dest).map(Some),
             Op::MatchedGroups => self.matched_groups().map(Some),

@@ -168,6 +168,7 @@ impl Cx {
             | ExprKind::Builtin(..)
             | ExprKind::Concat(_)
             | ExprKind::PointText(_)
+            | ExprKind::HistText(..)
             | ExprKind::Ternary(..) => bound.1,
             _ => false,
         };
@@ -307,9 +308,15 @@ impl Cx {
                 self.stat(stat);
                 0
             }
-            ExprKind::HistText(stat, _) => {
+            ExprKind::HistText(stat, histogram) => {
                 self.stat(stat);
-                max
+                if bound.1 {
+                    let buckets = &self.globals[stat.global].buckets;
+                    let buckets = buckets.get(usize::from(*histogram)).copied();
+                    LATE_HEAD_BYTES + buckets.unwrap_or(0) * 8 - 1
+                } else {
+                    max
+                }
             }
             ExprKind::HistBucket(stat, _, index) => {
                 self.stat(stat);

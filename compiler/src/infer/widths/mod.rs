@@ -127,10 +127,11 @@ pub(super) enum Slot {
     Ret(FuncId),
 }
 
-/// Widths of a global's keys and value.
+/// Widths of a global's keys and value, and how many buckets its histograms have.
 struct GlobalCaps {
     keys: Vec<u32>,
     value: u32,
+    buckets: Vec<u32>,
 }
 
 /// Widths of a function's parameters and result.
@@ -188,6 +189,12 @@ impl Cx {
         let globals = program.globals.values().map(|global| GlobalCaps {
             keys: vec![0; global.keys.len()],
             value: init(&global.init),
+            buckets: global
+                .stat
+                .histograms
+                .iter()
+                .map(|histogram| histogram.buckets() as u32)
+                .collect(),
         });
         let functions = program.functions.values().map(|function| FunctionCaps {
             params: vec![0; function.params.len()],

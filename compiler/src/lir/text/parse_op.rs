@@ -175,6 +175,10 @@ fn string_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
             };
             Op::StrStack(format, args, of)
         }
+        "symbol.name" | "symbol.offset" => Op::StrSymbol {
+            addr: value(cursor)?,
+            offset: detail == "symbol.offset",
+        },
         "match" => {
             let regex = RegexId::from_u32(cursor.entity("re")?);
             cursor.expect(",")?;
@@ -195,8 +199,10 @@ fn string_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
             let Some(histogram) = index(detail, "hist.") else {
                 return Ok(None);
             };
+            let format = FormatId::from_u32(cursor.entity("fmt")?);
+            cursor.expect(",")?;
             let (global, keys) = element(cursor)?;
-            Op::StrHist(global, keys, histogram, site(cursor)?)
+            Op::StrHist(format, global, keys, histogram, site(cursor)?)
         }
     }))
 }

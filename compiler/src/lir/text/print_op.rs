@@ -138,6 +138,10 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
             &format_args!("str.stack.{} {format}", word(SPACE, of)),
             args,
         ),
+        Op::StrSymbol { addr, offset } => {
+            let what = if *offset { "offset" } else { "name" };
+            write!(out, "str.symbol.{what} {addr}")
+        }
         Op::StrMatch(regex, a) => write!(out, "str.match {regex}, {a}"),
         Op::Matched(n, site) => write!(out, "str.matched {n} !{site}"),
         Op::MatchedGroups => write!(out, "str.groups"),
@@ -260,8 +264,8 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
         Op::IterEnd(iter) => write!(out, "iter.end {iter}"),
 
         Op::Emit(format, args) => call(out, &format_args!("emit {format}"), args),
-        Op::StrHist(g, keys, histogram, site) => {
-            keyed(out, &format!("str.hist.{histogram}"), *g, keys)?;
+        Op::StrHist(format, g, keys, histogram, site) => {
+            keyed(out, &format!("str.hist.{histogram} {format},"), *g, keys)?;
             write!(out, " !{site}")
         }
         Op::EmitHist(g, keys, histogram, site) => {

@@ -151,7 +151,7 @@ block0(v0: i64, v1: str<15>):
     v68: str<64> = user "ctime"(v0) !site11
     v69: str<4> = str.table table0, v0
     v70: late<184> = str.stack.user fmt1(v0, v1)
-    v71: str<200> = str.hist.0 g4 !site2
+    v71: str<200> = str.hist.0 fmt0, g4 !site2
     return v66
 }
 

@@ -14,8 +14,10 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
         cx.error(format!("there is no {site}"));
     }
     let late_result = matches!(result, Some(Ty::Str { late: true, .. }));
-    let may_be_late = matches!(op, Op::StrLate(..) | Op::StrStack(..) | Op::StrCut(_))
-        || op.result_kind() == ResultKind::Declared;
+    let may_be_late = matches!(
+        op,
+        Op::StrLate(..) | Op::StrStack(..) | Op::StrHist(..) | Op::StrCut(_)
+    ) || op.result_kind() == ResultKind::Declared;
     if late_result && !may_be_late {
         cx.error(format!("{} cannot make a late string", name(op)));
     }
@@ -62,7 +64,10 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
             exists(cx, cx.module.tables.is_valid(*table), table);
             ints(cx, &[*a]);
         }
-        Op::StrFromByte(a) | Op::Matched(a, _) | Op::PointText(_, a) => ints(cx, &[*a]),
+        Op::StrFromByte(a)
+        | Op::StrSymbol { addr: a, .. }
+        | Op::Matched(a, _)
+        | Op::PointText(_, a) => ints(cx, &[*a]),
         Op::StrFormat(format, args) => formatted(cx, *format, args, false),
         Op::StrLate(format, args) => {
             if !late_result {
@@ -126,8 +131,11 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
         Op::StatPush(g, keys, ..)
         | Op::StatGet(g, keys, ..)
         | Op::StatBucket(g, keys, ..)
-        | Op::StrHist(g, keys, ..)
         | Op::EmitHist(g, keys, ..) => statistic(cx, op, *g, keys),
+        Op::StrHist(format, g, keys, ..) => {
+            exists(cx, cx.module.formats.is_valid(*format), format);
+            statistic(cx, op, *g, keys);
+        }
     }
 }
 
@@ -407,7 +415,7 @@ fn statistic(cx: &mut Cx<'_>, op: &Op, global: Global, given: &[Value]) {
             ints(cx, &[*bucket]);
             usize::from(*histogram) < layout.histograms.len()
         }
-        Op::StrHist(_, _, histogram, _) | Op::EmitHist(_, _, histogram, _) => {
+        Op::StrHist(_, _, _, histogram, _) | Op::EmitHist(_, _, histogram, _) => {
             usize::from(*histogram) < layout.histograms.len()
         }
         _ => true,

@@ -68,7 +68,7 @@ pub(super) fn statistics_read_in_kernel(module: &Module) -> HashSet<Global> {
     for_each_op_of(Exec::Kernel, module, |op| match op {
         Op::StatGet(global, ..)
         | Op::StatBucket(global, ..)
-        | Op::StrHist(global, ..)
+        | Op::StrHist(_, global, ..)
         | Op::EmitHist(global, ..)
         | Op::ArrayHas(global, ..)
         | Op::ArrayHasSlice(global, ..)

@@ -350,7 +350,9 @@ impl Graph {
             ExprKind::StatGet(stat, _) => self.keys(stat.global, &mut stat.keys, Use::LookUp(at)),
             ExprKind::HistText(stat, _) => {
                 self.keys(stat.global, &mut stat.keys, Use::LookUp(at));
-                self.plain(is_str, sink);
+                let node = self.expr_node();
+                self.nodes[node].raw |= self.runs.kernel;
+                self.produced(expr, node, true, Origin::Mixed, sink);
             }
             ExprKind::HistBucket(stat, _, index) => {
                 self.keys(stat.global, &mut stat.keys, Use::LookUp(at));
@@ -481,6 +483,7 @@ fn is_some(expr: &Expr) -> bool {
         ExprKind::Concat(parts) => parts.iter().any(is_some),
         ExprKind::Ternary(_, a, b) => is_some(a) && is_some(b),
         ExprKind::Sprint(print) => prints_some(print),
+        ExprKind::HistText(..) => true,
         _ => expr.ty == Ty::Long,
     }
 }
