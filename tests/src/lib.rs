@@ -1,6 +1,6 @@
 //! What the tests are built of: golden files ([`golden`]), kernels in virtual machines ([`vm`]), jobs that
 //! run on this machine and in a VM alike ([`job`]), Debian's packages ([`debian`]), the kernel
-//! tests ([`kernel`]), random scripts ([`generate`]) that both executors run ([`agree`]), what is fuzzed ([`fuzz`]) and the benches ([`mod@bench`]).
+//! tests ([`kernel`]), temporary directories ([`scratch`]), random scripts ([`generate`]) that both executors run ([`agree`]), what is fuzzed ([`fuzz`]) and the benches ([`mod@bench`]).
 
 pub mod agree;
 pub mod bench;
@@ -13,4 +13,5 @@ pub mod job;
 pub mod kernel;
 pub mod page;
 pub mod paths;
+pub mod scratch;
 pub mod vm;

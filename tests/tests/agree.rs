@@ -6,6 +6,7 @@ use rtap::host::Rights;
 use rtap_tests::agree::{Runner, SHAPE, Verdict};
 use rtap_tests::generate::script;
 use rtap_tests::paths;
+use rtap_tests::scratch::Scratch;
 
 #[test]
 fn executors_agree_about_random_programs() {
@@ -25,7 +26,8 @@ fn agree(first: u64, programs: u64, part_insns: Option<u32>) {
     let rtap = paths::build_rtap(true).expect("rtap can be built");
     let first = std::env::var("RTAP_SEED").map_or(first, |seed| seed.parse().expect("a number"));
     println!("seeds {first}..{}", first + programs);
-    let at = std::env::temp_dir().join(format!("agree-test-{}-{first}.rtp", std::process::id()));
+    let scratch = Scratch::new(&format!("agree-{first}")).expect("a directory can be made");
+    let at = scratch.join("agree.rtp");
     let runner = Runner {
         rtap: &rtap,
         at: &at,
@@ -39,6 +41,5 @@ fn agree(first: u64, programs: u64, part_insns: Option<u32>) {
         assert!(acceptable, "seed {seed}: {verdict:?}\n{text}");
         agreed += u64::from(verdict == Verdict::Agree);
     }
-    let _ = std::fs::remove_file(&at);
     assert!(agreed > programs * 3 / 4, "only {agreed} programs ran");
 }

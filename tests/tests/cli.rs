@@ -8,11 +8,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use rtap_tests::golden::{self, Case};
 use rtap_tests::paths;
+use rtap_tests::scratch::Scratch;
 
 #[test]
 fn cli() {
@@ -22,11 +23,11 @@ fn cli() {
 }
 
 /// A directory with the commands.
-struct Place(PathBuf);
+struct Place(Scratch);
 
 impl Place {
     fn new(rtap: &Path) -> Place {
-        let place = std::env::temp_dir().join(format!("rtap-cli-{}", std::process::id()));
+        let place = Scratch::new("cli").expect("a directory can be made");
         let bin = place.join("bin");
         fs::create_dir_all(&bin).expect("a directory can be made");
         for name in ["rtap", "stap"] {
@@ -65,12 +66,5 @@ impl Place {
         }
         fs::remove_dir_all(&work).expect("the directory can be removed");
         text
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // What cannot be removed is in the way of nobody.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

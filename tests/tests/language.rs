@@ -6,12 +6,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use rtap::host::Rights;
 use rtap_tests::page::{self, Example};
 use rtap_tests::paths;
+use rtap_tests::scratch::Scratch;
 
 #[test]
 fn examples_do_what_the_page_says() {
@@ -24,14 +25,15 @@ fn examples_do_what_the_page_says() {
         println!("SKIPPED in the kernel: needs root; the interpreter alone is tested");
     }
     let examples = page::examples(&text);
+    let scratch = Scratch::new("language").expect("a directory can be made");
     assert!(examples.len() > 40, "the page has lost its examples");
     let mut failures = String::new();
     // From the end, so that places stay what they are.
     for example in examples.iter().rev() {
-        let got = run(&rtap, example, false);
+        let got = run(&rtap, example, false, &scratch);
         let everywhere = !["user", "check"].iter().any(|word| example.has(word));
         if kernel && everywhere && example.value("error").is_none() {
-            let in_kernel = run(&rtap, example, true);
+            let in_kernel = run(&rtap, example, true, &scratch);
             let as_said = match example.value("kernel") {
                 Some(code) => in_kernel.contains(code),
                 None => in_kernel == got,
@@ -66,8 +68,7 @@ fn examples_do_what_the_page_says() {
 }
 
 /// What an example prints, then its messages.
-fn run(rtap: &Path, example: &Example, in_kernel: bool) -> String {
-    let directory = directory();
+fn run(rtap: &Path, example: &Example, in_kernel: bool, directory: &Path) -> String {
     fs::write(directory.join("language.rtp"), &example.script).expect("a file can be written");
     let mut command = Command::new(rtap);
     if example.has("check") {
@@ -84,15 +85,9 @@ fn run(rtap: &Path, example: &Example, in_kernel: bool) -> String {
         .args(example.items("options"))
         .arg("language.rtp")
         .args(example.items("args"))
-        .current_dir(&directory)
+        .current_dir(directory)
         .output()
         .expect("rtap runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
-}
-
-fn directory() -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("rtap-language-{}", std::process::id()));
-    fs::create_dir_all(&directory).expect("a directory can be made");
-    directory
 }
