@@ -93,6 +93,9 @@ pub struct ScriptArgs {
     /// Guru mode: allow the script to change what it probes.
     #[arg(short = 'g')]
     pub guru: bool,
+    /// Let handlers loop as long as they can: no MAXACTION (guru mode).
+    #[arg(long)]
+    pub suppress_time_limits: bool,
     /// Say more: timings, kernel messages. Twice for the whole verifier log.
     #[arg(short = 'v', action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -269,6 +272,7 @@ impl ScriptArgs {
             defines: joined(first.defines, self.defines),
             globals: joined(first.globals, self.globals),
             guru: self.guru || first.guru,
+            suppress_time_limits: self.suppress_time_limits || first.suppress_time_limits,
             verbose: self.verbose.max(first.verbose),
             no_warnings: self.no_warnings || first.no_warnings,
             warnings_are_errors: self.warnings_are_errors || first.warnings_are_errors,

@@ -65,8 +65,14 @@ impl Job {
         has_target: bool,
     ) -> Result<Job, Status> {
         let tapsets = source::tapsets(&args.tapset_dirs).map_err(source::SourceError::report)?;
-        let (limits, warnings) =
+        let (mut limits, warnings) =
             limits::parse(&args.defines).map_err(|error| Status::usage(&error))?;
+        if args.suppress_time_limits {
+            if !args.guru {
+                return Err(Status::usage("--suppress-time-limits needs guru mode: -g"));
+            }
+            limits::lift_time_limits(&mut limits);
+        }
         if !args.no_warnings {
             for warning in warnings {
                 Status::warn(&warning);

@@ -75,7 +75,6 @@ const ROWS: &[(&str, Value, Refusal)] = &[
     ("save-uprobes", Value::None, None),
     ("semantic-keep-going", Value::None, None),
     ("sign-module", Value::Perhaps, None),
-    ("suppress-time-limits", Value::None, None),
     ("sysenv", Value::One, None),
     (
         "sysroot",

@@ -10,11 +10,14 @@ struct Row {
     field: fn(&mut Limits) -> &mut u32,
 }
 
+/// The largest MAXACTION: as often as the kernel lets a loop go round.
+const MOST_ACTIONS: u32 = 1 << 23;
+
 const ROWS: &[Row] = &[
     Row {
         name: "MAXACTION",
         least: 1,
-        most: 1 << 23,
+        most: MOST_ACTIONS,
         field: |l| &mut l.max_action,
     },
     Row {
@@ -93,6 +96,8 @@ pub fn parse(defines: &[String]) -> Result<(Limits, Vec<String>), String> {
         let Some(row) = ROWS.iter().find(|row| row.name == name) else {
             if !MEANINGLESS.contains(&name) {
                 warnings.push(format!("-D {name}: rtap has no such limit; ignored"));
+            } else if number(value).is_none() {
+                return Err(format!("-D {define}: a number is needed"));
             }
             continue;
         };
@@ -106,11 +111,17 @@ pub fn parse(defines: &[String]) -> Result<(Limits, Vec<String>), String> {
         *(row.field)(&mut limits) = number;
         if row.name == "MAXBACKTRACE" && number > STACK_FRAMES {
             warnings.push(format!(
-                "-D {define}: rtap keeps {STACK_FRAMES} addresses of a call stack"
+                "-D {define}: rtap keeps at most {STACK_FRAMES} addresses of a call stack"
             ));
         }
     }
     Ok((limits, warnings))
+}
+
+/// `--suppress-time-limits`: handlers run as long as they can be let.
+pub fn lift_time_limits(limits: &mut Limits) {
+    limits.max_action = MOST_ACTIONS;
+    limits.max_action_interruptible = u32::MAX;
 }
 
 /// A number as C writes it: decimal, or hexadecimal behind `0x`.
@@ -133,6 +144,8 @@ mod tests {
         assert!(warnings.is_empty());
         assert!(parse(&["MAXACTION=0".into()]).is_err());
         assert!(parse(&["MAXSTRINGLEN=big".into()]).is_err());
+        assert!(parse(&["MAXTRYLOCK=big".into()]).is_err());
+        assert!(parse(&["MAXTRYLOCK=0x10".into(), "STP_ALIBI".into()]).is_ok());
         assert_eq!(parse(&["NONSENSE=1".into()]).expect("a warning").1.len(), 1);
     }
 }
