@@ -263,11 +263,11 @@ impl Cx<'_> {
         if steps.is_empty() {
             return match base.ty {
                 CType::Object(_) => base.expr,
-                CType::Long | CType::Value(_) => self.fail(
+                CType::Long | CType::Value(_) => self.fail_with(
                     codes::NOT_A_VALUE,
                     "this has no address",
-                    span,
-                    "it is in a register",
+                    (span, "a value, not a place in traced memory"),
+                    "'&' takes members, elements and variables of what is traced: &$x->member, &@cast(…, \"type\")->member, &@var(\"name\")",
                 ),
             };
         }
@@ -399,12 +399,16 @@ impl Cx<'_> {
         };
         match btf.find_enumerator(name) {
             Some(value) => Expr::new(ExprKind::Int(value), Ty::Long, span),
-            None => self.fail(
-                codes::UNKNOWN_TYPE,
-                format!("the kernel has no enumerator '{name}'"),
-                span,
-                "not in its BTF (macros never are)",
-            ),
+            None => {
+                let diag = Diagnostic::error(
+                    codes::UNKNOWN_TYPE,
+                    format!("the kernel has no enumerator '{name}'"),
+                )
+                .label(span, "not in its BTF (macros never are)")
+                .help_if(did_you_mean(name, btf.all_enumerators()));
+                self.report(diag);
+                error(span)
+            }
         }
     }
 }

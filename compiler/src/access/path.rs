@@ -110,11 +110,11 @@ impl Cx<'_> {
                 span,
             );
         }
-        self.fail(
+        self.fail_with(
             codes::NOT_A_STRUCT,
             "this has no members",
-            span,
-            "neither a structure nor a pointer to one",
+            (span, "neither a structure nor a pointer to one"),
+            "say what it points to: @cast(…, \"struct name\")->member",
         );
         None
     }
@@ -303,12 +303,25 @@ impl Cx<'_> {
                 .note(format!("its members: {}", listed(&names)))
                 .help_if(did_you_mean(name, names.iter().copied()))
             }
-            PathError::NotAStruct { step, .. }
-            | PathError::NotIndexable { step, .. }
-            | PathError::OutOfRange { step, .. }
-            | PathError::Incomplete { step, .. } => {
+            PathError::NotAStruct { step, .. } => {
                 Diagnostic::error(codes::NOT_A_STRUCT, problem.to_string())
-                    .label(place(*step), "not possible")
+                    .label(place(*step), "it has no members")
+                    .help("leave the member out, or, if it is an address, say of what: @cast(…, \"struct name\")->member")
+            }
+            PathError::NotIndexable { step, .. } => {
+                Diagnostic::error(codes::NOT_A_STRUCT, problem.to_string())
+                    .label(place(*step), "it has no elements")
+                    .help("leave the index out, or, if it is an address, say of what: @cast(…, \"type\")[index]")
+            }
+            PathError::OutOfRange { step, .. } => {
+                Diagnostic::error(codes::NOT_A_STRUCT, problem.to_string())
+                    .label(place(*step), "there is no such element")
+                    .help("the first has the index 0; @cast(&…, \"type\")[index] reads behind the last")
+            }
+            PathError::Incomplete { step, .. } => {
+                Diagnostic::error(codes::NOT_A_STRUCT, problem.to_string())
+                    .label(place(*step), "not known here")
+                    .help("name the module that has them: @cast(…, \"struct name\", \"module\")->member")
             }
             PathError::Btf(_) => Diagnostic::error(codes::NO_TYPES, problem.to_string())
                 .label(span, "the kernel's BTF is damaged"),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use rtap_grammar::diag::{Diagnostic, codes};
+use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
 use super::{BtfType, CType};
@@ -42,7 +42,8 @@ impl Cx<'_> {
         let bare = name.trim_end_matches(['*', ' ']);
         let stars = name[bare.len()..].matches('*').count();
         if stars > 1 || name.is_empty() {
-            self.unknown_type(name, span);
+            let diag = self.unknown_type(name, span);
+            self.report(diag);
             return None;
         }
         // Headers (`<linux/sched.h>`) and programs name no BTF: their types are sought in the
@@ -60,33 +61,67 @@ impl Cx<'_> {
                 }
             })
             .collect();
-        if !places.contains(&None) {
+        let names_kernel = places.contains(&None);
+        if !names_kernel {
             places.push(None);
         }
+        // Why modules could not be asked.
+        let mut missing = Vec::new();
         for module in places {
             let btf = match &module {
                 None => self.btf(None, span)?,
                 Some(name) => match btf_of(self.session.target, Some(name)) {
                     Ok(btf) => btf,
-                    Err(_) => continue,
+                    Err(reason) => {
+                        missing.push(reason);
+                        continue;
+                    }
                 },
             };
             if let Some(id) = btf.find_c_type(bare) {
+                if module.is_none() && !names_kernel {
+                    self.not_of_module(name, &missing, span);
+                }
                 return Some(CType::Object(BtfType { module, id }));
             }
         }
-        self.unknown_type(name, span);
+        let diag = self.unknown_type(name, span);
+        self.report(
+            missing
+                .iter()
+                .fold(diag, |diag, reason| diag.note(reason.to_string())),
+        );
         None
     }
 
-    fn unknown_type(&mut self, name: &str, span: Span) {
-        let diag = Diagnostic::error(
+    /// Says that a type is the kernel's, and of none of the modules that were named.
+    fn not_of_module(&mut self, name: &str, missing: &[Unavailable], span: Span) {
+        if missing.is_empty() || self.is_library(span.file) {
+            return;
+        }
+        let diag = Diagnostic::warning(
+            codes::KERNELS_TYPE,
+            format!("the kernel's own '{name}' is taken"),
+        )
+        .label(span, "not that of a module");
+        let diag = missing
+            .iter()
+            .fold(diag, |diag, reason| diag.note(reason.to_string()));
+        self.report(diag.help("leave the module out, or load it"));
+    }
+
+    fn unknown_type(&mut self, name: &str, span: Span) -> Diagnostic {
+        let bare = name.trim_end_matches(['*', ' ']);
+        let last = bare.rsplit(' ').next().unwrap_or(bare);
+        let btf = btf_of(self.session.target, None).ok();
+        let near = btf.and_then(|btf| did_you_mean(last, btf.names_alike(bare)));
+        Diagnostic::error(
             codes::UNKNOWN_TYPE,
             format!("the kernel has no type '{name}'"),
         )
         .label(span, "named here")
-        .note("sought in BTF, the kernel's own description of its types");
-        self.report(diag);
+        .note("sought in BTF, the kernel's own description of its types")
+        .help_if(near)
     }
 
     /// What a value of a type, held in a 64-bit slot, is in a script.

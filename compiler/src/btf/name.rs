@@ -98,6 +98,30 @@ impl Btf {
             .filter(move |&id| self.name(id) == name)
     }
 
+    /// The names of all types that could be meant by a C type name that has the words of `name` before its last: a
+    /// `struct x` is a structure. The base's are among them.
+    pub fn names_alike(&self, name: &str) -> Vec<&str> {
+        let kinds: &[Kind] = match name.split_whitespace().next() {
+            Some("struct") => &[Kind::Struct],
+            Some("union") => &[Kind::Union],
+            Some("enum") => &[Kind::Enum, Kind::Enum64],
+            _ => &[
+                Kind::Typedef,
+                Kind::Int,
+                Kind::Struct,
+                Kind::Union,
+                Kind::Enum,
+                Kind::Enum64,
+            ],
+        };
+        let base = self.base().map(|base| base.names_alike(name));
+        let mut names = base.unwrap_or_default();
+        for kind in kinds {
+            names.extend(self.own_ids_of(*kind).map(|id| self.name(id)));
+        }
+        names
+    }
+
     /// The struct, union, enum or typedef that a C type name such as `struct file`,
     /// `size_t` or `unsigned long` means. A bare name is looked for as a typedef,
     /// an integer, a struct, a union and an enum, in this order.

@@ -183,6 +183,20 @@ impl Btf {
         }
     }
 
+    /// The names of all enumerators, the base's among them.
+    pub fn all_enumerators(&self) -> Vec<&str> {
+        let mut names = self.base().map(Btf::all_enumerators).unwrap_or_default();
+        for id in self
+            .own_ids_of(Kind::Enum)
+            .chain(self.own_ids_of(Kind::Enum64))
+        {
+            if let Ok(Type::Enum(all)) = self.get(id) {
+                names.extend(all.values().map(|v| self.string(v.name_offset)));
+            }
+        }
+        names
+    }
+
     /// Names and values of an enumeration; empty if it is none.
     pub fn enumerators(&self, id: TypeId) -> Vec<(String, i64)> {
         match self.get_stripped(id) {

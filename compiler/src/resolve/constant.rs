@@ -1,10 +1,9 @@
 //! Conditions whose value can be told while names are resolved.
 
-use rtap_grammar::ast::{self, AtOp, BinaryOp, ExprKind as Ast, UnaryOp, Visitor as _};
+use rtap_grammar::ast::{self, AtOp, BinaryOp, ExprKind as Ast, UnaryOp};
 use rtap_grammar::diag::Severity;
 
 use super::Cx;
-use super::mentions::Mentions;
 
 impl Cx<'_> {
     /// What a condition comes to that asks what there is (`@defined`, `@probewrite`): what it does not
@@ -31,14 +30,10 @@ impl Cx<'_> {
                 op: AtOp::Probewrite,
                 args,
             } => {
-                let Ast::Name(name) = &args.first()?.kind else {
+                let (Ast::Name(name) | Ast::ContextVar(name)) = &args.first()?.kind else {
                     return None;
                 };
-                let mut mentions = Mentions::default();
-                for probe in &self.symbols.probes {
-                    mentions.block(&probe.body);
-                }
-                Some(i64::from(mentions.writes.contains(&name.name)))
+                Some(i64::from(self.scope.writes.contains(&name.name)))
             }
             Ast::Unary {
                 op: UnaryOp::Not,

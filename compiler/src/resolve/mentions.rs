@@ -9,7 +9,7 @@ use rtap_grammar::ast::{AtOp, Expr, ExprKind, Ident, Indexable, Name, Visitor, w
 pub(super) struct Mentions {
     /// Plain names of variables and arrays.
     pub(super) names: HashSet<Name>,
-    /// Those of them that are changed.
+    /// Those of them that are changed, and `$x` that are.
     pub(super) writes: HashSet<Name>,
     /// Whether `$x` or `@entry` occurs.
     pub(super) context: bool,
@@ -22,6 +22,7 @@ impl Mentions {
     fn target(&mut self, target: &Expr) {
         match &target.kind {
             ExprKind::Name(name)
+            | ExprKind::ContextVar(name)
             | ExprKind::Index {
                 array: Indexable::Array(name),
                 ..

@@ -85,6 +85,7 @@ impl Cx<'_> {
             return;
         };
         self.scope = Scope::new(probe.span.file, None);
+        self.scope.writes.clone_from(&body.writes);
         let number = self.program.probes.len();
         let body = &Body {
             mentions: body,

@@ -1,7 +1,7 @@
 //! The names of one body: a probe's (prologues, body and epilogues share one scope) or a
 //! function's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use cranelift_entity::PrimaryMap;
@@ -26,6 +26,8 @@ pub(crate) struct Scope {
     pub(crate) function: Option<FuncId>,
     /// How many loops are open.
     pub(crate) loops: u32,
+    /// What the probe's own handler changes: `@probewrite`. Nothing in functions.
+    pub(crate) writes: HashSet<Name>,
     /// What `$x` means here.
     pub(crate) vars: Option<Rc<dyn ContextVars>>,
     /// Values that a return probe takes from its entry.
@@ -52,6 +54,7 @@ impl Default for Scope {
             file: FileId::NONE,
             function: None,
             loops: 0,
+            writes: HashSet::new(),
             vars: None,
             snapshots: Vec::new(),
             offered: Vec::new(),

@@ -36,11 +36,11 @@ pub enum ArgKind {
     String,
     /// A number literal, perhaps with a sign.
     Number,
-    /// A plain name.
-    Name,
+    /// A plain name, or `$name`.
+    Variable,
 }
 
-use ArgKind::{Expr, Name, Number, String};
+use ArgKind::{Expr, Number, String, Variable};
 
 /// One operator.
 struct Row {
@@ -65,7 +65,7 @@ static TABLE: [Row; 21] = [
     row(AtOp::Cast, "cast", 2, &[Expr, String, String]),
     row(AtOp::Var, "var", 1, &[String, String]),
     row(AtOp::Defined, "defined", 1, &[Expr]),
-    row(AtOp::Probewrite, "probewrite", 1, &[Name]),
+    row(AtOp::Probewrite, "probewrite", 1, &[Variable]),
     row(AtOp::Entry, "entry", 1, &[Expr]),
     row(AtOp::Perf, "perf", 1, &[String]),
     row(AtOp::Const, "const", 1, &[String]),

@@ -137,6 +137,7 @@ codes! {
     MACRO_HIDES_OPERATOR "W0101" "macro named like an operator";
     NEVER_ASSIGNED "W0301" "variable that is read but never assigned";
     SORT_IGNORED "W0302" "sort sign that does nothing";
+    KERNELS_TYPE "W0303" "type of the kernel in place of a module's";
 }
 
 #[cfg(test)]

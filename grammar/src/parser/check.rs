@@ -27,7 +27,10 @@ pub(super) fn at_args(op: AtOp, args: &[Expr], span: Span) -> Option<Diagnostic>
         let (fits, wanted) = match kind {
             ArgKind::Expr => (true, ""),
             ArgKind::String => (matches!(arg.kind, ExprKind::String(_)), "a string literal"),
-            ArgKind::Name => (matches!(arg.kind, ExprKind::Name(_)), "a variable's name"),
+            ArgKind::Variable => (
+                matches!(arg.kind, ExprKind::Name(_) | ExprKind::ContextVar(_)),
+                "a variable's name",
+            ),
             ArgKind::Number => (is_number(arg), "a number literal"),
         };
         if !fits {
