@@ -60,7 +60,7 @@ pub(super) const ROWS: &[Builtin] = &[
     Builtin {
         name: "__current_task",
         lower: |l, c| env(l, c, Env::CurrentTask),
-        doc: "address of the current task's task_struct (0 in user-side handlers)",
+        doc: "address of the current task's task_struct; of rtap itself in handlers that it runs",
         ..Builtin::BASE
     },
     Builtin {

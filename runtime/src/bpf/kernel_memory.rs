@@ -1,4 +1,4 @@
-//! Memory of the kernel for rtap itself: read by a small program that is run by hand (raw tracepoint
+//! Memory of the kernel for rtap itself, and where in it rtap is: read by a small program that is run by hand (raw tracepoint
 //! programs can be, Linux 5.10). Bad addresses are refused, as in handlers.
 
 use std::io;
@@ -26,8 +26,9 @@ struct Reader {
 impl KernelMemory {
     /// Reads all of `bytes` or nothing; false for a bad address, or without the right to read any.
     pub fn read(&mut self, address: u64, bytes: &mut [u8]) -> bool {
-        let reader = self.reader.get_or_insert_with(Reader::new);
-        let Ok(reader) = reader else { return false };
+        let Some(reader) = self.reader() else {
+            return false;
+        };
         let mut at = address;
         bytes.chunks_mut(MOST_BYTES).all(|part| {
             let read = reader.read(at, part);
@@ -35,9 +36,27 @@ impl KernelMemory {
             read
         })
     }
+
+    /// Where the `task_struct` of the calling thread is; 0 without the right to know.
+    pub fn current_task(&mut self) -> u64 {
+        self.reader().and_then(Reader::current_task).unwrap_or(0)
+    }
+
+    fn reader(&mut self) -> Option<&mut Reader> {
+        let reader = self.reader.get_or_insert_with(Reader::new);
+        reader.as_mut().ok()
+    }
 }
 
 impl Reader {
+    /// Where the `task_struct` of the calling thread is.
+    fn current_task(&mut self) -> Option<u64> {
+        let mut address = [0; 8];
+        // No bytes at all: see `insns`.
+        self.run(&[0, 0], &mut address)
+            .then(|| u64::from_ne_bytes(address))
+    }
+
     fn new() -> io::Result<Self> {
         let buffer = Map::create(
             &MapSpec {
@@ -62,7 +81,12 @@ impl Reader {
     }
 
     fn read(&mut self, address: u64, bytes: &mut [u8]) -> bool {
-        let ran = self.program.test_run(&[address, bytes.len() as u64]);
+        self.run(&[address, bytes.len() as u64], bytes)
+    }
+
+    /// Runs the program, and fetches what it left in the buffer.
+    fn run(&mut self, args: &[u64; 2], bytes: &mut [u8]) -> bool {
+        let ran = self.program.test_run(args);
         let got = matches!(ran, Ok(0))
             && matches!(
                 self.buffer.lookup(&0_u32.to_ne_bytes(), &mut self.bytes),
@@ -75,9 +99,11 @@ impl Reader {
     }
 }
 
-/// The program: its arguments are an address and a number of bytes, its result is 0 or an error.
-fn insns(map: i32) -> [Insn; 17] {
+/// The program: its arguments are an address and a number of bytes, its result is 0 or an error. For 0 bytes it
+/// leaves the address of the current task.
+fn insns(map: i32) -> [Insn; 23] {
     const LOAD_LONG: u8 = 0x79;
+    const STORE_LONG: u8 = 0x7b;
     const STORE_WORD: u8 = 0x62;
     const MOVE: u8 = 0xbf;
     const MOVE_CONSTANT: u8 = 0xb7;
@@ -89,6 +115,7 @@ fn insns(map: i32) -> [Insn; 17] {
     const JUMP_IF_ABOVE: u8 = 0x25;
     const JUMP_IF_EQUAL: u8 = 0x15;
     const LOOKUP: i32 = 1;
+    const GET_CURRENT_TASK: i32 = 35;
     const PROBE_READ_KERNEL: i32 = 113;
     let insn = |code: u8, dst: u8, src: u8, offset: i16, number: i32| {
         let mut bytes = [code, dst | src << 4, 0, 0, 0, 0, 0, 0];
@@ -99,18 +126,24 @@ fn insns(map: i32) -> [Insn; 17] {
     [
         insn(LOAD_LONG, 6, 1, 0, 0),
         insn(LOAD_LONG, 7, 1, 8, 0),
-        insn(JUMP_IF_ABOVE, 7, 0, 12, MOST_BYTES as i32),
+        insn(JUMP_IF_ABOVE, 7, 0, 18, MOST_BYTES as i32),
         insn(STORE_WORD, 10, 0, -4, 0),
         insn(LOAD_MAP, 1, OF_A_MAP, 0, map),
         insn(0, 0, 0, 0, 0),
         insn(MOVE, 2, 10, 0, 0),
         insn(ADD_CONSTANT, 2, 0, 0, -4),
         insn(CALL, 0, 0, 0, LOOKUP),
-        insn(JUMP_IF_EQUAL, 0, 0, 5, 0),
-        insn(MOVE, 1, 0, 0, 0),
+        insn(JUMP_IF_EQUAL, 0, 0, 11, 0),
+        insn(MOVE, 8, 0, 0, 0),
+        insn(JUMP_IF_EQUAL, 7, 0, 5, 0),
+        insn(MOVE, 1, 8, 0, 0),
         insn(MOVE, 2, 7, 0, 0),
         insn(MOVE, 3, 6, 0, 0),
         insn(CALL, 0, 0, 0, PROBE_READ_KERNEL),
+        insn(EXIT, 0, 0, 0, 0),
+        insn(CALL, 0, 0, 0, GET_CURRENT_TASK),
+        insn(STORE_LONG, 8, 0, 0, 0),
+        insn(MOVE_CONSTANT, 0, 0, 0, 0),
         insn(EXIT, 0, 0, 0, 0),
         insn(MOVE_CONSTANT, 0, 0, 0, -1),
         insn(EXIT, 0, 0, 0, 0),
@@ -127,5 +160,7 @@ mod tests {
         let mut memory = KernelMemory::default();
         assert!(!memory.read(0x1000, &mut [0; 8]));
         assert!(!memory.read(u64::MAX - 3, &mut [0; 300]));
+        let task = memory.current_task();
+        assert_eq!(memory.read(task, &mut [0; 300]), task != 0);
     }
 }

@@ -111,6 +111,7 @@ impl Context for UserContext<'_> {
     fn env(&mut self, env: Env) -> i64 {
         match env {
             Env::TargetPid => self.control.load(header::TARGET_PID) as i64,
+            Env::CurrentTask => self.memory.current_task() as i64,
             other => machine_env::number(other),
         }
     }
