@@ -98,14 +98,10 @@ fn print_stack_of(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> 
 
 /// In handlers that rtap itself runs nobody's stack can be meant: no addresses, and those who print it are told.
 fn no_stack(l: &mut Lower<'_>, call: &Call<'_>, of: Space) -> Value {
-    let text: &[u8] = match (l.as_const(call.args[0]), of) {
-        (Some(PRINTED | BRIEF), Space::Kernel) => {
-            b"<no kernel backtrace: rtap itself runs this probe>\n"
-        }
-        (Some(PRINTED | BRIEF), Space::User) => {
-            b"<no user backtrace: rtap itself runs this probe>\n"
-        }
-        _ => b"",
+    let text: &[u8] = match of {
+        _ if !matches!(l.as_const(call.args[0]), Some(PRINTED | BRIEF)) => b"",
+        Space::Kernel => b"<no kernel backtrace: rtap itself runs this probe>\n",
+        Space::User => b"<no user backtrace: rtap itself runs this probe>\n",
     };
     l.const_text(text, call.cap.0, call.span)
 }

@@ -46,14 +46,14 @@ pub(super) const ROWS: &[UserFnRow] = &[
     UserFnRow {
         name: "stack",
         params: &PARAMS,
-        result: Str,
+        result: Lines,
         call: stack,
         doc: "(style, frames or -1, 0, addresses): a call stack of the kernel",
     },
     UserFnRow {
         name: "ustack",
         params: &PARAMS,
-        result: Str,
+        result: Lines,
         call: stack,
         doc: "(style, frames or -1, process id, addresses): a call stack of a process",
     },

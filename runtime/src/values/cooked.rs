@@ -4,7 +4,7 @@
 use rtap_compiler::lir::{Channel, Conv, ConvKind, ConvSize, Format, Piece};
 
 use super::Value;
-use crate::userfn::{self, UserFnRow};
+use crate::userfn::{self, Kind, UserFnRow};
 
 /// A [`Format`] with its functions resolved.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Cooked {
     pub pieces: Vec<CookedPiece>,
     /// Where the text goes.
     pub channel: Channel,
+    /// Whether the text is lines that are not cut as a string is.
+    pub whole: bool,
 }
 
 /// A part of a [`Cooked`] format.
@@ -34,7 +36,7 @@ pub enum CookedPiece {
 impl Cooked {
     /// Makes `format` ready; the error is the name of a function that does not exist.
     pub fn new(format: &Format) -> Result<Cooked, String> {
-        let pieces = format
+        let pieces: Vec<CookedPiece> = format
             .pieces
             .iter()
             .map(|piece| {
@@ -54,9 +56,12 @@ impl Cooked {
                 })
             })
             .collect::<Result<_, String>>()?;
+        let whole =
+            matches!(&pieces[..], [CookedPiece::Call(row, ..)] if row.result == Kind::Lines);
         Ok(Cooked {
             pieces,
             channel: format.channel,
+            whole,
         })
     }
 }

@@ -128,13 +128,13 @@ impl Renderer<'_> {
         let begin = out.len();
         let format = self.format(layout.format)?;
         self.render_at(out, format, &mut args, host, depth + 1)?;
+        if format.whole {
+            return Ok(());
+        }
         // A string ends at the first 0 that is put into it, and is cut where any other would be.
         let text = out.get(begin..).unwrap_or_default();
         let end = text.iter().position(|byte| *byte == 0);
-        out.truncate(begin + end.unwrap_or(text.len()));
-        if !is_call_stack(format) {
-            out.truncate(begin + self.most_text_bytes);
-        }
+        out.truncate(begin + end.unwrap_or(text.len()).min(self.most_text_bytes));
         Ok(())
     }
 
@@ -199,11 +199,6 @@ impl Renderer<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a format is a call stack's, which is shown whole however long it is.
-fn is_call_stack(format: &Cooked) -> bool {
-    matches!(&format.pieces[..], [CookedPiece::Call(row, ..)] if matches!(row.name, "stack" | "ustack"))
 }
 
 /// A conversion without flag and sizes.

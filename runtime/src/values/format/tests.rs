@@ -141,7 +141,7 @@ fn strings_and_characters() {
         "[%c][%#c][%#c][%#c]", 256 + 65, 256, 127, 128 => "[A][\\000][\\177][\\200]";
         "[%1b%1b][%4b][%b][%2b]", 65, 66, 0x4443_4241, 0x4847_4645_4443_4241, 0x4241 =>
             "[AB][ABCD][ABCDEFGH][AB]";
-        "[%M][%.2M][%10.2M]", "abc", "abc", "abc" => "[616263][6162][      6162]";
+        "[%m][%5m]", "616263", "61004a" => "[abc][  a\0J]";
         "[%05s]", "ab" => "[   ab]";
     }
 }
@@ -349,4 +349,47 @@ fn any_bytes_are_text_or_an_error() {
         assert!(out.len() < 1 << 20);
     }
     assert!(rendered > 100, "{rendered}");
+}
+
+#[test]
+fn late_strings_are_cut_and_stacks_are_not() {
+    use rtap_compiler::image::{Field, RecordLayout};
+    use rtap_compiler::lir::UserFn;
+    const FRAMES: usize = 20;
+    let cooked = |pieces: Vec<Piece>| {
+        let channel = Channel::Out;
+        Cooked::new(&Format { pieces, channel }).unwrap()
+    };
+    let call = |name: &str| Piece::Call(UserFn(name.to_owned()), 3 + FRAMES as u8);
+    let formats = [
+        cooked(vec![call("ustack"), Piece::Text("".into())]),
+        cooked(vec![call("ustack")]),
+    ];
+    let records = [0, 0, 1].map(|format| RecordLayout {
+        format: FormatId::from_u32(format),
+        fields: vec![Field::Int; 3 + FRAMES],
+    });
+    let renderer = Renderer {
+        formats: &formats,
+        records: &records,
+        most_text_bytes: 100,
+    };
+    let lines = |record: u64| {
+        // The record's number, how the stack is written, all of its frames, whose they are.
+        let nobody = i64::MAX as u64;
+        let numbers = [record, 2, u64::MAX, nobody].into_iter();
+        let bytes: Vec<u8> = numbers
+            .chain(1..=FRAMES as u64)
+            .flat_map(u64::to_le_bytes)
+            .collect();
+        let mut text = Vec::new();
+        renderer
+            .late(&mut text, &bytes, &mut Host::default())
+            .unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    assert_eq!(lines(1).len(), 100);
+    let whole = lines(2);
+    assert!(whole.starts_with(&lines(1)), "{whole}");
+    assert!(whole.ends_with(" 0x14 : 0x14\n"), "{whole}");
 }
