@@ -40,7 +40,7 @@ fn pieces(text: &str) -> Vec<Piece> {
             b'c' => ConvKind::Char,
             b's' => ConvKind::Str,
             b'b' => ConvKind::Binary,
-            b'M' => ConvKind::MemoryHex,
+            b'm' => ConvKind::Memory,
             other => panic!("no conversion {other}"),
         };
         pieces.push(Piece::Conv(Conv {
@@ -301,7 +301,7 @@ fn any_bytes_are_text_or_an_error() {
             .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
-    let mut formats: Vec<Cooked> = ["%d%s", "%*.*d", "%-10s|%p", "%c%b%M", "%s%s%s"]
+    let mut formats: Vec<Cooked> = ["%d%s", "%*.*d", "%-10s|%p", "%c%b%m", "%s%s%s"]
         .iter()
         .map(|text| {
             let format = Format {
