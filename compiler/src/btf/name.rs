@@ -1,15 +1,83 @@
 //! Look-ups by name: a hash index over the named types of one blob.
 //!
-//! Built at the first look-up (about 1 ms for a vmlinux of 100,000 types): two
-//! arrays of ids, buckets and chains; names are compared in the blob itself.
+//! Two arrays of ids, buckets and chains; names are compared in the blob itself. For a vmlinux of 100,000
+//! types it takes some 3 ms to build, most of which is waiting for memory. Most scripts ask for a few names only:
+//! the first ones are searched for in the strings, which takes a tenth of that for each.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bstr::ByteSlice;
 
-use super::raw::{kind_bits, u32_at};
 use super::{Btf, Kind, TypeId};
 
+/// How many names are searched for before the index is built.
+const SEARCHED_NAMES: usize = 12;
+
+/// The types by name, as far as anybody asked.
+#[derive(Default)]
+pub(super) struct Names {
+    /// Names that were searched for, with the positions of their types among the own ones.
+    searched: Mutex<Vec<(Box<str>, Vec<u32>)>>,
+    index: OnceLock<NameIndex>,
+}
+
+impl Names {
+    /// Positions of own types, lowest first, among which are all those of this name.
+    fn candidates(&self, btf: &Btf, name: &str) -> Vec<u32> {
+        if self.index.get().is_none() {
+            let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, known)) = searched.iter().find(|(known, _)| &**known == name) {
+                return known.clone();
+            }
+            if searched.len() < SEARCHED_NAMES {
+                let found = search(btf, name);
+                // Else its string may be the end of a longer one: a writer may save memory so.
+                if !found.is_empty() {
+                    searched.push((name.into(), found.clone()));
+                    return found;
+                }
+            }
+        }
+        let index = self.index.get_or_init(|| NameIndex::build(btf));
+        index.bucket(name).collect()
+    }
+}
+
+/// The positions of own types whose name is this whole string.
+fn search(btf: &Btf, name: &str) -> Vec<u32> {
+    let wanted: Vec<u32> = [btf.base(), Some(btf)]
+        .into_iter()
+        .flatten()
+        .filter_map(|btf| string_offset(btf, name))
+        .collect();
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for offset in wanted {
+        let names = (0..).zip(btf.name_offsets());
+        let own = names.filter(|(_, name)| **name == offset);
+        found.extend(own.map(|(position, _)| position));
+    }
+    found.sort_unstable();
+    found
+}
+
+/// Where a whole string is among a blob's own ones.
+fn string_offset(btf: &Btf, name: &str) -> Option<u32> {
+    let (_, first_string) = btf.firsts();
+    let strings = btf.string_bytes();
+    let whole = [&[0], name.as_bytes(), &[0]].concat();
+    let at = match strings.find(&whole) {
+        Some(before) => before + 1,
+        // The strings of a module do not begin with an empty one.
+        None => strings.starts_with(&whole[1..]).then_some(0)?,
+    };
+    Some(first_string + at as u32)
+}
+
 /// Buckets and chains of the types that have a name.
-pub(super) struct NameIndex {
+struct NameIndex {
     /// First type of each bucket, as 1 + its position among the own types; 0 ends.
     heads: Vec<u32>,
     /// The next type in the same bucket, for each own type.
@@ -17,19 +85,15 @@ pub(super) struct NameIndex {
 }
 
 impl NameIndex {
-    pub(super) fn build(btf: &Btf) -> Self {
-        let (types, strings, offsets) = (btf.type_bytes(), btf.string_bytes(), btf.offsets());
+    fn build(btf: &Btf) -> Self {
+        let (strings, names) = (btf.string_bytes(), btf.name_offsets());
         let (_, first_string) = btf.firsts();
-        let buckets = offsets.len().next_power_of_two().max(16);
+        let buckets = names.len().next_power_of_two().max(16);
         let mut heads = vec![0u32; buckets];
-        let mut next = vec![0u32; offsets.len()];
+        let mut next = vec![0u32; names.len()];
         // Backwards, so that chains run from the lowest id up.
-        for (position, &offset) in offsets.iter().enumerate().rev() {
-            let at = offset as usize;
-            let (Some(name_offset), Some(info)) = (u32_at(types, at), u32_at(types, at + 4)) else {
-                continue;
-            };
-            if name_offset == 0 || kind_bits(info) == Kind::DeclTag as u32 {
+        for (position, &name_offset) in names.iter().enumerate().rev() {
+            if name_offset == 0 {
                 continue;
             }
             // A name in the base's strings: rare, looked up through the base.
@@ -90,7 +154,7 @@ impl Btf {
 
     fn find_own<'b>(&'b self, name: &'b str) -> impl Iterator<Item = TypeId> + 'b {
         let (first_id, _) = self.firsts();
-        let named = (!name.is_empty()).then(|| self.names().bucket(name));
+        let named = (!name.is_empty()).then(|| self.names().candidates(self, name));
         named
             .into_iter()
             .flatten()

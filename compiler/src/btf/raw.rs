@@ -4,13 +4,13 @@
 //! only the sizes, which it checks; names and type ids are checked when used.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bstr::ByteSlice;
 use thiserror::Error;
 
 use super::TypeId;
-use super::name::NameIndex;
+use super::name::Names;
 use super::types::{Kind, Type};
 
 /// First two bytes of a blob, in its writer's byte order.
@@ -82,13 +82,15 @@ struct Inner {
     strings: (usize, usize),
     /// Offset of each own type within the type section.
     offsets: Vec<u32>,
+    /// The string offset of each own type's name, close together, since look-ups go through all; 0 for none.
+    name_offsets: Vec<u32>,
     /// What split BTF builds on.
     base: Option<Btf>,
     /// Id of the first own type.
     first_id: u32,
     /// String offset at which the own strings begin.
     first_string: u32,
-    names: OnceLock<NameIndex>,
+    names: Names,
 }
 
 impl fmt::Debug for Btf {
@@ -134,16 +136,17 @@ impl Btf {
             None => (1, 0),
             Some(base) => (base.type_count(), base.string_end()),
         };
-        let offsets = type_offsets(types, layout, first_id)?;
+        let (offsets, name_offsets) = type_offsets(types, layout, first_id)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 types: header.types,
                 strings: header.strings,
                 offsets,
+                name_offsets,
                 base,
                 first_id,
                 first_string,
-                names: OnceLock::new(),
+                names: Names::default(),
                 bytes,
             }),
         })
@@ -252,9 +255,9 @@ impl Btf {
             .unwrap_or_default()
     }
 
-    /// Offset of each own type in [`Self::type_bytes`].
-    pub(super) fn offsets(&self) -> &[u32] {
-        &self.inner.offsets
+    /// The string offset of each own type's name, 0 for none. Tags have none.
+    pub(super) fn name_offsets(&self) -> &[u32] {
+        &self.inner.name_offsets
     }
 
     /// Id of the first own type and string offset of the first own string.
@@ -262,9 +265,9 @@ impl Btf {
         (self.inner.first_id, self.inner.first_string)
     }
 
-    /// The index of names, built at its first use.
-    pub(super) fn names(&self) -> &NameIndex {
-        self.inner.names.get_or_init(|| NameIndex::build(self))
+    /// What finds types by their names.
+    pub(super) fn names(&self) -> &Names {
+        &self.inner.names
     }
 }
 
@@ -322,16 +325,22 @@ pub(super) fn kind_bits(info: u32) -> u32 {
     info >> 24 & 0x7f
 }
 
-/// Where each type begins within the type section.
-fn type_offsets(types: &[u8], layout: &[u8], first_id: u32) -> Result<Vec<u32>, BtfError> {
+/// Where each type begins within the type section, and where its name is among the strings.
+fn type_offsets(
+    types: &[u8],
+    layout: &[u8],
+    first_id: u32,
+) -> Result<(Vec<u32>, Vec<u32>), BtfError> {
     let cut = BtfError::Truncated("a type");
     if u32::try_from(types.len()).is_err() {
         return Err(BtfError::TooManyTypes);
     }
     // A vmlinux has about 30 bytes per type.
     let mut offsets = Vec::with_capacity(types.len() / 24);
+    let mut names = Vec::with_capacity(types.len() / 24);
     let mut at = 0;
     while at < types.len() {
+        let name = u32_at(types, at).ok_or(cut.clone())?;
         let info = u32_at(types, at + 4).ok_or(cut.clone())?;
         let kind = kind_bits(info) as u8;
         let vlen = vlen_bits(info);
@@ -347,10 +356,12 @@ fn type_offsets(types: &[u8], layout: &[u8], first_id: u32) -> Result<Vec<u32>, 
             return Err(cut);
         }
         offsets.push(at as u32);
+        let is_tag = kind == Kind::DeclTag as u8;
+        names.push(if is_tag { 0 } else { name });
         at = end;
     }
     match first_id.checked_add(offsets.len() as u32) {
-        Some(_) => Ok(offsets),
+        Some(_) => Ok((offsets, names)),
         None => Err(BtfError::TooManyTypes),
     }
 }
