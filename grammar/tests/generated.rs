@@ -340,9 +340,7 @@ impl Gen {
                 let mut part = || self.rng.chance(2).then(|| self.expr(2));
                 let (init, cond, step) = (part(), part(), part());
                 StmtKind::For {
-                    init,
-                    cond,
-                    step,
+                    head: Box::new(ForHead { init, cond, step }),
                     body: self.body(d, true),
                 }
             }

@@ -50,6 +50,11 @@ impl Embedded {
         find(self.globals, name)
     }
 
+    /// Files that define an alias of this dotted name.
+    pub fn alias(&self, name: &str) -> impl Iterator<Item = usize> {
+        find(self.aliases, name)
+    }
+
     /// Files that define a macro.
     pub fn macro_files(&self, name: &str) -> impl Iterator<Item = usize> {
         find(self.macros, name)

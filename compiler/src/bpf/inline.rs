@@ -2,10 +2,11 @@
 //! it is called, those that recurse as loops (`recursion`). The verifier follows each call separately anyway; what is copied costs
 //! no call, and its constants and strings are known.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use cranelift_entity::EntityRef;
+use rustc_hash::FxHashMap;
 
 use super::recursion;
 use crate::lir::cfg::{call_groups, for_each_callee};
@@ -30,7 +31,7 @@ pub struct Inliner<'a> {
     /// The functions that recurse, each with those that it recurses with.
     groups: BTreeMap<Func, Rc<Vec<Func>>>,
     /// What callees are copied as; none if they cannot be.
-    done: HashMap<Func, Option<Rc<Function>>>,
+    done: FxHashMap<Func, Option<Rc<Function>>>,
 }
 
 impl<'a> Inliner<'a> {
@@ -48,7 +49,7 @@ impl<'a> Inliner<'a> {
             module,
             chains,
             groups,
-            done: HashMap::new(),
+            done: FxHashMap::default(),
         }
     }
 

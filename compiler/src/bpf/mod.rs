@@ -35,8 +35,9 @@ use self::frame::Buffers;
 use self::inline::Inliner;
 use self::insn::{Insn, Wide};
 use self::plan::Plan;
+use self::regalloc::Allocator;
 use self::select::{Half, ProgramCx, Task};
-use self::vcode::{NewNames, VCode};
+use self::vcode::VCode;
 use crate::btf::Btf;
 use crate::image::{Attach, META_VERSION, Meta, Program};
 use crate::lir::{Chains, Context, Function, Handler, Module};
@@ -161,6 +162,7 @@ pub fn generate(
     let module = &*module;
     let mut programs = Vec::new();
     let mut errors = Vec::new();
+    let mut allocator = Allocator::default();
     for (number, body) in bodies.iter().enumerate() {
         let program = plan.programs[number].clone();
         let handler = &module.handlers[program.handler];
@@ -180,7 +182,8 @@ pub fn generate(
         } else {
             Half::Body
         };
-        match generate_program(module, features, &mut plan, cx, body, (half, settings)) {
+        let how = (half, settings);
+        match generate_program(module, features, &mut plan, cx, body, how, &mut allocator) {
             Ok(functions) => programs.push(ProgramCode {
                 section: section(handler, &program, half),
                 functions,
@@ -214,6 +217,7 @@ fn generate_program(
     cx: ProgramCx,
     body: &Function,
     (half, settings): (Half, Settings<'_>),
+    allocator: &mut Allocator,
 ) -> Result<Vec<FunctionCode>, Vec<BpfError>> {
     let positions = Positions::new(body);
     let uses = Uses::new(body, &positions);
@@ -252,8 +256,8 @@ fn generate_program(
         }
         let callbacks = std::mem::take(&mut code.callbacks);
         let mut parts = if divided {
-            let outlined =
-                outline::outline(code, buffers.frame_end(), settings.sizes).map_err(internal)?;
+            let outlined = outline::outline(code, buffers.frame_end(), settings.sizes)
+                .map_err(|error| error.at(body.span))?;
             buffers.extend_frame(outlined.frame_bytes);
             outlined.parts
         } else {
@@ -265,7 +269,7 @@ fn generate_program(
         }
         let symbol = &plan.programs[cx.program as usize].symbol;
         let (functions, stack_bytes) =
-            finish(parts, symbol, body.span).map_err(|error| error.at(body.span))?;
+            finish(parts, allocator, symbol, body.span).map_err(|error| error.at(body.span))?;
         if stack_bytes > STACK_BYTES && budget != 0 && !divided {
             budget = budget.saturating_sub(stack_bytes - STACK_BYTES + STACK_STEP_BYTES);
             continue;
@@ -329,6 +333,7 @@ fn add_callbacks(parts: &mut Vec<Part>, callbacks: Vec<VCode>) {
 }
 
 /// Why a program's functions could not be finished.
+#[derive(Debug)]
 enum Unfinished {
     Internal(String),
     TooLarge(&'static str),
@@ -365,6 +370,7 @@ impl Unfinished {
 /// the most stack that is in use at a time, too. `span` is where all of it comes from.
 fn finish(
     parts: Vec<Part>,
+    allocator: &mut Allocator,
     symbol: &str,
     span: Span,
 ) -> Result<(Vec<FunctionCode>, u32), Unfinished> {
@@ -372,7 +378,6 @@ fn finish(
     // The functions under way when each runs, and the stack that they take.
     let mut chains: Vec<(usize, u32)> = Vec::with_capacity(parts.len());
     let mut slots = 0;
-    let mut names = NewNames::default();
     for (number, part) in parts.into_iter().enumerate() {
         let Part {
             mut code,
@@ -381,9 +386,8 @@ fn finish(
         } = part;
         code.split_critical_edges();
         code.order_blocks();
-        code.compact(&mut names);
-        let mut done =
-            regalloc::finish(&code).map_err(|error| Unfinished::Internal(error.to_string()))?;
+        let done = allocator.finish(&mut code);
+        let mut done = done.map_err(|error| Unfinished::Internal(error.to_string()))?;
         // The kernel wants a line for each function, if there are any.
         if done.lines.is_empty() {
             done.lines.push((0, span));

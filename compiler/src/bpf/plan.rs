@@ -1,10 +1,9 @@
 //! What is decided before any code: programs, maps, where globals live. Records and
 //! constants are added while code is generated.
 
-use std::collections::HashMap;
-
 use cranelift_entity::SecondaryMap;
 use indexmap::IndexMap;
+use rustc_hash::FxHashMap;
 
 use super::insn::MapId;
 use crate::image::{
@@ -148,7 +147,7 @@ pub struct Plan {
     pub globals_fields: Vec<(String, u32, Shape)>,
     /// Read-only data.
     pub rodata: Vec<u8>,
-    rodata_at: HashMap<Vec<u8>, u32>,
+    rodata_at: FxHashMap<Vec<u8>, u32>,
     /// Bytes wanted behind the constants.
     pub rodata_slack: u32,
     records: Vec<RecordLayout>,
@@ -223,7 +222,7 @@ impl Plan {
             globals_data: Vec::new(),
             globals_fields: Vec::new(),
             rodata: Vec::new(),
-            rodata_at: HashMap::new(),
+            rodata_at: FxHashMap::default(),
             rodata_slack: 0,
             records: Vec::new(),
             entry_maps: Vec::new(),

@@ -5,13 +5,13 @@
 //! Values that do not fit are spilled to the stack below the buffers.
 
 use regalloc2::{
-    Allocation, Block, Edit, Function, Inst, InstOrEdit, InstRange, MachineEnv, Operand, PRegSet,
-    RegAllocError, RegClass, RegallocOptions, VReg,
+    Allocation, Block, Ctx, Edit, Function, Inst, InstOrEdit, InstRange, MachineEnv, Operand,
+    PRegSet, RegAllocError, RegClass, RegallocOptions, VReg,
 };
 use rtap_grammar::source::Span;
 
 use super::insn::{AluOp, Cond, Insn, Reg, Size, Src};
-use super::vcode::{TReg, Term, VCode, preg};
+use super::vcode::{NewNames, TReg, Term, VCode, preg};
 use crate::lir::CoreId;
 
 /// A finished function.
@@ -27,15 +27,26 @@ pub struct Finished {
     pub stack_bytes: u32,
 }
 
-/// Allocates registers and emits. Critical edges must be split and blocks ordered.
-pub fn finish(code: &VCode) -> Result<Finished, RegAllocError> {
-    let input = Input::new(code);
-    let options = RegallocOptions {
-        validate_ssa: cfg!(debug_assertions),
-        ..RegallocOptions::default()
-    };
-    let output = regalloc2::run(&input, &machine(), &options)?;
-    Ok(emit(code, &input, &output))
+/// The allocator, with memory that it uses again for each function.
+#[derive(Default)]
+pub struct Allocator {
+    cx: Ctx,
+    names: NewNames,
+}
+
+impl Allocator {
+    /// Allocates registers and emits. Critical edges must be split and blocks ordered; registers get new
+    /// numbers.
+    pub fn finish(&mut self, code: &mut VCode) -> Result<Finished, RegAllocError> {
+        code.compact(&mut self.names);
+        let input = Input::new(code);
+        let options = RegallocOptions {
+            validate_ssa: cfg!(debug_assertions),
+            ..RegallocOptions::default()
+        };
+        let output = regalloc2::run_with_ctx(&input, &machine(), &options, &mut self.cx)?;
+        Ok(emit(code, &input, output))
+    }
 }
 
 fn machine() -> MachineEnv {
@@ -76,10 +87,11 @@ struct Lists<T> {
 }
 
 impl<T: Copy> Lists<T> {
-    fn new() -> Self {
+    /// For so many lists, of two mostly.
+    fn with_capacity(lists: usize) -> Self {
         Lists {
-            all: Vec::new(),
-            ends: Vec::new(),
+            all: Vec::with_capacity(2 * lists),
+            ends: Vec::with_capacity(lists),
         }
     }
 
@@ -126,14 +138,15 @@ fn predecessors(succs: &Lists<Block>) -> Lists<Block> {
 impl<'a> Input<'a> {
     fn new(code: &'a VCode) -> Self {
         let count = code.blocks.len();
+        let insts = code.blocks.iter().map(|block| block.insts.len() + 1).sum();
         let mut input = Input {
             code,
             starts: Vec::with_capacity(count + 1),
-            succs: Lists::new(),
-            preds: Lists::new(),
-            operands: Lists::new(),
-            clobbers: Vec::new(),
-            ends: Vec::new(),
+            succs: Lists::with_capacity(count),
+            preds: Lists::with_capacity(0),
+            operands: Lists::with_capacity(insts),
+            clobbers: Vec::with_capacity(insts),
+            ends: Vec::with_capacity(insts),
         };
         for block in &code.blocks {
             input.starts.push(input.operands.len());
@@ -247,6 +260,7 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
         |slot: usize| -> i16 { -((code.stack_bytes as usize + 8 * (slot + 1)) as i16) };
     let redirect = thread_jumps(code, input, output);
     let mut finished = Finished {
+        insns: Vec::with_capacity(input.num_insts() * 3 / 2),
         stack_bytes: code.stack_bytes + 8 * output.num_spillslots as u32,
         ..Finished::default()
     };

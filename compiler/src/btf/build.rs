@@ -3,6 +3,7 @@
 //! Types get ids in the order in which they are added, from 1; strings are shared.
 
 use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 
 use super::{Kind, Linkage, TypeId};
 
@@ -11,7 +12,7 @@ use super::{Kind, Linkage, TypeId};
 pub struct BtfBuilder {
     types: Vec<u8>,
     strings: Vec<u8>,
-    string_offsets: IndexMap<String, u32>,
+    string_offsets: IndexMap<String, u32, FxBuildHasher>,
     count: u32,
 }
 
@@ -30,7 +31,7 @@ impl BtfBuilder {
         Self {
             types: Vec::new(),
             strings: vec![0],
-            string_offsets: IndexMap::new(),
+            string_offsets: IndexMap::default(),
             count: 0,
         }
     }

@@ -14,8 +14,8 @@ use std::collections::VecDeque;
 
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap, entity_impl};
 use rtap_grammar::source::Span;
+use rustc_hash::FxHashMap;
 
-use super::fast_map::FastMap;
 use super::{
     Block, BlockCall, BlockData, FormatId, Function, Inst, Op, SiteId, StrId, Terminator, Ty,
     Value, ValueData,
@@ -54,10 +54,10 @@ pub struct Builder {
     current: Block,
     blocks: SecondaryMap<Block, BlockState>,
     variables: PrimaryMap<Variable, Ty>,
-    defs: FastMap<(Variable, Block), Value>,
+    defs: FxHashMap<(Variable, Block), Value>,
     /// What variables hold before they are written; put in front of the entry block.
     initial: Vec<Inst>,
-    initial_of: FastMap<Variable, Value>,
+    initial_of: FxHashMap<Variable, Value>,
     empty: Empty,
 }
 
@@ -76,9 +76,9 @@ impl Builder {
             current: Block::from_u32(0),
             blocks: SecondaryMap::new(),
             variables: PrimaryMap::new(),
-            defs: FastMap::default(),
+            defs: FxHashMap::default(),
             initial: Vec::new(),
-            initial_of: FastMap::default(),
+            initial_of: FxHashMap::default(),
             empty,
         };
         let entry = builder.new_block();

@@ -1,19 +1,25 @@
 //! Orders and dominators of a function's blocks; strongly connected functions of a module.
 
 use cranelift_entity::{EntitySet, SecondaryMap};
+use smallvec::SmallVec;
 
 use super::{Block, Func, Function, Module, Op, SiteId, Terminator};
+
+/// A few blocks: two, mostly, or fewer.
+pub type Blocks = SmallVec<[Block; 2]>;
 
 /// The control-flow graph, seen from the entry. Unreachable blocks are in none of its lists.
 pub struct Cfg {
     /// Reachable blocks in reverse post-order: dominators before what they dominate.
     pub order: Vec<Block>,
     /// Where the jumps to a block come from, once for each jump, in reverse post-order.
-    pub preds: SecondaryMap<Block, Vec<Block>>,
+    pub preds: SecondaryMap<Block, Blocks>,
     /// Position in `order` plus one; 0 for unreachable blocks.
     position: SecondaryMap<Block, u32>,
     /// Immediate dominators; the entry's is itself.
     idom: SecondaryMap<Block, Option<Block>>,
+    /// The dominator tree: the blocks that each block dominates immediately.
+    pub tree: SecondaryMap<Block, Blocks>,
     /// For `dominates`: when a walk over the dominator tree enters and leaves the block.
     interval: SecondaryMap<Block, (u32, u32)>,
 }
@@ -22,11 +28,12 @@ impl Cfg {
     /// Computes it: linear but for deeply irreducible graphs, which lowering never makes.
     pub fn new(func: &Function) -> Self {
         let order = reverse_postorder(func);
-        let mut position = SecondaryMap::with_default(0);
+        let count = func.blocks.len();
+        let mut position = SecondaryMap::with_capacity(count);
         for (i, block) in order.iter().enumerate() {
             position[*block] = i as u32 + 1;
         }
-        let mut preds: SecondaryMap<Block, Vec<Block>> = SecondaryMap::new();
+        let mut preds: SecondaryMap<Block, Blocks> = SecondaryMap::with_capacity(count);
         for block in &order {
             func.blocks[*block]
                 .term
@@ -36,10 +43,17 @@ impl Cfg {
             order,
             preds,
             position,
-            idom: SecondaryMap::with_default(None),
-            interval: SecondaryMap::with_default((0, 0)),
+            idom: SecondaryMap::with_capacity(count),
+            tree: SecondaryMap::with_capacity(count),
+            interval: SecondaryMap::with_capacity(count),
         };
         cfg.find_dominators(func.entry());
+        for i in 1..cfg.order.len() {
+            let block = cfg.order[i];
+            if let Some(dom) = cfg.idom(block) {
+                cfg.tree[dom].push(block);
+            }
+        }
         cfg.number_tree();
         cfg
     }
@@ -106,7 +120,6 @@ impl Cfg {
     }
 
     fn number_tree(&mut self) {
-        let children = self.tree();
         let Some(&entry) = self.order.first() else {
             return;
         };
@@ -119,25 +132,14 @@ impl Cfg {
             } else {
                 self.interval[block].0 = clock;
                 stack.push((block, true));
-                stack.extend(children[block].iter().map(|child| (*child, false)));
+                stack.extend(self.tree[block].iter().map(|child| (*child, false)));
             }
         }
-    }
-
-    /// The dominator tree: the blocks that each block dominates immediately.
-    pub fn tree(&self) -> SecondaryMap<Block, Vec<Block>> {
-        let mut children: SecondaryMap<Block, Vec<Block>> = SecondaryMap::new();
-        for block in &self.order {
-            if let Some(dom) = self.idom(*block) {
-                children[dom].push(*block);
-            }
-        }
-        children
     }
 }
 
 /// Reachable blocks, each before its successors but for back edges.
-fn reverse_postorder(func: &Function) -> Vec<Block> {
+pub fn reverse_postorder(func: &Function) -> Vec<Block> {
     let mut seen = EntitySet::with_capacity(func.blocks.len());
     let mut order = Vec::with_capacity(func.blocks.len());
     let mut stack = vec![(func.entry(), false)];
@@ -151,16 +153,12 @@ fn reverse_postorder(func: &Function) -> Vec<Block> {
         }
         seen.insert(block);
         stack.push((block, true));
-        let mut successors = Vec::new();
-        func.blocks[block]
-            .term
-            .for_each_jump(|to| successors.push(to.block));
         // Popped last first: the first successor ends up first in the order.
-        for next in successors {
-            if !seen.contains(next) {
-                stack.push((next, false));
+        func.blocks[block].term.for_each_jump(|to| {
+            if !seen.contains(to.block) {
+                stack.push((to.block, false));
             }
-        }
+        });
     }
     order.reverse();
     order
@@ -315,7 +313,7 @@ mod tests {
         assert!(!cfg.dominates(block(4), block(6)));
         assert!(cfg.is_backward(block(6), block(1)));
         assert!(!cfg.is_backward(block(1), block(3)));
-        assert_eq!(cfg.preds[block(1)], [block(0), block(6)]);
+        assert_eq!(cfg.preds[block(1)].as_slice(), [block(0), block(6)]);
     }
 
     #[test]

@@ -8,9 +8,8 @@
 //!
 //! Invariant: a site's caller has a smaller number, so chains end.
 
-use std::collections::HashMap;
-
 use cranelift_entity::PrimaryMap;
+use rustc_hash::FxHashMap;
 
 use super::{Site, SiteId};
 
@@ -18,7 +17,7 @@ use super::{Site, SiteId};
 #[derive(Clone, Debug, Default)]
 pub struct Chains {
     sites: PrimaryMap<SiteId, Site>,
-    known: HashMap<(SiteId, SiteId), SiteId>,
+    known: FxHashMap<(SiteId, SiteId), SiteId>,
 }
 
 impl Chains {
@@ -26,7 +25,7 @@ impl Chains {
     pub fn new(sites: PrimaryMap<SiteId, Site>) -> Self {
         Chains {
             sites,
-            known: HashMap::new(),
+            known: FxHashMap::default(),
         }
     }
 

@@ -56,7 +56,6 @@ pub mod cfg;
 pub mod chain;
 pub mod entity;
 pub mod ere;
-pub(crate) mod fast_map;
 mod func;
 mod module;
 mod op;

@@ -1,9 +1,8 @@
 //! Functions: the overloads of one name in a chain, `next` going from one to the following.
 
-use std::collections::HashMap;
-
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use rtap_grammar::source::{Files, Span};
+use rustc_hash::FxHashMap;
 
 use super::needs::Needs;
 use super::tables::Tables;
@@ -83,8 +82,8 @@ pub(super) fn lower(
         leave: Leave::Function { ret, next: None },
         point: Point::Unused,
         selected: None,
-        constants: HashMap::new(),
-        constant_texts: HashMap::new(),
+        constants: FxHashMap::default(),
+        constant_texts: FxHashMap::default(),
     };
     let params = l.builder.params().to_vec();
     if needs.point(id)

@@ -29,8 +29,6 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use rtap_grammar::source::{Files, Span};
 
@@ -42,6 +40,7 @@ use crate::lir::{
 };
 use crate::target::arch::Arch;
 use needs::Needs;
+use rustc_hash::FxHashMap;
 use tables::Tables;
 
 /// Lowers a program. The module is sound only if there are no faults.
@@ -83,9 +82,9 @@ pub struct Lower<'a> {
     /// The selector's value, in a handler that has one.
     selected: Option<Value>,
     /// Numbers of constant values, for builtins that want constants.
-    constants: HashMap<Value, i64>,
+    constants: FxHashMap<Value, i64>,
     /// The same for strings.
-    constant_texts: HashMap<Value, StrId>,
+    constant_texts: FxHashMap<Value, StrId>,
 }
 
 /// What a copy of a function is made for. `None` where the function does not care.

@@ -4,11 +4,10 @@
 //! and epilogues of aliases, conditions). With several variants, the handler switches to the
 //! variant's part before the body and once more after it.
 
-use std::collections::HashMap;
-
 use cranelift_entity::SecondaryMap;
 use indexmap::IndexMap;
 use rtap_grammar::source::{Files, Span};
+use rustc_hash::FxHashMap;
 
 use super::needs::Needs;
 use super::tables::Tables;
@@ -50,8 +49,8 @@ pub(super) fn lower(
         leave: Leave::Handler,
         point: Point::Unused,
         selected: None,
-        constants: HashMap::new(),
-        constant_texts: HashMap::new(),
+        constants: FxHashMap::default(),
+        constant_texts: FxHashMap::default(),
     };
     l.declare(&probe.locals);
     l.probe(probe, points_before as i64);

@@ -1,8 +1,7 @@
 //! The module under construction: constants, formats, sites and expressions, each once.
 
-use std::collections::HashMap;
-
 use bstr::{BStr, BString};
+use rustc_hash::FxHashMap;
 
 use super::{Fault, Spec};
 use crate::hir::FuncId;
@@ -18,15 +17,15 @@ pub(super) struct Tables {
     /// The processor that registers are of.
     pub(super) arch: Arch,
     pub(super) module: Module,
-    strings: HashMap<BString, StrId>,
-    formats: HashMap<Format, FormatId>,
-    sites: HashMap<Site, SiteId>,
-    regexes: HashMap<BString, RegexId>,
-    string_tables: HashMap<Vec<BString>, TableId>,
+    strings: FxHashMap<BString, StrId>,
+    formats: FxHashMap<Format, FormatId>,
+    sites: FxHashMap<Site, SiteId>,
+    regexes: FxHashMap<BString, RegexId>,
+    string_tables: FxHashMap<Vec<BString>, TableId>,
     /// What undefined variables start with.
     pub(super) empty: Empty,
     /// The functions asked for so far.
-    pub(super) functions: HashMap<(FuncId, Spec), Func>,
+    pub(super) functions: FxHashMap<(FuncId, Spec), Func>,
     /// Those of them whose bodies are still to be lowered.
     pub(super) queue: Vec<(FuncId, Spec, Func)>,
     /// What could not be lowered.
@@ -48,13 +47,13 @@ impl Tables {
         Tables {
             arch,
             module,
-            strings: HashMap::from([(BString::default(), empty.text)]),
-            formats: HashMap::from([(empty_format, empty.format)]),
-            sites: HashMap::new(),
-            regexes: HashMap::new(),
-            string_tables: HashMap::new(),
+            strings: FxHashMap::from_iter([(BString::default(), empty.text)]),
+            formats: FxHashMap::from_iter([(empty_format, empty.format)]),
+            sites: FxHashMap::default(),
+            regexes: FxHashMap::default(),
+            string_tables: FxHashMap::default(),
             empty,
-            functions: HashMap::new(),
+            functions: FxHashMap::default(),
             queue: Vec::new(),
             faults: Vec::new(),
         }

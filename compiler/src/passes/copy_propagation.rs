@@ -6,7 +6,7 @@
 use cranelift_entity::SecondaryMap;
 
 use super::replace::Replacements;
-use crate::lir::cfg::Cfg;
+use crate::lir::cfg::reverse_postorder;
 use crate::lir::{Block, Function, Inst, Op, Ty, Value};
 
 /// What a parameter gets.
@@ -24,8 +24,7 @@ enum Source {
 
 /// Replaces superfluous parameters; says whether there were any.
 pub(super) fn run(function: &mut Function) -> bool {
-    let cfg = Cfg::new(function);
-    let edges = edges(function, &cfg);
+    let edges = edges(function);
     let numbers = numbers(function);
     let mut sources: SecondaryMap<Value, Source> = SecondaryMap::with_default(Source::Own);
     for (block, params) in &edges {
@@ -60,10 +59,14 @@ struct Edges {
 }
 
 /// Blocks with parameters, in order of the graph.
-fn edges(function: &Function, cfg: &Cfg) -> Vec<(Block, Edges)> {
+fn edges(function: &Function) -> Vec<(Block, Edges)> {
     let mut by_block: SecondaryMap<Block, Option<Edges>> = SecondaryMap::new();
-    for block in &cfg.order {
+    let order = reverse_postorder(function);
+    for block in &order {
         function.for_each_successor(*block, |to, supplied| {
+            if function.blocks[to.block].params.is_empty() {
+                return;
+            }
             let edges = by_block[to.block].get_or_insert(Edges {
                 first: 0,
                 args: Vec::new(),
@@ -73,7 +76,7 @@ fn edges(function: &Function, cfg: &Cfg) -> Vec<(Block, Edges)> {
         });
     }
     let mut list = Vec::new();
-    for block in &cfg.order {
+    for block in &order {
         let Some(mut edges) = by_block[*block].take() else {
             continue;
         };

@@ -1,10 +1,9 @@
 //! Formats see through their arguments: constants become text, strings made only to be printed are
 //! printed as what they are made of, `sprintf` of strings alone is a concatenation.
 
-use std::collections::HashMap;
-
 use bstr::BString;
 use cranelift_entity::{EntitySet, SecondaryMap};
+use rustc_hash::FxHashMap;
 
 use super::interner::Interner;
 use crate::lir::*;
@@ -13,7 +12,7 @@ use crate::lir::*;
 pub(super) fn run(module: &mut Module, texts: &mut Interner) -> EntitySet<Func> {
     let mut changed = EntitySet::new();
     let formats = module.formats.iter();
-    let mut known: HashMap<Format, FormatId> = formats.map(|(id, f)| (f.clone(), id)).collect();
+    let mut known: FxHashMap<Format, FormatId> = formats.map(|(id, f)| (f.clone(), id)).collect();
     super::for_each_function(module, |module, func, function| {
         let defs = definitions(function);
         for id in function.blocks.keys() {
@@ -65,7 +64,11 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) -> EntitySet<Func> 
     changed
 }
 
-fn intern(module: &mut Module, known: &mut HashMap<Format, FormatId>, format: Format) -> FormatId {
+fn intern(
+    module: &mut Module,
+    known: &mut FxHashMap<Format, FormatId>,
+    format: Format,
+) -> FormatId {
     let formats = &mut module.formats;
     *known
         .entry(format)
@@ -77,7 +80,7 @@ fn intern(module: &mut Module, known: &mut HashMap<Format, FormatId>, format: Fo
 fn string(
     module: &mut Module,
     texts: &mut Interner,
-    known: &mut HashMap<Format, FormatId>,
+    known: &mut FxHashMap<Format, FormatId>,
     format: Format,
     args: Vec<Value>,
     cap: u64,

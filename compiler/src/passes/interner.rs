@@ -1,14 +1,13 @@
 //! String constants of the module, each once.
 
-use std::collections::HashMap;
-
 use bstr::{BStr, BString};
+use rustc_hash::FxHashMap;
 
 use crate::lir::{Module, StrId};
 
 /// Finds constants by their text.
 pub(super) struct Interner {
-    by_text: HashMap<BString, StrId>,
+    by_text: FxHashMap<BString, StrId>,
 }
 
 impl Interner {

@@ -1,15 +1,14 @@
 //! Texts of points that are only known when they fire become look-ups in a table of all points'
 //! texts. Single points' texts are constants by now.
 
-use std::collections::HashMap;
-
 use bstr::BString;
+use rustc_hash::FxHashMap;
 
 use crate::lir::{Module, Op, PointText, TableId};
 
 /// Makes the tables that are needed.
 pub(super) fn run(module: &mut Module) {
-    let mut tables: HashMap<PointText, TableId> = HashMap::new();
+    let mut tables: FxHashMap<PointText, TableId> = FxHashMap::default();
     for function in module.functions.keys() {
         for block in module.functions[function].blocks.keys() {
             for i in 0..module.functions[function].blocks[block].insts.len() {

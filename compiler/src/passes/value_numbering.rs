@@ -13,14 +13,15 @@
 
 use cranelift_entity::SecondaryMap;
 use rtap_grammar::source::Span;
+use smallvec::SmallVec;
 
 use super::fold::{self, Folded, Known};
 use super::fold_strings;
 use super::interner::Interner;
 use super::replace::Replacements;
 use crate::lir::cfg::Cfg;
-use crate::lir::fast_map::FastMap;
 use crate::lir::*;
+use rustc_hash::FxHashMap;
 
 /// An operation and the type of its result; error sites do not tell operations apart.
 type Key = (Op, Ty);
@@ -28,16 +29,16 @@ type Key = (Op, Ty);
 /// Numbers a function's values; says whether anything changed.
 pub(super) fn run(module: &mut Module, texts: &mut Interner, function: &mut Function) -> bool {
     let cfg = Cfg::new(function);
-    let tree = cfg.tree();
     let mut cx = Cx {
         module,
         texts,
         function,
         replacements: Replacements::default(),
         known: Known::default(),
-        pure: FastMap::default(),
-        loads: FastMap::default(),
-        assumed: FastMap::default(),
+        pure: FxHashMap::default(),
+        loads: FxHashMap::default(),
+        assumed: FxHashMap::default(),
+        cases: SecondaryMap::new(),
         clock: 0,
         barrier: 0,
         all_updated: 0,
@@ -55,7 +56,7 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner, function: &mut Func
         stack.push((block, Some(cx.undo.len())));
         cx.enter(block, &cfg.preds[block]);
         cx.block(block);
-        stack.extend(tree[block].iter().rev().map(|child| (*child, None)));
+        stack.extend(cfg.tree[block].iter().rev().map(|child| (*child, None)));
     }
     cx.changed
 }
@@ -76,11 +77,13 @@ pub(super) struct Cx<'a> {
     function: &'a mut Function,
     replacements: Replacements,
     pub(super) known: Known,
-    pure: FastMap<Key, Value>,
+    pure: FxHashMap<Key, Value>,
     /// Values of loads, and when each was made.
-    loads: FastMap<Key, (Value, u32)>,
+    loads: FxHashMap<Key, (Value, u32)>,
     /// Numbers that branches say values are.
-    assumed: FastMap<Value, i64>,
+    assumed: FxHashMap<Value, i64>,
+    /// The number by which a `switch` leads to each block; for blocks with one way in.
+    cases: SecondaryMap<Block, Option<i64>>,
     clock: u32,
     /// Loads from before this time are not valid any more.
     barrier: u32,
@@ -131,14 +134,15 @@ impl Cx<'_> {
             self.barrier = self.clock;
             return;
         };
-        match self.function.blocks[*pred].term.clone() {
+        match &self.function.blocks[*pred].term {
             Terminator::Branch(cond, yes, no) if yes.block != no.block => {
-                self.assume_condition(cond, yes.block == block);
+                let (cond, holds) = (*cond, yes.block == block);
+                self.assume_condition(cond, holds);
             }
-            Terminator::Switch { value, cases, .. } => {
-                let mut led = cases.iter().filter(|(_, to)| to.block == block);
-                if let (Some((n, _)), None) = (led.next(), led.next()) {
-                    self.assume(value, *n);
+            Terminator::Switch { value, .. } => {
+                let value = *value;
+                if let Some(n) = self.cases[block] {
+                    self.assume(value, n);
                 }
             }
             Terminator::Try {
@@ -147,12 +151,16 @@ impl Cx<'_> {
                 ok,
                 ..
             } if ok.block == block => {
+                let (op, ty) = (op.clone(), *ty);
                 if let Some(param) = self.function.blocks[block].params.first().copied() {
                     self.known.define(param, &op);
                     self.remember(&op, ty, param);
                 }
             }
-            Terminator::Try { op, ok, .. } if ok.block == block => self.stored(&op),
+            Terminator::Try { op, ok, .. } if ok.block == block => {
+                let op = op.clone();
+                self.stored(&op);
+            }
             _ => {}
         }
     }
@@ -207,7 +215,7 @@ impl Cx<'_> {
 
     fn rewrite(&mut self, op: &mut Op, span: Span) {
         // Handles of iterations are no numbers, and are never assumed to be any.
-        let mut operands = Vec::new();
+        let mut operands: SmallVec<[Value; 8]> = SmallVec::new();
         op.for_each_operand(|v| operands.push(v));
         for operand in &mut operands {
             *operand = self.operand(*operand, span);
@@ -362,7 +370,7 @@ impl Cx<'_> {
         let data = &mut self.function.blocks[block];
         let span = data.term_span;
         let mut term = std::mem::replace(&mut data.term, Terminator::Unreachable);
-        let mut operands = Vec::new();
+        let mut operands: SmallVec<[Value; 8]> = SmallVec::new();
         term.for_each_operand(|v| operands.push(v));
         for operand in &mut operands {
             *operand = self.operand(*operand, span);
@@ -404,6 +412,11 @@ impl Cx<'_> {
                     catch,
                 }
             };
+        }
+        if let Terminator::Switch { cases, .. } = &term {
+            for (n, to) in cases {
+                self.cases[to.block] = Some(*n);
+            }
         }
         self.function.blocks[block].term = term;
     }

@@ -29,12 +29,8 @@ impl Cx<'_> {
             overloads = self.overloads(&name.name, args);
         }
         let first = Rc::clone(overloads.first()?);
-        let known = self
-            .functions
-            .iter()
-            .find(|(_, source)| Rc::ptr_eq(&source.overloads[0], &first));
-        if let Some((id, _)) = known {
-            return Some(id);
+        if let Some(id) = self.function_ids.get(&Rc::as_ptr(&first)) {
+            return Some(*id);
         }
         // What stands after an overload that never says `next` is never reached.
         if let Some(last) = overloads.iter().position(|f| !falls_through_one(f)) {
@@ -66,6 +62,7 @@ impl Cx<'_> {
             self.blame(overload.span, name.span);
         }
         let library = self.is_library(first.span.file);
+        self.function_ids.insert(Rc::as_ptr(&first), id);
         self.functions.push(FunctionSource { overloads, library });
         self.queue.push_back(id);
         Some(id)

@@ -96,6 +96,16 @@ impl TapsetLibrary {
         )
     }
 
+    /// Files that define an alias of this dotted name.
+    pub(crate) fn alias(&self, name: &str) -> Vec<usize> {
+        let user = self.index.aliases().filter(|(other, _)| *other == name);
+        let user = user.map(|(_, file)| file);
+        let embedded = self.embedded.then(|| EMBEDDED.alias(name));
+        let embedded = embedded.into_iter().flatten();
+        user.chain(embedded.map(|file| self.user.len() + file))
+            .collect()
+    }
+
     /// Names of all functions.
     pub(crate) fn function_names(&self) -> impl Iterator<Item = &str> {
         let embedded = if self.embedded {

@@ -1,15 +1,14 @@
 //! Which names a block may read as they were before it: those that it does not surely assign
 //! first. What an alias sets of the others is of no use to it.
 
-use std::collections::HashSet;
-
 use rtap_grammar::ast::{
     AssignOp, BinaryOp, Block, Expr, ExprKind, Ident, Indexable, Name, Stmt, StmtKind, Visitor,
     walk_expr, walk_stmt,
 };
+use rustc_hash::FxHashSet;
 
 /// Names whose values from before the block may matter in it.
-pub(super) fn live_names(block: &Block) -> HashSet<Name> {
+pub(super) fn live_names(block: &Block) -> FxHashSet<Name> {
     let mut live = Live::default();
     live.block(block);
     live.read
@@ -18,15 +17,15 @@ pub(super) fn live_names(block: &Block) -> HashSet<Name> {
 #[derive(Default)]
 struct Live {
     /// Read when they may not have been assigned yet.
-    read: HashSet<Name>,
+    read: FxHashSet<Name>,
     /// Assigned on every way to here.
-    assigned: HashSet<Name>,
+    assigned: FxHashSet<Name>,
 }
 
 impl Live {
     /// Something that may not be done, or not to its end.
     /// Gives what it assigns.
-    fn maybe(&mut self, part: impl FnOnce(&mut Self)) -> HashSet<Name> {
+    fn maybe(&mut self, part: impl FnOnce(&mut Self)) -> FxHashSet<Name> {
         let before = self.assigned.clone();
         part(self);
         std::mem::replace(&mut self.assigned, before)
@@ -64,17 +63,12 @@ impl Visitor for Live {
                 self.expr(cond);
                 self.maybe(|cx| cx.stmt(body));
             }
-            StmtKind::For {
-                init,
-                cond,
-                step,
-                body,
-            } => {
-                let head = [init, cond].into_iter().flatten();
-                head.for_each(|expr| self.expr(expr));
+            StmtKind::For { head, body } => {
+                let first = [&head.init, &head.cond].into_iter().flatten();
+                first.for_each(|expr| self.expr(expr));
                 self.maybe(|cx| cx.stmt(body));
                 // `continue` may have left the body early.
-                self.maybe(|cx| step.iter().for_each(|expr| cx.expr(expr)));
+                self.maybe(|cx| head.step.iter().for_each(|expr| cx.expr(expr)));
             }
             StmtKind::Foreach(foreach) => {
                 self.array(&foreach.array);

@@ -1,16 +1,15 @@
 //! Which names a piece of syntax mentions, and whether it mentions the probe's context.
 
-use std::collections::HashSet;
-
 use rtap_grammar::ast::{AtOp, Expr, ExprKind, Ident, Indexable, Name, Visitor, walk_expr};
+use rustc_hash::FxHashSet;
 
 /// Names and context.
 #[derive(Default)]
 pub(super) struct Mentions {
     /// Plain names of variables and arrays.
-    pub(super) names: HashSet<Name>,
+    pub(super) names: FxHashSet<Name>,
     /// Those of them that are changed, and `$x` that are.
-    pub(super) writes: HashSet<Name>,
+    pub(super) writes: FxHashSet<Name>,
     /// Whether `$x` or `@entry` occurs.
     pub(super) context: bool,
     /// Whether registers are read by name or number.

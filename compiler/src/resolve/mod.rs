@@ -42,6 +42,7 @@ use std::collections::VecDeque;
 use rtap_grammar::ast;
 use rtap_grammar::diag::{Code, Diagnostic, Diagnostics, codes};
 use rtap_grammar::source::{FileId, Files, Span};
+use rustc_hash::FxHashMap;
 
 use crate::hir::{Expr, ExprKind, FuncId, Program, Ty};
 use crate::session::Session;
@@ -107,6 +108,10 @@ pub(crate) struct Cx<'s> {
     /// Functions whose bodies are still to be resolved.
     queue: VecDeque<FuncId>,
     functions: cranelift_entity::PrimaryMap<FuncId, functions::FunctionSource>,
+    /// The same by the first of their overloads, which `functions` keeps alive.
+    function_ids: FxHashMap<*const ast::Function, FuncId>,
+    /// Points, with and without aliases, that the current probe has come through.
+    expansions: usize,
     /// Whether functions that nobody calls have been queued.
     uncalled_queued: bool,
     /// Symbols whose addresses are needed, and the modules that they are in.
@@ -136,6 +141,8 @@ impl<'s> Cx<'s> {
             scope: Scope::default(),
             queue: VecDeque::new(),
             functions: cranelift_entity::PrimaryMap::new(),
+            function_ids: FxHashMap::default(),
+            expansions: 0,
             uncalled_queued: false,
             addresses: indexmap::IndexSet::new(),
             address_files: Vec::new(),

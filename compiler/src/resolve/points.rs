@@ -16,6 +16,8 @@ use crate::probes::{self, Arg, Candidate, Component, Kind, Match, Request, glob}
 /// Nested aliases and brace alternatives of one point, at most: keeps crossed braces from
 /// exploding.
 const MAX_POINTS: usize = 100_000;
+/// Aliases that lead to one another, at most.
+const MAX_ALIASES: usize = 100;
 
 /// A place where a probe of the script is attached, with what aliases add to its code.
 pub(super) struct Expanded {
@@ -94,7 +96,18 @@ impl Cx<'_> {
     /// All places that a probe's points mean.
     pub(super) fn expand(&mut self, points: &[ast::ProbePoint]) -> Vec<Expanded> {
         let mut found = Vec::new();
+        self.expansions = 0;
         self.points(points, &Chain::default(), &mut found);
+        if let Some(first) = points.first()
+            && self.expansions.max(found.len()) > MAX_POINTS
+        {
+            let title = format!("a probe of more than {MAX_POINTS} points");
+            self.report(
+                Diagnostic::error(codes::NESTED_TOO_DEEPLY, title)
+                    .label(first.span, "its points begin here")
+                    .help("divide them among several probes"),
+            );
+        }
         found
     }
 
@@ -103,7 +116,8 @@ impl Cx<'_> {
             let mut flats = Vec::new();
             flatten(point, &mut flats);
             for flat in flats {
-                if out.len() > MAX_POINTS {
+                self.expansions += 1;
+                if self.expansions.max(out.len()) > MAX_POINTS {
                     return;
                 }
                 let before = out.len();
@@ -207,6 +221,15 @@ impl Cx<'_> {
         let mut found = false;
         let (matches, used) = self.matching_aliases(components);
         let mut problems = Vec::new();
+        if !matches.is_empty() && chain.layers.len() >= MAX_ALIASES {
+            let title = format!("more than {MAX_ALIASES} aliases lead to one another");
+            self.report(
+                Diagnostic::error(codes::NESTED_TOO_DEEPLY, title)
+                    .label(span, "one more")
+                    .help("name the points themselves in one of these aliases"),
+            );
+            return Some(Vec::new());
+        }
         for sym in matches {
             found = true;
             if is_open(&sym, chain) {
@@ -278,20 +301,13 @@ impl Cx<'_> {
         let plain = components.iter().take_while(|c| c.arg.is_none()).count();
         for used in (1..=plain).rev() {
             let pattern = &components[..used];
-            let library = self.session.library;
-            let files: Vec<usize> = library
-                .aliases()
-                .filter(|(name, _)| names_match(pattern, &name.split('.').collect::<Vec<_>>()))
-                .map(|(_, file)| file)
-                .collect();
-            self.pull(files);
-            let mut found: Vec<Rc<AliasSym>> = Vec::new();
-            for sym in &self.symbols.aliases {
-                let parts: Vec<&str> = sym.name.iter().map(|part| &**part).collect();
-                if names_match(pattern, &parts) {
-                    found.push(Rc::clone(sym));
-                }
-            }
+            let mut found = if pattern.iter().any(|c| c.name.contains('*')) {
+                self.aliases_like(pattern)
+            } else {
+                let name = shown(pattern);
+                self.pull(self.session.library.alias(&name));
+                self.symbols.aliases_named(&name).cloned().collect()
+            };
             if !found.is_empty() {
                 // The script's own alias hides a tapset's of the same name.
                 let own: Vec<Vec<Name>> = found
@@ -304,6 +320,22 @@ impl Cx<'_> {
             }
         }
         (Vec::new(), 0)
+    }
+
+    /// The aliases whose names match a pattern.
+    fn aliases_like(&mut self, pattern: &[Component]) -> Vec<Rc<AliasSym>> {
+        let library = self.session.library;
+        let files: Vec<usize> = library
+            .aliases()
+            .filter(|(name, _)| names_match(pattern, &name.split('.').collect::<Vec<_>>()))
+            .map(|(_, file)| file)
+            .collect();
+        self.pull(files);
+        let like = |sym: &&Rc<AliasSym>| {
+            let parts: Vec<&str> = sym.name.iter().map(|part| &**part).collect();
+            names_match(pattern, &parts)
+        };
+        self.symbols.aliases.iter().filter(like).cloned().collect()
     }
 
     fn unknown_point(&mut self, components: &[Component], span: Span) {

@@ -145,7 +145,8 @@ fn effects(functions: &PrimaryMap<FuncId, Function>) -> SecondaryMap<FuncId, boo
     let mut effects = SecondaryMap::new();
     loop {
         let mut changed = false;
-        for (id, function) in functions {
+        // What is called was found after its callers, mostly: so one round does for long chains.
+        for (id, function) in functions.iter().rev() {
             if effects[id] {
                 continue;
             }

@@ -1,12 +1,12 @@
 //! The names of one body: a probe's (prologues, body and epilogues share one scope) or a
 //! function's.
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use cranelift_entity::PrimaryMap;
 use rtap_grammar::ast::{Ident, Name};
 use rtap_grammar::source::{FileId, Span};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Cx;
 use super::entry::Snapshot;
@@ -18,7 +18,7 @@ use crate::probes::ContextVars;
 pub(crate) struct Scope {
     /// All locals so far.
     pub(crate) locals: PrimaryMap<Local, LocalData>,
-    names: HashMap<Name, Local>,
+    names: FxHashMap<Name, Local>,
     uses: Vec<Uses>,
     /// The file whose code is being resolved.
     pub(crate) file: FileId,
@@ -27,7 +27,7 @@ pub(crate) struct Scope {
     /// How many loops are open.
     pub(crate) loops: u32,
     /// What the probe's own handler changes: `@probewrite`. Nothing in functions.
-    pub(crate) writes: HashSet<Name>,
+    pub(crate) writes: FxHashSet<Name>,
     /// What `$x` means here.
     pub(crate) vars: Option<Rc<dyn ContextVars>>,
     /// Values that a return probe takes from its entry.
@@ -35,7 +35,7 @@ pub(crate) struct Scope {
     /// Names of variables that an alias would set if they were mentioned.
     pub(crate) offered: Vec<String>,
     /// C types of locals that were given a value of such a type.
-    c_types: HashMap<Local, CType>,
+    c_types: FxHashMap<Local, CType>,
 }
 
 /// How a local is used.
@@ -49,16 +49,16 @@ impl Default for Scope {
     fn default() -> Self {
         Scope {
             locals: PrimaryMap::new(),
-            names: HashMap::new(),
+            names: FxHashMap::default(),
             uses: Vec::new(),
             file: FileId::NONE,
             function: None,
             loops: 0,
-            writes: HashSet::new(),
+            writes: FxHashSet::default(),
             vars: None,
             snapshots: Vec::new(),
             offered: Vec::new(),
-            c_types: HashMap::new(),
+            c_types: FxHashMap::default(),
         }
     }
 }

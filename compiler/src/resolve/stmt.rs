@@ -75,12 +75,8 @@ impl Cx<'_> {
                     step: None,
                 }
             }
-            Ast::For {
-                init,
-                cond,
-                step,
-                body,
-            } => {
+            Ast::For { head, body } => {
+                let ast::ForHead { init, cond, step } = &**head;
                 if let Some(init) = init {
                     let init = self.effect(init);
                     out.push(Stmt {

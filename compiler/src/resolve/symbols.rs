@@ -1,12 +1,12 @@
 //! What is defined where: globals, functions, aliases of the script and of the tapset files
 //! pulled in so far.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use rtap_grammar::ast::{self, Name};
 use rtap_grammar::diag::{Diagnostic, codes};
 use rtap_grammar::source::{FileId, Span};
+use rustc_hash::FxHashMap;
 
 use super::Cx;
 use crate::hir::Global;
@@ -41,9 +41,11 @@ pub(crate) struct AliasSym {
 #[derive(Default)]
 pub(crate) struct Symbols {
     pub(crate) globals: Vec<GlobalSym>,
-    global_names: HashMap<Name, Vec<usize>>,
-    functions: HashMap<Name, Vec<Rc<ast::Function>>>,
+    global_names: FxHashMap<Name, Vec<usize>>,
+    functions: FxHashMap<Name, Vec<Rc<ast::Function>>>,
     pub(crate) aliases: Vec<Rc<AliasSym>>,
+    /// Their places, by dotted name.
+    alias_names: FxHashMap<String, Vec<usize>>,
     /// Probes to be resolved, tapsets' own ones among them.
     pub(crate) probes: Vec<Rc<ast::Probe>>,
     /// Which files of the library have been read.
@@ -76,6 +78,12 @@ impl Symbols {
         let mut own: Vec<_> = all.filter(|f| !is_library(f.span.file)).cloned().collect();
         own.sort_by_key(|f| f.span);
         own
+    }
+
+    /// The aliases of a dotted name that have been read so far, in order.
+    pub(crate) fn aliases_named(&self, name: &str) -> impl Iterator<Item = &Rc<AliasSym>> {
+        let places = self.alias_names.get(name).into_iter().flatten();
+        places.map(|place| &self.aliases[*place])
     }
 
     /// Names of the functions read so far.
@@ -126,6 +134,9 @@ impl Cx<'_> {
                 .iter()
                 .map(|part| Name::clone(&part.name))
                 .collect();
+            let place = self.symbols.aliases.len();
+            let places = self.symbols.alias_names.entry(parts.join("."));
+            places.or_default().push(place);
             self.symbols.aliases.push(Rc::new(AliasSym {
                 name: parts,
                 alias: Rc::clone(&alias),

@@ -6,13 +6,14 @@
 //! describe take names and types from the target's list.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
 use rtap_grammar::ast;
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
+use rustc_hash::FxHashSet;
 
 use super::Cx;
 use super::mentions::Mentions;
@@ -295,7 +296,7 @@ impl SyscallUse {
             }
         }
         all.extend(self.line.more.iter().map(|(var, _)| var.clone()));
-        let mut seen = HashSet::new();
+        let mut seen = FxHashSet::default();
         all.retain(|name| seen.insert(name.clone()));
         all
     }

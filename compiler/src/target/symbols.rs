@@ -1,7 +1,8 @@
 //! Kernel symbols: the text of `/proc/kallsyms` as a table searchable both ways.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
+
+use rustc_hash::FxHashMap;
 
 /// A symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub struct KernelSymbols {
     text: Box<str>,
     /// By address; equals in the order of the text.
     rows: Vec<Row>,
-    by_name: OnceLock<HashMap<u64, Vec<u32>>>,
+    by_name: OnceLock<FxHashMap<u64, Vec<u32>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +96,8 @@ impl KernelSymbols {
     /// All symbols of a name.
     pub fn by_name<'s>(&'s self, name: &'s str) -> impl Iterator<Item = KernelSymbol<'s>> {
         let index = self.by_name.get_or_init(|| {
-            let mut index: HashMap<u64, Vec<u32>> = HashMap::with_capacity(self.rows.len());
+            let mut index: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
+            index.reserve(self.rows.len());
             for (at, row) in self.rows.iter().enumerate() {
                 index
                     .entry(hash(self.symbol(row).name))

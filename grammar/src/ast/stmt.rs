@@ -38,12 +38,8 @@ pub enum StmtKind {
     },
     /// `for (init; cond; step) body`
     For {
-        /// Evaluated once before.
-        init: Option<Expr>,
-        /// The condition; none is true.
-        cond: Option<Expr>,
-        /// Evaluated after each round.
-        step: Option<Expr>,
+        /// What stands in the brackets.
+        head: Box<ForHead>,
         /// The body.
         body: Box<Stmt>,
     },
@@ -81,6 +77,17 @@ pub struct Block {
     pub stmts: Vec<Stmt>,
     /// The braces and what is between them.
     pub span: Span,
+}
+
+/// The head of `for`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForHead {
+    /// Evaluated once before.
+    pub init: Option<Expr>,
+    /// The condition; none is true.
+    pub cond: Option<Expr>,
+    /// Evaluated after each round.
+    pub step: Option<Expr>,
 }
 
 /// The head of `foreach` and its body.
@@ -174,14 +181,9 @@ impl StmtKind {
                 cond.depth().max(then.depth).max(otherwise)
             }
             StmtKind::While { cond, body } => cond.depth().max(body.depth),
-            StmtKind::For {
-                init,
-                cond,
-                step,
-                body,
-            } => of_opt(init)
-                .max(of_opt(cond))
-                .max(of_opt(step))
+            StmtKind::For { head, body } => of_opt(&head.init)
+                .max(of_opt(&head.cond))
+                .max(of_opt(&head.step))
                 .max(body.depth),
             StmtKind::Foreach(f) => {
                 let of_key = |k: &Key| if let Key::Expr(e) = k { e.depth() } else { 0 };

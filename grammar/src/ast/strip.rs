@@ -112,12 +112,8 @@ fn stmt(s: &mut Stmt) {
             expr(cond);
             stmt(body);
         }
-        StmtKind::For {
-            init,
-            cond,
-            step,
-            body,
-        } => {
+        StmtKind::For { head, body } => {
+            let ForHead { init, cond, step } = &mut **head;
             [init, cond, step].into_iter().flatten().for_each(expr);
             stmt(body);
         }

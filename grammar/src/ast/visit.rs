@@ -63,14 +63,9 @@ pub fn walk_stmt<V: Visitor + ?Sized>(visitor: &mut V, stmt: &Stmt) {
             visitor.expr(cond);
             visitor.stmt(body);
         }
-        StmtKind::For {
-            init,
-            cond,
-            step,
-            body,
-        } => {
-            let head = [init, cond, step].into_iter().flatten();
-            head.for_each(|expr| visitor.expr(expr));
+        StmtKind::For { head, body } => {
+            let parts = [&head.init, &head.cond, &head.step].into_iter().flatten();
+            parts.for_each(|expr| visitor.expr(expr));
             visitor.stmt(body);
         }
         StmtKind::Foreach(foreach) => {

@@ -362,31 +362,19 @@ impl<'c> Cx<'c> {
         )
     }
 
-    pub(crate) fn for_stmt(
-        &self,
-        head: Option<(Option<Expr>, Option<Expr>, Option<Expr>)>,
-        body: Stmt,
-        l: u32,
-        r: u32,
-    ) -> Stmt {
+    pub(crate) fn for_stmt(&self, head: Option<Box<ForHead>>, body: Stmt, l: u32, r: u32) -> Stmt {
         match head {
-            Some((init, cond, step)) => self.stmt(
-                StmtKind::For {
-                    init,
-                    cond,
-                    step,
-                    body: Box::new(body),
-                },
-                l,
-                r,
-            ),
+            Some(head) => {
+                let body = Box::new(body);
+                self.stmt(StmtKind::For { head, body }, l, r)
+            }
             None => self.loop_with_bad_head(body, l, r),
         }
     }
 
     pub(crate) fn foreach_stmt(
         &self,
-        head: Option<ForeachHead>,
+        head: Option<Box<ForeachHead>>,
         body: Stmt,
         l: u32,
         r: u32,
@@ -401,7 +389,7 @@ impl<'c> Cx<'c> {
             slice,
             sort,
             limit,
-        } = head;
+        } = *head;
         let (sort_op, array_sort) = match sort {
             Some((op, sort)) => (op, Some(sort)),
             None => (None, None),

@@ -13,7 +13,7 @@ use crate::dialect::Dialect;
 use crate::lexer::{Token, TokenKind, number_value, string_value};
 use crate::source::Span;
 use bstr::BString;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// Turns tokens into terminals.
 pub(super) fn classify(
@@ -26,7 +26,7 @@ pub(super) fn classify(
         dialect,
         at: 0,
         out: Terminals::default(),
-        known: HashMap::new(),
+        known: FxHashMap::default(),
         mode: Mode::Other,
         brackets: Vec::new(),
         after_prefix: vec![false],
@@ -69,7 +69,7 @@ struct Cx<'t, 's> {
     dialect: Dialect,
     at: usize,
     out: Terminals,
-    known: HashMap<&'s str, NameId>,
+    known: FxHashMap<&'s str, NameId>,
     mode: Mode,
     brackets: Vec<Bracket>,
     /// For each open bracket and outside them: the value being read has `++` or `--` before it.

@@ -63,18 +63,13 @@ impl Printer {
                 self.head("while", cond);
                 self.body(body);
             }
-            StmtKind::For {
-                init,
-                cond,
-                step,
-                body,
-            } => {
+            StmtKind::For { head, body } => {
                 self.put("for (");
-                self.optional(init.as_ref());
+                self.optional(head.init.as_ref());
                 self.put("; ");
-                self.optional(cond.as_ref());
+                self.optional(head.cond.as_ref());
                 self.put("; ");
-                self.optional(step.as_ref());
+                self.optional(head.step.as_ref());
                 self.put(")");
                 self.body(body);
             }

@@ -1,10 +1,11 @@
 //! Steps of a non-deterministic automaton that take no text.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use regex_automata::nfa::thompson::{NFA, State};
 use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
+use rustc_hash::FxHashSet;
 
 /// Where in the text a step is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,7 +72,7 @@ impl Closures {
 }
 
 fn closure(nfa: &NFA, from: StateID, spot: Spot) -> Vec<Leaf> {
-    let mut seen = HashSet::new();
+    let mut seen = FxHashSet::default();
     let mut leaves = Vec::new();
     let mut stack = vec![(from, 0_u64)];
     while let Some((state, slots)) = stack.pop() {

@@ -31,7 +31,7 @@ use self::parts::Share;
 use self::region::Flow;
 use super::insn::Insn;
 use super::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
-use super::{MAX_CALLS, MAX_FUNCTIONS, Part, Sizes};
+use super::{MAX_CALLS, MAX_FUNCTIONS, Part, Sizes, Unfinished};
 
 /// Calls around which the verifier goes in all loops of a program together: some instructions each, of the
 /// million that it examines.
@@ -58,8 +58,8 @@ pub fn is_needed(code: &VCode, sizes: Sizes) -> bool {
     code.loops
         .iter()
         .any(|info| matches!(info.kind, LoopKind::Rounds { .. }))
-        || is_impatient(code)
         || parts::length(code) > sizes.whole
+        || is_impatient(code)
 }
 
 /// Whether the loops inside operations are too much for one function.
@@ -93,7 +93,7 @@ fn jumps(block: &VBlock) -> usize {
 }
 
 /// Makes functions of a program's loops and of parts of it. Slots begin at `slots`.
-pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, String> {
+pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, Unfinished> {
     let is_impatient = is_impatient(&code);
     let mut loops = std::mem::take(&mut code.loops);
     let of_script = |info: &Loop| matches!(info.kind, LoopKind::Rounds { .. });
@@ -108,6 +108,12 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, St
     }
     let begins = add_beginnings(&mut code, &loops);
     let flow = Flow::new(&code);
+    let round = loops
+        .iter()
+        .filter(|info| flow.goes_round(info.head.0 as usize));
+    if round.count() >= MAX_FUNCTIONS {
+        return Err(Unfinished::TooManyLoops);
+    }
     let loops = loops.iter().zip(begins).filter_map(|(info, head)| {
         // Others go round at most once.
         let mut blocks = flow.region(&code, info)?;
@@ -119,7 +125,8 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, St
     chosen.extend(nest.parts(&code, &flow, sizes));
     let mut regions = Regions::new(code.blocks.len(), chosen);
     regions.bound_rounds(code.callbacks.len());
-    let frame_bytes = slots::settle(&mut code, &flow, &mut regions, slots)?;
+    let frame_bytes =
+        slots::settle(&mut code, &flow, &mut regions, slots).map_err(Unfinished::Internal)?;
     let mut functions = Vec::with_capacity(regions.all.len() + 1);
     let numbers = regions.numbers();
     let mut members = regions.members();
@@ -132,7 +139,8 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, St
         let mut blocks = std::mem::take(&mut members[number]);
         blocks.sort_unstable();
         let begin = code.blocks.len();
-        let part = carve::carve(&mut code, region.info, &blocks, body as u32)?;
+        let part = carve::carve(&mut code, region.info, &blocks, body as u32)
+            .map_err(Unfinished::Internal)?;
         // The call is where the region was.
         members[region.parent].push(region.info.head.0 as usize);
         members[region.parent].extend(begin..code.blocks.len());

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::SmallVec;
+
 use crate::bpf::graph;
 use crate::bpf::vcode::{Loop, LoopKind, Term, VCode};
 
@@ -12,7 +14,7 @@ pub struct Flow {
     order: Vec<usize>,
     /// For each block its place in `order`.
     place: Vec<usize>,
-    preds: Vec<Vec<usize>>,
+    preds: Vec<SmallVec<[usize; 2]>>,
     /// For each block the next that dominates it.
     dominator: Vec<usize>,
 }
@@ -28,7 +30,7 @@ impl Flow {
         let order = graph::reverse_postorder(count, 0, |block, f| succs(block).for_each(f));
         let mut flow = Flow {
             place: vec![NOWHERE; count],
-            preds: vec![Vec::new(); count],
+            preds: vec![SmallVec::new(); count],
             dominator: vec![NOWHERE; count],
             order,
         };
@@ -96,7 +98,18 @@ impl Flow {
         };
         // In a loop of the script, what an operation began in a round it also ends there.
         let of_script = code.blocks[head].boundary;
-        for &block in &self.order[self.place[head]..] {
+        // What may move has a way in from what does: in the order of places, each is looked at once.
+        let mut next = BTreeSet::new();
+        let ahead = |next: &mut BTreeSet<usize>, from: usize, than: usize| {
+            let edges = code.blocks[from].edges();
+            let places = edges.map(|edge| self.place[edge.block.0 as usize]);
+            next.extend(places.filter(|place| *place > than));
+        };
+        for &block in &blocks {
+            ahead(&mut next, block, self.place[head]);
+        }
+        while let Some(place) = next.pop_first() {
+            let block = self.order[place];
             let own = &code.blocks[block];
             let moves = (own.cold || of_script && !own.boundary)
                 && Some(block) != keep
@@ -104,11 +117,17 @@ impl Flow {
                 && self.preds[block]
                     .iter()
                     .all(|pred| blocks.contains(pred) || self.dominates(block, *pred));
-            if moves {
-                blocks.insert(block);
+            if moves && blocks.insert(block) {
+                ahead(&mut next, block, place);
             }
         }
         Some(blocks)
+    }
+
+    /// Whether a way leads back to a block that dominates it.
+    pub fn goes_round(&self, head: usize) -> bool {
+        let mut back = self.preds[head].iter();
+        self.is_reached(head) && back.any(|pred| self.dominates(head, *pred))
     }
 
     /// The blocks from which a way leads back to `head`, if there are any that it dominates.
@@ -124,7 +143,7 @@ impl Flow {
         let mut blocks = BTreeSet::from([head]);
         while let Some(block) = todo.pop() {
             if blocks.insert(block) {
-                todo.extend(&self.preds[block]);
+                todo.extend_from_slice(&self.preds[block]);
             }
         }
         Some(blocks)

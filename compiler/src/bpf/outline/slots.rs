@@ -9,9 +9,10 @@
 //! lives from one *home* to another is replaced by loads and stores. A home is a function and, in it, what
 //! runs without coming through a join.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use regalloc2::{Operand, OperandKind, VReg};
+use rustc_hash::FxHashMap;
 
 use super::Regions;
 use super::emit::{load_slot, store_slot};
@@ -51,7 +52,7 @@ pub fn settle(
         defined: vec![None; code.vregs],
         slots: vec![None; code.vregs],
         has_frame: vec![true; code.blocks.len()],
-        loaded: vec![BTreeMap::new(); code.blocks.len()],
+        loaded: FxHashMap::default(),
         early: Vec::new(),
         frame_block: None,
         frame,
@@ -152,8 +153,8 @@ struct Settling<'a> {
     slots: Vec<Option<u32>>,
     /// For each block whether the frame is known there.
     has_frame: Vec<bool>,
-    /// For each block the slots loaded in it.
-    loaded: Vec<BTreeMap<usize, VReg>>,
+    /// The registers that hold slots: for a block and the value that it loads.
+    loaded: FxHashMap<(usize, VReg), VReg>,
 }
 
 impl Settling<'_> {
@@ -183,8 +184,8 @@ impl Settling<'_> {
     }
 
     /// From where to where each value that needs a slot lives.
-    fn lives(&mut self) -> Result<BTreeMap<usize, Life>, String> {
-        let mut lives: BTreeMap<usize, Life> = BTreeMap::new();
+    fn lives(&mut self) -> Result<Vec<Option<Life>>, String> {
+        let mut lives = vec![None; self.code.vregs];
         for &at in self.flow.order() {
             let place = self.flow.place(at);
             let mut context = false;
@@ -206,15 +207,14 @@ impl Settling<'_> {
                     .iter()
                     .filter(|_| self.by_slot[to])
                 {
-                    if lives.contains_key(&param.vreg()) {
+                    if lives[param.vreg()].is_some() {
                         extend(&mut lives, *param, self.flow.place(at));
                     }
                 }
             }
         }
-        let far: Vec<usize> = lives.keys().copied().collect();
-        for number in far {
-            let Some(block) = self.defined[number] else {
+        for number in 0..lives.len() {
+            let (Some(_), Some(block)) = (lives[number], self.defined[number]) else {
                 continue;
             };
             let value = VReg::new(number, regalloc2::RegClass::Int);
@@ -231,18 +231,20 @@ impl Settling<'_> {
     }
 
     /// Gives each value a slot; those that never live together share them.
-    fn place(&mut self, lives: BTreeMap<usize, Life>, base: u32) -> u32 {
+    fn place(&mut self, lives: Vec<Option<Life>>, base: u32) -> u32 {
         let loops = self.flow.loops();
         let mut lives: Vec<(usize, usize, usize)> = lives
             .into_iter()
-            .map(|(value, (first, mut last))| {
+            .enumerate()
+            .filter_map(|(value, life)| {
+                let (first, mut last) = life?;
                 // What is read in a loop that does not make it lives until the loop's end.
-                for &(head, end) in &loops {
-                    if first < head && (head..=end).contains(&last) {
-                        last = end;
-                    }
+                let within = loops.partition_point(|(head, _)| *head > last);
+                let around = loops.partition_point(|(head, _)| *head > first);
+                for &(_, end) in &loops[within..around] {
+                    last = last.max(end);
                 }
-                (first, last, value)
+                Some((first, last, value))
             })
             .collect();
         lives.sort_unstable();
@@ -328,7 +330,7 @@ impl Settling<'_> {
         };
         let mut above = at;
         loop {
-            if let Some(known) = self.loaded[above].get(&value.vreg()) {
+            if let Some(known) = self.loaded.get(&(above, value)) {
                 return *known;
             }
             let next = self.flow.dominator(above);
@@ -340,7 +342,7 @@ impl Settling<'_> {
         let fresh = self.code.vreg();
         insts.push(load_slot(fresh, self.frame, slot));
         if keep {
-            self.loaded[at].insert(value.vreg(), fresh);
+            self.loaded.insert((at, value), fresh);
         }
         fresh
     }
@@ -405,8 +407,8 @@ impl Settling<'_> {
     }
 }
 
-fn extend(lives: &mut BTreeMap<usize, Life>, value: VReg, place: usize) {
-    let life = lives.entry(value.vreg()).or_insert((place, place));
+fn extend(lives: &mut [Option<Life>], value: VReg, place: usize) {
+    let life = lives[value.vreg()].get_or_insert((place, place));
     *life = (life.0.min(place), life.1.max(place));
 }
 

@@ -1,12 +1,11 @@
 //! Regular expressions in the kernel: a deterministic automaton as tables of constants, run
 //! over the string. It tells whether it matches; for what the parts match see `matched.rs`.
 
-use std::collections::HashMap;
-
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
 use regex_automata::{Input, MatchKind};
+use rustc_hash::FxHashMap;
 
 use super::{Cx, Lowered, Val};
 use crate::bpf::frame::Mem;
@@ -52,7 +51,7 @@ impl Tables {
             .ok()?;
         let start = dfa.start_state_forward(&Input::new("")).ok()?;
         // One column for each byte: what follows it from each state.
-        let mut numbers: HashMap<StateID, u16> = HashMap::new();
+        let mut numbers: FxHashMap<StateID, u16> = FxHashMap::default();
         let mut states = Vec::new();
         let mut number = |state: StateID, states: &mut Vec<StateID>| -> Option<u16> {
             if dfa.is_match_state(state) {
@@ -94,7 +93,7 @@ impl Tables {
             }
         }
         // Bytes whose columns are the same are of one class.
-        let mut columns: HashMap<Vec<u16>, u8> = HashMap::new();
+        let mut columns: FxHashMap<Vec<u16>, u8> = FxHashMap::default();
         let mut representatives = Vec::new();
         let mut classes = Vec::with_capacity(256);
         for byte in 0..256 {

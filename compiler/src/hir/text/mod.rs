@@ -7,7 +7,6 @@ mod format;
 mod point;
 mod summary;
 
-use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
 use crate::builtins;
 use crate::lir::{BinOp, CmpOp, Histogram, SortBy, Space, StatField};
 use format::format_text;
+use rustc_hash::FxHashMap;
 
 pub use summary::summary;
 
@@ -91,7 +91,7 @@ impl Printer<'_> {
     fn enter<'l>(&mut self, locals: impl Iterator<Item = &'l LocalData>) {
         // Two locals of one name get numbers.
         self.locals.clear();
-        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let mut seen: FxHashMap<&str, usize> = FxHashMap::default();
         for local in locals {
             let again = seen.entry(&local.name).or_default();
             self.locals.push(match *again {

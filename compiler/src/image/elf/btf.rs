@@ -1,7 +1,9 @@
 //! The image's `.BTF`: types of maps (so that `bpftool map dump` names the fields), of the data
 //! sections, and of the programs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
 
 use crate::bpf::Object;
 use crate::bpf::insn::MapId;
@@ -35,7 +37,7 @@ struct Basic {
 struct Types {
     builder: BtfBuilder,
     basic: Basic,
-    arrays: HashMap<(TypeId, u32), TypeId>,
+    arrays: FxHashMap<(TypeId, u32), TypeId>,
 }
 
 /// Writes all types; the line information adds its strings later.
@@ -56,7 +58,7 @@ pub fn write(
     let mut types = Types {
         builder,
         basic,
-        arrays: HashMap::new(),
+        arrays: FxHashMap::default(),
     };
     let mut maps = Vec::new();
     let mut maps_bytes = 0;

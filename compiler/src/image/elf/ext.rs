@@ -4,6 +4,7 @@
 
 use indexmap::IndexMap;
 use rtap_grammar::source::Span;
+use rustc_hash::FxBuildHasher;
 
 use super::Placed;
 use super::btf::Written;
@@ -23,7 +24,7 @@ const CORE_RELO_BYTES: u32 = 16;
 const MAX_COLUMN: u32 = 1023;
 
 /// Records by ELF section (its name among the BTF's strings): how many, and their words.
-type Infos = IndexMap<u32, (u32, Vec<u32>)>;
+type Infos = IndexMap<u32, (u32, Vec<u32>), FxBuildHasher>;
 
 /// Writes the section; names and source lines are added to the BTF's strings.
 pub fn write(

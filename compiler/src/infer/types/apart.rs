@@ -27,7 +27,7 @@ pub(super) fn separate(program: &mut Program) {
     let mut functions = std::mem::take(&mut program.functions);
     for _ in 0..MAX_WALKS {
         cx.changed = false;
-        cx.walk(&mut [], &mut functions);
+        cx.walk(&mut [], &mut functions, false);
         if !cx.changed {
             break;
         }

@@ -30,7 +30,10 @@ pub fn infer_types(program: &mut Program, diags: &mut Diagnostics) {
     let mut functions = std::mem::take(&mut program.functions);
     for walk in 0.. {
         cx.changed = false;
-        cx.walk(&mut probes, &mut functions);
+        // What a call tells goes from callers to callees, what a result tells the other way: long chains of
+        // either take few walks.
+        let backwards = walk % 2 == 1 && !cx.report;
+        cx.walk(&mut probes, &mut functions, backwards);
         if cx.report {
             break;
         }
@@ -164,10 +167,15 @@ impl<'d> Cx<'d> {
         &mut self,
         probes: &mut [Probe],
         functions: &mut PrimaryMap<FuncId, crate::hir::Function>,
+        backwards: bool,
     ) {
-        for (id, function) in functions.iter_mut() {
+        let mut ids: Vec<FuncId> = functions.keys().collect();
+        if backwards {
+            ids.reverse();
+        }
+        for id in ids {
             self.function = Some(id);
-            for body in &mut function.overloads {
+            for body in &mut functions[id].overloads {
                 self.body(body, id);
             }
         }

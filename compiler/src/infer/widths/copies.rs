@@ -5,9 +5,8 @@
 //! (`errno_str(e) == "EINTR"`), the function is copied for each call; copies that turn out alike are
 //! one again afterwards. Functions that recurse are not copied.
 
-use std::collections::HashMap;
-
 use cranelift_entity::{EntitySet, SecondaryMap};
+use rustc_hash::FxHashMap;
 
 use super::Slot;
 use super::late::LateSet;
@@ -60,7 +59,7 @@ impl Copies {
         if self.count == 0 {
             return false;
         }
-        let mut kept: HashMap<(FuncId, Vec<bool>), FuncId> = HashMap::new();
+        let mut kept: FxHashMap<(FuncId, Vec<bool>), FuncId> = FxHashMap::default();
         let mut stands_for: SecondaryMap<FuncId, Option<FuncId>> = SecondaryMap::new();
         for (id, function) in &program.functions {
             let params = (0..function.params.len()).map(|i| late.place(Slot::Param(id, i)));

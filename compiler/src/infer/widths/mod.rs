@@ -14,8 +14,6 @@ mod late;
 mod versions;
 mod wrap;
 
-use std::collections::HashSet;
-
 use cranelift_entity::PrimaryMap;
 use rtap_grammar::source::Span;
 
@@ -24,6 +22,7 @@ use crate::image::Point;
 use crate::target::Target;
 use copies::Copies;
 use late::LateSet;
+use rustc_hash::FxHashSet;
 
 /// Walks after which what still grows gets the greatest width.
 const WALKS: usize = 12;
@@ -39,7 +38,7 @@ pub fn infer_widths(program: &mut Program, target: &dyn Target) {
     let max = program.limits.max_string_len.saturating_sub(1).max(1);
     let mut too_large = Vec::new();
     let mut copies = Copies::default();
-    let mut divided = HashSet::new();
+    let mut divided = FxHashSet::default();
     loop {
         let mut late = decide(program, &too_large, &mut copies);
         if divide(program, late.not_late(), &mut divided) {
@@ -78,7 +77,11 @@ pub fn infer_widths(program: &mut Program, target: &dyn Target) {
 }
 
 /// Makes several variables of each of these that was not divided yet. Whether there are more now.
-fn divide(program: &mut Program, slots: Vec<Slot>, divided: &mut HashSet<(Span, String)>) -> bool {
+fn divide(
+    program: &mut Program,
+    slots: Vec<Slot>,
+    divided: &mut FxHashSet<(Span, String)>,
+) -> bool {
     let mut more = false;
     for slot in slots {
         if let Slot::Local(body, local) = slot

@@ -1,8 +1,7 @@
 //! Rules of the module: tables, handlers, who may call whom.
 
-use std::collections::HashMap;
-
 use cranelift_entity::{EntitySet, SecondaryMap};
+use rustc_hash::FxHashMap;
 
 use super::{VerifyError, function};
 use crate::lir::cfg::{call_groups, for_each_callee};
@@ -81,7 +80,7 @@ fn check_order(module: &Module, error: &mut impl FnMut(String)) {
 
 /// What each executor reaches has to exist there.
 fn check_places(module: &Module, errors: &mut Vec<VerifyError>) {
-    let mut done: HashMap<(Exec, Context), EntitySet<Func>> = HashMap::new();
+    let mut done: FxHashMap<(Exec, Context), EntitySet<Func>> = FxHashMap::default();
     for (id, handler) in &module.handlers {
         let reached = done.entry((handler.exec, handler.context)).or_default();
         let mut work = vec![handler.func];

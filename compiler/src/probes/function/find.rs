@@ -5,9 +5,8 @@
 //! all the same. `f` means such copies then, without parameters. (`f.part.0` and `f.cold` begin
 //! somewhere inside of `f`: they must be asked for by their own names.)
 
-use std::collections::HashSet;
-
 use rtap_grammar::diag::{Diagnostic, codes};
+use rustc_hash::FxHashSet;
 
 use super::super::{Request, glob, is_pattern};
 use super::address::Place;
@@ -149,7 +148,7 @@ pub(super) fn keep_exported(
             .note(why.to_string())
             .help_if(why.help().map(str::to_owned))
     })?;
-    let exported: HashSet<&str> = symbols
+    let exported: FxHashSet<&str> = symbols
         .iter()
         .filter(|symbol| symbol.module == module)
         .filter_map(|symbol| symbol.name.strip_prefix(TABLE))

@@ -18,8 +18,6 @@
 mod flow;
 mod runs;
 
-use std::collections::{HashMap, HashSet};
-
 use cranelift_entity::EntitySet;
 use rtap_grammar::source::Span;
 
@@ -27,11 +25,12 @@ use super::Slot;
 use crate::hir::{FuncId, Global, Program};
 use flow::walk;
 use runs::Runs;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The late places.
 #[derive(Default)]
 pub(super) struct LateSet {
-    places: HashMap<Slot, bool>,
+    places: FxHashMap<Slot, bool>,
     /// Functions with parameters or results that would be late for some calls and cannot
     /// be, for others.
     torn: Vec<FuncId>,
@@ -57,7 +56,7 @@ impl LateSet {
     /// Strings of kernel handlers that are not late, each with what needs its characters.
     pub(super) fn take_needs(&mut self) -> Vec<(Span, Span)> {
         let mut needs = std::mem::take(&mut self.needs);
-        let mut seen = HashSet::new();
+        let mut seen = FxHashSet::default();
         needs.retain(|need| seen.insert(*need));
         needs
     }
@@ -253,7 +252,7 @@ impl Node {
 #[derive(Default)]
 struct Graph {
     nodes: Vec<Node>,
-    places: HashMap<Slot, usize>,
+    places: FxHashMap<Slot, usize>,
     /// Nodes of expressions, in the order of the walk.
     exprs: Vec<usize>,
     next_expr: usize,
