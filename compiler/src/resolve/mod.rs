@@ -110,7 +110,7 @@ pub(crate) struct Cx<'s> {
     functions: cranelift_entity::PrimaryMap<FuncId, functions::FunctionSource>,
     /// The same by the first of their overloads, which `functions` keeps alive.
     function_ids: FxHashMap<*const ast::Function, FuncId>,
-    /// Points, with and without aliases, that the current probe has come through.
+    /// Aliases that the points of the current probe have come through.
     expansions: usize,
     /// Whether functions that nobody calls have been queued.
     uncalled_queued: bool,

@@ -18,6 +18,8 @@ use crate::probes::{self, Arg, Candidate, Component, Kind, Match, Request, glob}
 const MAX_POINTS: usize = 100_000;
 /// Aliases that lead to one another, at most.
 const MAX_ALIASES: usize = 100;
+/// Aliases that one probe can come through in all: where each names others twice they soon are too many.
+const MAX_EXPANSIONS: usize = 10_000;
 
 /// A place where a probe of the script is attached, with what aliases add to its code.
 pub(super) struct Expanded {
@@ -98,10 +100,14 @@ impl Cx<'_> {
         let mut found = Vec::new();
         self.expansions = 0;
         self.points(points, &Chain::default(), &mut found);
-        if let Some(first) = points.first()
-            && self.expansions.max(found.len()) > MAX_POINTS
-        {
-            let title = format!("a probe of more than {MAX_POINTS} points");
+        let title = if found.len() > MAX_POINTS {
+            format!("a probe of more than {MAX_POINTS} points")
+        } else if self.expansions > MAX_EXPANSIONS {
+            format!("a probe of more than {MAX_EXPANSIONS} aliases")
+        } else {
+            return found;
+        };
+        if let Some(first) = points.first() {
             self.report(
                 Diagnostic::error(codes::NESTED_TOO_DEEPLY, title)
                     .label(first.span, "its points begin here")
@@ -116,8 +122,7 @@ impl Cx<'_> {
             let mut flats = Vec::new();
             flatten(point, &mut flats);
             for flat in flats {
-                self.expansions += 1;
-                if self.expansions.max(out.len()) > MAX_POINTS {
+                if out.len() > MAX_POINTS || self.expansions > MAX_EXPANSIONS {
                     return;
                 }
                 let before = out.len();
@@ -232,6 +237,7 @@ impl Cx<'_> {
         }
         for sym in matches {
             found = true;
+            self.expansions += 1;
             if is_open(&sym, chain) {
                 let name = sym.name.join(".");
                 self.report(
