@@ -6,6 +6,7 @@
 use regalloc2::VReg;
 
 use super::each::{INDEX, Slice};
+use super::order;
 use super::text::{Text, TextMem};
 use super::{Cx, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
@@ -23,8 +24,10 @@ const COUNT: u32 = 0;
 const TAKEN: u32 = 8;
 /// How many may be taken.
 const LIMIT: u32 = 16;
+/// For comparing texts.
+const SCRATCH: u32 = 24;
 /// Bytes of these numbers.
-const HEAD_BYTES: u32 = 24;
+const HEAD_BYTES: u32 = 32;
 /// Longest string to sort by.
 const MAX_SORT_TEXT_BYTES: u32 = 512;
 /// Bytes of a heap's entry: what is sorted by, the element's number.
@@ -50,6 +53,13 @@ struct SortText {
     offset: u32,
     width: u32,
     descending: bool,
+}
+
+impl SortText {
+    /// Words after the first, which is in the heap.
+    fn more_words(&self) -> u32 {
+        self.width / 8 - 1
+    }
 }
 
 impl Iteration {
@@ -79,7 +89,11 @@ impl Iteration {
 
     /// End of its part of the snapshot.
     fn end(&self) -> u32 {
-        self.offset + HEAD_BYTES + self.heap_bytes() + self.slots() * self.element_bytes()
+        let elements = self.slots() * self.element_bytes();
+        let beyond = self
+            .text
+            .map_or(0, |text| order::bytes_read(text.more_words()));
+        self.offset + HEAD_BYTES + self.heap_bytes() + elements + beyond
     }
 
     /// The most steps from a heap's top to its bottom.
@@ -378,19 +392,19 @@ impl Cx<'_> {
                 let number = entry.number;
                 self.slot_address(snapshot.elements, number, iteration.slots(), bytes)
             });
-            for at in (text.offset + 8..text.offset + text.width).step_by(8) {
-                let [left, right] = [left, right].map(|element| {
-                    let word = self.load(Size::D, Mem::Ptr(element, at as i32));
-                    self.big_endian(word)
-                });
-                let (less, more) = if text.descending {
-                    (to, before)
-                } else {
-                    (before, to)
-                };
-                self.jump_if(Cond::Lt, left, Src::Reg(right), less);
-                self.jump_if(Cond::Gt, left, Src::Reg(right), more);
-            }
+            let ways = if text.descending {
+                [to, before]
+            } else {
+                [before, to]
+            };
+            let place = snapshot.head.at(SCRATCH);
+            self.order_words(
+                [left, right],
+                text.offset + 8,
+                text.more_words(),
+                place,
+                ways,
+            );
         }
         self.jump_if(Cond::Gt, a.number, Src::Reg(b.number), to);
         self.jump(before, Vec::new());

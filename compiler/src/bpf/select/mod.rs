@@ -21,6 +21,7 @@ mod iterate;
 mod matched;
 mod mem;
 mod nest;
+mod order;
 mod prologue;
 mod quote;
 mod regex;
