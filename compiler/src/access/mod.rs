@@ -215,6 +215,9 @@ impl Cx<'_> {
         let remark = vars.remark(self, text);
         let diag = match remark {
             Some(remark) => diag.note(remark),
+            None if shown.is_empty() => diag.help(
+                "those of functions, tracepoints, system calls and marks have: 'rtap list POINT' shows them",
+            ),
             None => diag,
         };
         self.report(diag.help_if(near));
@@ -320,7 +323,8 @@ impl Cx<'_> {
             "data of the kernel cannot be assigned",
         )
         .label(target.span, "this is only readable")
-        .note("the kernel does not let eBPF programs write its memory");
+        .note("the kernel does not let eBPF programs write its memory")
+        .help("keep the value in a variable of the script");
         self.report(diag);
         Place::Error
     }

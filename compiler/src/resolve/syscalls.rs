@@ -152,7 +152,12 @@ impl Cx<'_> {
                 "unknown"
             },
         );
-        self.report(diag.help_if(did_you_mean(name, known.iter().map(String::as_str))));
+        let near = did_you_mean(name, known.iter().map(String::as_str));
+        self.report(diag.help(match near {
+            _ if exists => "'?' behind the point goes on without it".to_owned(),
+            Some(near) => near,
+            None => "'rtap list \"syscall.*\"' shows them".to_owned(),
+        }));
     }
 
     /// Adds the point of a system call.

@@ -537,7 +537,8 @@ impl<'s> Stream<'s> {
                 .label(span, "while expanding this")
                 .note(format!(
                     "the limit is {MAX_EXPANSION} uses and tokens in one file"
-                ));
+                ))
+                .help("write a function for what the macro repeats");
             self.report(d);
         }
         self.frames.truncate(1);

@@ -34,7 +34,8 @@ pub(in crate::probes) fn running(
                 codes::NO_KERNEL_FUNCTION,
                 format!("the kernel has no function at {address:#x}"),
             )
-            .label(request.span, "no code is there"),
+            .label(request.span, "no code is there")
+            .help("/proc/kallsyms has the addresses; they change with each start of the machine"),
         ));
     };
     let unique = is_unique(&symbols, symbol.name, symbol.module);

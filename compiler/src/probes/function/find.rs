@@ -277,7 +277,8 @@ pub(super) fn missing(
     let near = suggest(pattern, btf.own_functions(), 3);
     match near.as_slice() {
         [] => diag
-            .note("functions that the compiler has inlined everywhere do not exist in the kernel"),
+            .note("functions that the compiler has inlined everywhere do not exist in the kernel")
+            .help("'?' behind the point goes on without it; 'POINT !, OTHER' takes the first that is there"),
         names => diag.help(format!("did you mean {}?", quoted(names))),
     }
 }
