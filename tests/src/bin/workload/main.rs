@@ -15,6 +15,7 @@
 
 mod faults;
 mod marks;
+mod threads;
 mod unseen;
 
 use std::ffi::CString;
@@ -30,7 +31,8 @@ const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
 #[rustfmt::skip]
-const ACTIONS: [(&str, &str, &str); 29] = [
+const ACTIONS: [(&str, &str, &str); 30] = [
+    ("bound-threads", "T N", "T threads, bound to the processors in turn: each calls rtap_workload_fn(i, N), then getppid, for i in 0..N"),
     ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
     ("call-six", "N", "calls rtap_workload_six(1, -2, 3, -4, 5, -6) N times, which returns -3"),
     ("call-string", "N TEXT", "calls rtap_workload_string(TEXT, its length) N times, which returns the length"),
@@ -145,6 +147,7 @@ fn act(words: &[&str]) -> Result<u8, String> {
     let n = number(usize::from(matches!(*action, "open" | "write-text"))).unwrap_or(0);
     facts.add("n", n);
     match *action {
+        "bound-threads" => facts.add("tids", threads::bound(n, number(1)?)?),
         "call-function" => {
             let last = (0..n as i64).fold(0, |_, i| rtap_workload_fn(i, 2 * i + 1));
             facts.add("last", last);
@@ -236,7 +239,7 @@ fn act(words: &[&str]) -> Result<u8, String> {
             }
         }
         "tcp" => tcp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?,
-        "threads" => facts.add("tids", threads(n, number(1)?)),
+        "threads" => facts.add("tids", threads::threads(n, number(1)?)),
         "touch-children" => faults::in_children(n, number(1)?)?,
         "touch-threads" => faults::in_threads(n, number(1)?)?,
         "udp" => udp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?,
@@ -327,19 +330,6 @@ fn udp(n: u64, bytes: usize, port: u16) -> std::io::Result<()> {
         receiver.recv(&mut buffer)?;
     }
     Ok(())
-}
-
-fn threads(count: u64, n: u64) -> String {
-    let work = move || {
-        repeat(n, libc::SYS_getppid, [0; 3]);
-        syscall(libc::SYS_gettid, [0; 3]).to_string()
-    };
-    let threads: Vec<_> = (0..count).map(|_| std::thread::spawn(work)).collect();
-    let tids: Vec<String> = threads
-        .into_iter()
-        .filter_map(|thread| thread.join().ok())
-        .collect();
-    tids.join(",")
 }
 
 /// The lines for `$RTAP_FACTS`.
