@@ -252,9 +252,9 @@ fn formats_see_through_their_arguments() {
     );
     assert_eq!(
         text,
-        "fmt0 = out \"<\" %s \">\" %5d\nfmt1 = out call \"ctime\" 1\nfmt2 = out \"abc\" %s\nfmt3 = out \"7\"\n\
+        "fmt0 = out \"<\" %s \">\" %5d\nfmt1 = out call \"ctime\" 1\nfmt2 = out %s\nfmt3 = out \"abc\" %s\nfmt4 = out \"7\"\n\
          fn0 \"f\"(i64, str<15>) {\nblock0(v0: i64, v1: str<15>):\nv2: i64 = iconst 7\nemit fmt0(v1, v2)\n\
-         emit fmt1(v0)\nemit fmt2(v1)\nemit fmt3()\nreturn\n}"
+         v3: late<15> = str.late fmt1(v0)\nemit fmt2(v3)\nemit fmt3(v1)\nemit fmt4()\nreturn\n}"
     );
 }
 

@@ -202,7 +202,7 @@ fn late_strings_are_carried_raw() {
     let mut s = Script::new();
     let probe = s.probe(
         &[Ty::Long],
-        vec![println(vec![builtin("__symname", vec![local(0)])])],
+        vec![println(vec![builtin("__usymname", vec![local(0)])])],
     );
     probe.exec = Exec::Kernel;
     assert!(s.faults()[0].message.contains("made in user space"));
