@@ -53,7 +53,7 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// The function with all calls copied in. Left are calls of functions that recurse out of a `foreach`.
+    /// The function with all calls copied in.
     pub fn body(&mut self, func: Func) -> Function {
         self.expand(func, &[])
     }

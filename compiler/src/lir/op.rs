@@ -402,6 +402,9 @@ pub enum Op {
         sort: Option<Sort>,
         /// Most elements taken.
         limit: Option<Value>,
+        /// In functions that recurse, whose level has an iteration of its own: the number of their slots
+        /// ([`NestOp`]). Only the back end says so.
+        nest: Option<u8>,
         /// Error site (no memory for the snapshot, nested too deep).
         site: SiteId,
     },

@@ -27,6 +27,7 @@ impl Lower<'_> {
                 slice: if is_open { Vec::new() } else { slice },
                 sort: foreach.sort,
                 limit,
+                nest: None,
                 site,
             },
             span,

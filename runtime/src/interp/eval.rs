@@ -310,6 +310,7 @@ impl<'p, S: Store> Machine<'p, S> {
                 slice,
                 sort,
                 limit,
+                nest: _,
                 site,
             } => {
                 let limit = limit.map_or(usize::MAX, |limit| {

@@ -31,8 +31,8 @@ pub fn levels(module: &Module) -> u32 {
     module.limits.nested_calls().saturating_add(2)
 }
 
-/// The function `entry`, which calls nothing any more, out of the bodies of its group. None if a call
-/// stands in a `foreach`: what that iterates over is not in slots.
+/// The function `entry`, which calls nothing any more, out of the bodies of its group. None if it is not
+/// among them.
 pub fn close(
     sites: &PrimaryMap<SiteId, Site>,
     bodies: &[(Func, Function)],
@@ -45,7 +45,7 @@ pub fn close(
         function.hub,
         function.nest,
         &function.states,
-    )?;
+    );
     function.finish_hub();
     Some(function.code)
 }

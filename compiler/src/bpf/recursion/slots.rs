@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::FIRST_ARG;
 use crate::bpf::analysis::for_each_term_use;
-use crate::lir::{Block, Function, Inst, NestOp, NestSlot, Op, Value};
+use crate::lir::{Block, Function, Inst, NestOp, NestSlot, Op, Terminator, Value};
 
 /// How a block gets a value that is defined in another.
 #[derive(Clone)]
@@ -15,18 +15,18 @@ enum Home {
     Again(Op),
 }
 
-/// Moves values of `code` to slots. None if one of them cannot be: an iteration.
-pub fn settle(
-    code: &mut Function,
-    hub: Block,
-    nest: u8,
-    states: &BTreeMap<i64, Block>,
-) -> Option<()> {
+/// Moves values of `code` to slots. (Iterations are known by what began them: each level has its own.)
+pub fn settle(code: &mut Function, hub: Block, nest: u8, states: &BTreeMap<i64, Block>) {
     let live_in = live_in(code);
-    let crossing: BTreeSet<Value> = states
+    let mut crossing: BTreeSet<Value> = states
         .values()
         .flat_map(|state| live_in.get(state).into_iter().flatten().copied())
         .collect();
+    for (handle, op) in iterations(code) {
+        if let (true, Op::IterBegin { nest: of, .. }) = (crossing.remove(&handle), op) {
+            *of = Some(nest);
+        }
+    }
     let mut homes = BTreeMap::new();
     for data in code.blocks.values() {
         for inst in &data.insts {
@@ -34,7 +34,6 @@ pub fn settle(
                 continue;
             };
             match &inst.op {
-                Op::IterBegin { .. } => return None,
                 Op::Const(_) | Op::Site(_) | Op::StrConst(_) | Op::Core(_) => {
                     homes.insert(result, Home::Again(inst.op.clone()));
                 }
@@ -51,7 +50,28 @@ pub fn settle(
     {
         rewrite(code, block, nest, &homes);
     }
-    Some(())
+}
+
+/// The operations that begin iterations, with what they result in.
+fn iterations(code: &mut Function) -> Vec<(Value, &mut Op)> {
+    let first: BTreeMap<Block, Value> = code
+        .blocks
+        .iter()
+        .filter_map(|(block, data)| Some((block, *data.params.first()?)))
+        .collect();
+    let begins = |op: &Op| matches!(op, Op::IterBegin { .. });
+    let mut found = Vec::new();
+    for data in code.blocks.values_mut() {
+        for inst in data.insts.iter_mut().filter(|inst| begins(&inst.op)) {
+            found.extend(inst.result.map(|handle| (handle, &mut inst.op)));
+        }
+        if let Terminator::Try { op, ok, .. } = &mut data.term
+            && begins(op)
+        {
+            found.extend(first.get(&ok.block).map(|handle| (*handle, op)));
+        }
+    }
+    found
 }
 
 /// The values that each block takes from others.
@@ -130,7 +150,7 @@ fn assign(
 fn rewrite(code: &mut Function, block: Block, nest: u8, homes: &BTreeMap<Value, Home>) {
     let data = &mut code.blocks[block];
     let insts = std::mem::take(&mut data.insts);
-    let mut term = std::mem::replace(&mut data.term, crate::lir::Terminator::Unreachable);
+    let mut term = std::mem::replace(&mut data.term, Terminator::Unreachable);
     let term_span = data.term_span;
     let mut done = Rewriting {
         nest,

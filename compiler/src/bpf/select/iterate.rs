@@ -1,6 +1,6 @@
 //! `foreach` over an array. At its beginning all keys and values are copied to a snapshot (one map
 //! element for each scratch frame, which has a part for each foreach of the program), so that the
-//! body may change the array. For a sorted one the snapshot has a heap of the numbers to
+//! body may change the array; in a function that recurses, a part for each level of calls. For a sorted one the snapshot has a heap of the numbers to
 //! sort by, smallest first; each round takes the top off.
 
 use regalloc2::VReg;
@@ -8,16 +8,19 @@ use regalloc2::VReg;
 use super::each::{INDEX, Slice};
 use super::order;
 use super::text::{Text, TextMem};
-use super::{Cx, Lowered, Val};
+use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::insn::{AluOp, Cond, MapId, Size, Src};
 use crate::bpf::plan::Plan;
+use crate::bpf::recursion;
 use crate::bpf::vcode::BlockId;
 use crate::image::{ArrayLayout, Slot, ValueLayout};
-use crate::lir::{BlockCall, Global, SiteId, Sort, SortBy, Ty, Value};
+use crate::lir::{BlockCall, Global, Op, SiteId, Sort, SortBy, Terminator, Ty, Value};
 
 /// Most bytes of a snapshot's elements.
 const SNAPSHOT_BYTES: u32 = 256 << 10;
+/// The same where there is one for each level of calls, of all together.
+const LEVELS_BYTES: u32 = 1 << 20;
 /// How many elements were copied.
 const COUNT: u32 = 0;
 /// How many of them were taken.
@@ -44,6 +47,10 @@ pub(super) struct Iteration {
     sorted: bool,
     /// The string that is sorted by, if it is one.
     text: Option<SortText>,
+    /// Where the number of the level is that it is of, if each level of calls has its own.
+    level: Option<Mem>,
+    /// How many levels there are: a power of two.
+    levels: u32,
 }
 
 /// A string in elements by which they are sorted.
@@ -87,13 +94,18 @@ impl Iteration {
         }
     }
 
-    /// End of its part of the snapshot.
+    /// End of its part of the snapshot: heads of all levels, then heaps, then elements.
     fn end(&self) -> u32 {
-        let elements = self.slots() * self.element_bytes();
+        let level_bytes = HEAD_BYTES + self.heap_bytes() + self.slots() * self.element_bytes();
         let beyond = self
             .text
             .map_or(0, |text| order::bytes_read(text.more_words()));
-        self.offset + HEAD_BYTES + self.heap_bytes() + elements + beyond
+        self.offset + self.levels * level_bytes + beyond
+    }
+
+    /// Those of all levels.
+    fn places(&self) -> u32 {
+        self.levels * self.slots()
     }
 
     /// The most steps from a heap's top to its bottom.
@@ -108,6 +120,8 @@ struct Snapshot {
     head: Mem,
     heap: Mem,
     elements: Mem,
+    /// The number of the level's first place for an element, where there are levels.
+    first: Option<VReg>,
 }
 
 /// An entry of a heap in registers.
@@ -118,6 +132,90 @@ struct Entry {
 }
 
 impl Cx<'_> {
+    /// Finds out about the iterations of the program: their handles are their numbers.
+    pub(super) fn declare_iterations(&mut self) {
+        let func = self.func;
+        for data in func.blocks.values() {
+            let insts = data.insts.iter();
+            let insts = insts.map(|inst| (&inst.op, inst.result, inst.span));
+            let tried = match &data.term {
+                Terminator::Try { op, ok, .. } => {
+                    let handle = func.blocks[ok.block].params.first().copied();
+                    Some((op, handle, data.term_span))
+                }
+                _ => None,
+            };
+            for (op, handle, span) in insts.chain(tried) {
+                if let (
+                    Op::IterBegin {
+                        array, sort, nest, ..
+                    },
+                    Some(handle),
+                ) = (op, handle)
+                {
+                    self.span = Some(span);
+                    // What is not possible is recorded.
+                    if let Ok(iteration) = self.iteration(*array, *sort, *nest) {
+                        self.vals[handle] = Some(Val::Const(self.iterations.len() as i64));
+                        self.iterations.push(iteration);
+                    }
+                }
+            }
+        }
+        self.span = Some(func.span);
+    }
+
+    fn iteration(
+        &mut self,
+        array: Global,
+        sort: Option<Sort>,
+        nest: Option<u8>,
+    ) -> Lowered<Iteration> {
+        let (_, layout) = self.array_place(array)?;
+        let level = nest.and_then(|nest| self.nest_level(nest));
+        let levels = match level {
+            Some(_) => recursion::levels(self.module).next_power_of_two(),
+            None => 1,
+        };
+        let text = self.sort_text(&layout, sort)?;
+        // Verifiers follow comparisons of strings in all levels' snapshots for too long.
+        if level.is_some() && text.is_some() {
+            return Err(self.unsupported(
+                "foreach sorted by a string around a call of the function that it is in",
+                "sort by a number, or do it in an end or timer probe",
+            ));
+        }
+        let mut iteration = Iteration {
+            offset: self.iterations.last().map_or(0, Iteration::end),
+            capacity: 1,
+            sorted: sort.is_some(),
+            text,
+            layout,
+            level,
+            levels,
+        };
+        let bytes = match level {
+            Some(_) => LEVELS_BYTES / levels,
+            None => SNAPSHOT_BYTES,
+        };
+        let room = bytes / iteration.element_bytes();
+        iteration.capacity = iteration.layout.max_entries.min(room).max(1);
+        self.plan.reserve_snapshot(iteration.end());
+        Ok(iteration)
+    }
+
+    /// The iteration of a handle.
+    fn iteration_of(&mut self, handle: Value) -> Lowered<Iteration> {
+        let number = match self.int(handle) {
+            Val::Const(number) => usize::try_from(number).ok(),
+            _ => None,
+        };
+        match number.and_then(|n| self.iterations.get(n).cloned()) {
+            Some(iteration) => Ok(iteration),
+            None => Err(self.internal("an iteration that is not known")),
+        }
+    }
+
     /// Takes the snapshot; gives the iteration's number.
     pub(super) fn iter_begin(
         &mut self,
@@ -126,21 +224,13 @@ impl Cx<'_> {
         sort: Option<Sort>,
         limit: Option<Value>,
         site: SiteId,
+        dest: Dest,
     ) -> Lowered<Val> {
-        let (map, layout) = self.array_place(array)?;
-        let text = self.sort_text(&layout, sort)?;
-        let mut iteration = Iteration {
-            offset: self.iterations.last().map_or(0, Iteration::end),
-            capacity: 1,
-            sorted: sort.is_some(),
-            text,
-            layout,
+        let (map, _) = self.array_place(array)?;
+        let Some(handle) = dest.value else {
+            return Err(self.internal("an iteration without a handle"));
         };
-        let room = SNAPSHOT_BYTES / iteration.element_bytes();
-        iteration.capacity = iteration.layout.max_entries.min(room).max(1);
-        let number = self.iterations.len() as i64;
-        self.iterations.push(iteration.clone());
-        self.plan.reserve_snapshot(iteration.end());
+        let (number, iteration) = (self.int(handle), self.iteration_of(handle)?);
 
         let limit = limit.map(|limit| self.reg(limit));
         let key = self.buffers.alloc(8, Access::Stack, (self.pos, self.pos));
@@ -157,7 +247,7 @@ impl Cx<'_> {
         let count = self.load(Size::D, snapshot.head.at(COUNT));
         let fail = self.fail(site, Val::Const(0));
         self.jump_if(Cond::Gt, count, Src::Imm(iteration.capacity as i32), fail);
-        Ok(Val::Const(number))
+        Ok(number)
     }
 
     /// The string that is sorted by, if it is one.
@@ -202,7 +292,7 @@ impl Cx<'_> {
         let found = self.lookup(Plan::SNAPSHOTS, key);
         let fail = self.fail(site, Val::Const(0));
         self.jump_if(Cond::Eq, found, Src::Imm(0), fail);
-        snapshot_at(found, iteration)
+        self.snapshot_at(found, iteration)
     }
 
     /// Copies what is in the slice.
@@ -218,18 +308,14 @@ impl Cx<'_> {
             let found = cx.lookup(Plan::SNAPSHOTS, INDEX);
             let stop = cx.stop();
             cx.jump_if(Cond::Eq, found, Src::Imm(0), stop);
-            let snapshot = snapshot_at(found, iteration);
+            let snapshot = cx.snapshot_at(found, iteration);
             let count = cx.load(Size::D, snapshot.head.at(COUNT));
             let next = cx.alu(AluOp::Add, count, Src::Imm(1));
             cx.store(Size::D, snapshot.head.at(COUNT), Src::Reg(next));
             let capacity = iteration.capacity;
             // One too many is counted: that is how it is noticed.
             cx.jump_if(Cond::Ge, count, Src::Imm(capacity as i32), stop);
-            let bytes = iteration.element_bytes();
-            let to = Mem::Ptr(
-                cx.slot_address(snapshot.elements, count, iteration.slots(), bytes),
-                0,
-            );
+            let to = Mem::Ptr(cx.element_address(iteration, snapshot, count), 0);
             let key_bytes = iteration.layout.key_bytes;
             cx.copy_block(element.key, to, key_bytes);
             if iteration.value_bytes() != 0 {
@@ -281,11 +367,50 @@ impl Cx<'_> {
         Ok(self.alu(AluOp::Xor, value, Src::Reg(flip)))
     }
 
-    fn heap_entry(&mut self, iteration: &Iteration, heap: Mem, at: VReg) -> Mem {
+    fn heap_entry(&mut self, iteration: &Iteration, snapshot: Snapshot, at: VReg) -> Mem {
+        let at = self.place_of_level(snapshot, at);
+        let count = iteration.places();
         Mem::Ptr(
-            self.slot_address(heap, at, iteration.slots(), HEAP_ENTRY_BYTES),
+            self.slot_address(snapshot.heap, at, count, HEAP_ENTRY_BYTES),
             0,
         )
+    }
+
+    fn element_address(&mut self, iteration: &Iteration, snapshot: Snapshot, at: VReg) -> VReg {
+        let at = self.place_of_level(snapshot, at);
+        let (count, bytes) = (iteration.places(), iteration.element_bytes());
+        self.slot_address(snapshot.elements, at, count, bytes)
+    }
+
+    /// The number of a place of the present level among those of all levels.
+    fn place_of_level(&mut self, snapshot: Snapshot, at: VReg) -> VReg {
+        match snapshot.first {
+            Some(first) => self.alu(AluOp::Add, at, Src::Reg(first)),
+            None => at,
+        }
+    }
+
+    /// The iteration's part of a frame's snapshot, of the present level.
+    fn snapshot_at(&mut self, found: VReg, iteration: &Iteration) -> Snapshot {
+        let part = Mem::Ptr(found, iteration.offset as i32);
+        let heap = part.at(iteration.levels * HEAD_BYTES);
+        let elements = heap.at(iteration.levels * iteration.heap_bytes());
+        let (head, first) = match iteration.level {
+            Some(level) => {
+                let level = self.load(Size::D, level);
+                let head = self.slot_address(part, level, iteration.levels, HEAD_BYTES);
+                let shift = iteration.slots().ilog2() as i32;
+                let first = self.alu(AluOp::Lsh, level, Src::Imm(shift));
+                (Mem::Ptr(head, 0), Some(first))
+            }
+            None => (part, None),
+        };
+        Snapshot {
+            head,
+            heap,
+            elements,
+            first,
+        }
     }
 
     fn load_entry_of_heap(&mut self, at: Mem) -> Entry {
@@ -303,7 +428,6 @@ impl Cx<'_> {
     /// Adds an entry, the last by its number, to a heap. (Here and in `sift_down` the loop is short,
     /// and must stay where it is: pointers to the snapshot are used in it.)
     fn sift_up(&mut self, iteration: &Iteration, snapshot: Snapshot, entry: Entry) {
-        let heap = snapshot.heap;
         let (head, round) = self.join();
         let place = self.code.vreg();
         self.code.blocks[head.0 as usize].params.push(place);
@@ -315,22 +439,21 @@ impl Cx<'_> {
         self.jump_if(Cond::Eq, place, Src::Imm(0), end);
         let parent = self.alu(AluOp::Sub, place, Src::Imm(1));
         let parent = self.alu(AluOp::Rsh, parent, Src::Imm(1));
-        let at = self.heap_entry(iteration, heap, parent);
+        let at = self.heap_entry(iteration, snapshot, parent);
         let above = self.load_entry_of_heap(at);
         self.jump_unless_before(iteration, snapshot, [entry, above], end);
-        let at = self.heap_entry(iteration, heap, place);
+        let at = self.heap_entry(iteration, snapshot, place);
         self.store_entry(at, above);
         let parent = self.forget(parent);
         let next = self.alu(AluOp::Add, round, Src::Imm(1));
         self.jump(head, vec![next, parent]);
         self.enter(end);
-        let at = self.heap_entry(iteration, heap, place);
+        let at = self.heap_entry(iteration, snapshot, place);
         self.store_entry(at, entry);
     }
 
     /// Puts an entry in the place of a heap's top; `count` are left in the heap.
     fn sift_down(&mut self, iteration: &Iteration, snapshot: Snapshot, entry: Entry, count: VReg) {
-        let heap = snapshot.heap;
         let (head, round) = self.join();
         let place = self.code.vreg();
         self.code.blocks[head.0 as usize].params.push(place);
@@ -342,7 +465,7 @@ impl Cx<'_> {
         let left = self.alu(AluOp::Lsh, place, Src::Imm(1));
         let left = self.alu(AluOp::Add, left, Src::Imm(1));
         self.jump_if(Cond::Ge, left, Src::Reg(count), end);
-        let at = self.heap_entry(iteration, heap, left);
+        let at = self.heap_entry(iteration, snapshot, left);
         let lower = self.load_entry_of_heap(at);
 
         // The lesser of the two below.
@@ -355,7 +478,7 @@ impl Cx<'_> {
         });
         let right = self.alu(AluOp::Add, left, Src::Imm(1));
         self.jump_if(Cond::Ge, right, Src::Reg(count), one);
-        let at = self.heap_entry(iteration, heap, right);
+        let at = self.heap_entry(iteration, snapshot, right);
         let other = self.load_entry_of_heap(at);
         self.jump_unless_before(iteration, snapshot, [other, lower], one);
         self.jump(chosen, vec![right, other.word, other.number]);
@@ -365,13 +488,13 @@ impl Cx<'_> {
             number: params[1],
         };
         self.jump_unless_before(iteration, snapshot, [lesser, entry], end);
-        let at = self.heap_entry(iteration, heap, place);
+        let at = self.heap_entry(iteration, snapshot, place);
         self.store_entry(at, lesser);
         let child = self.forget(child);
         let next = self.alu(AluOp::Add, round, Src::Imm(1));
         self.jump(head, vec![next, child]);
         self.enter(end);
-        let at = self.heap_entry(iteration, heap, place);
+        let at = self.heap_entry(iteration, snapshot, place);
         self.store_entry(at, entry);
     }
 
@@ -387,11 +510,8 @@ impl Cx<'_> {
         self.jump_if(Cond::Lt, a.word, Src::Reg(b.word), before);
         self.jump_if(Cond::Gt, a.word, Src::Reg(b.word), to);
         if let Some(text) = iteration.text {
-            let bytes = iteration.element_bytes();
-            let [left, right] = [a, b].map(|entry| {
-                let number = entry.number;
-                self.slot_address(snapshot.elements, number, iteration.slots(), bytes)
-            });
+            let [left, right] =
+                [a, b].map(|entry| self.element_address(iteration, snapshot, entry.number));
             let ways = if text.descending {
                 [to, before]
             } else {
@@ -419,13 +539,7 @@ impl Cx<'_> {
         with_value: bool,
         done: &BlockCall,
     ) -> Lowered<()> {
-        let number = match self.int(iter) {
-            Val::Const(number) => usize::try_from(number).ok(),
-            _ => None,
-        };
-        let Some(iteration) = number.and_then(|n| self.iterations.get(n).cloned()) else {
-            return Err(self.internal("an iteration that is not known"));
-        };
+        let iteration = self.iteration_of(iter)?;
         let end = self.code.block(self.is_cold());
         self.in_block(end, |cx| cx.edge(done, &[]))?;
         let key = self.buffers.alloc(8, Access::Stack, (self.pos, self.pos));
@@ -436,7 +550,7 @@ impl Cx<'_> {
         self.store(Size::W, key, Src::Reg(index));
         let found = self.lookup(Plan::SNAPSHOTS, key);
         self.jump_if(Cond::Eq, found, Src::Imm(0), end);
-        let snapshot = snapshot_at(found, &iteration);
+        let snapshot = self.snapshot_at(found, &iteration);
         let taken = self.load(Size::D, snapshot.head.at(TAKEN));
         let limit = self.load(Size::D, snapshot.head.at(LIMIT));
         self.jump_if(Cond::Sge, taken, Src::Reg(limit), end);
@@ -446,16 +560,22 @@ impl Cx<'_> {
         self.store(Size::D, snapshot.head.at(TAKEN), Src::Reg(next));
         let element = if iteration.sorted {
             let left = self.alu(AluOp::Sub, count, Src::Reg(next));
-            let top = self.load_entry_of_heap(snapshot.heap);
-            let at = self.heap_entry(&iteration, snapshot.heap, left);
+            let top = match snapshot.first {
+                Some(_) => {
+                    let zero = self.imm(0);
+                    self.heap_entry(&iteration, snapshot, zero)
+                }
+                None => snapshot.heap,
+            };
+            let top = self.load_entry_of_heap(top);
+            let at = self.heap_entry(&iteration, snapshot, left);
             let last = self.load_entry_of_heap(at);
             self.sift_down(&iteration, snapshot, last, left);
             top.number
         } else {
             taken
         };
-        let bytes = iteration.element_bytes();
-        let at = self.slot_address(snapshot.elements, element, iteration.slots(), bytes);
+        let at = self.element_address(&iteration, snapshot, element);
         let params = self.func.blocks[body.block].params.clone();
         let mut slots: Vec<(u32, Ty)> = iteration
             .layout
@@ -485,15 +605,5 @@ impl Cx<'_> {
             });
         }
         self.edge(body, &supplied)
-    }
-}
-
-fn snapshot_at(found: VReg, iteration: &Iteration) -> Snapshot {
-    let head = Mem::Ptr(found, iteration.offset as i32);
-    let heap = head.at(HEAD_BYTES);
-    Snapshot {
-        head,
-        heap,
-        elements: heap.at(iteration.heap_bytes()),
     }
 }

@@ -176,7 +176,8 @@ struct Cx<'a> {
 /// What becomes of an operation's result.
 #[derive(Clone, Copy, Debug)]
 struct Dest {
-    /// Its type, if there is a result.
+    /// The result, if there is one, and its type.
+    value: Option<Value>,
     ty: Option<Ty>,
     /// First and last position at which it lives.
     range: (u32, u32),
@@ -426,6 +427,7 @@ impl Cx<'_> {
     fn dest(&self, value: Option<Value>, ty: Option<Ty>) -> Dest {
         let Some(value) = value else {
             return Dest {
+                value: None,
                 ty,
                 range: (self.pos, self.pos),
                 padded: false,
@@ -434,6 +436,7 @@ impl Cx<'_> {
         };
         let (first, last) = self.uses.range[value];
         Dest {
+            value: Some(value),
             ty,
             range: (first.min(self.pos), last.max(self.pos)),
             padded: self.uses.padded[value],
@@ -553,15 +556,16 @@ impl Cx<'_> {
                 sort,
                 limit,
                 site,
+                ..
             } => self
-                .iter_begin(*array, slice, *sort, *limit, *site)
+                .iter_begin(*array, slice, *sort, *limit, *site, dest)
                 .map(Some),
             Op::IterEnd(_) => Ok(None),
 
             Op::Emit(format, args) => self.emit(*format, args).map(|()| None),
-            Op::EmitHist(global, keys, which, site) => {
-                self.emit_hist((*global, keys, *which, *site)).map(|()| None)
-            }
+            Op::EmitHist(global, keys, which, site) => self
+                .emit_hist((*global, keys, *which, *site))
+                .map(|()| None),
             Op::RequestExit => {
                 self.request_exit();
                 Ok(None)
@@ -572,9 +576,9 @@ impl Cx<'_> {
                 some(self.error_text(*site, *arg, cap, dest))
             }
             Op::Nest(nest, op) => self.nest(*nest, *op, dest),
-            Op::Call(..) => Err(self.unsupported(
-                "a function that calls itself in a foreach",
-                "let the foreach store what is to be called with, and call behind it; or call the function in an end or timer probe",
+            Op::Call(..) => Err(self.too_large(
+                "all that the handler calls, copied into it,",
+                "split the handler, or call less of it in an end or timer probe",
             )),
             Op::User(user, ..) => {
                 Err(self.unsupported(&format!("{}()", user.0), "call it in an end or timer probe"))

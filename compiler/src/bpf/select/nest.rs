@@ -70,6 +70,11 @@ impl Cx<'_> {
         }
     }
 
+    /// Where the number of the innermost level is, of the slots of this number.
+    pub(super) fn nest_level(&self, number: u8) -> Option<Mem> {
+        self.nests.get(&number).map(|nest| nest.level)
+    }
+
     pub(super) fn nest(&mut self, number: u8, op: NestOp, dest: Dest) -> Lowered<Option<Val>> {
         let Some(nest) = self.nests.get(&number).cloned() else {
             return Err(self.internal("slots of no function"));

@@ -66,6 +66,7 @@ impl Cx<'_> {
         if half == Half::Body {
             self.declare_rounds();
             self.declare_nests();
+            self.declare_iterations();
             self.declare_matches();
         }
         if let Some(message) = self.message {

@@ -378,6 +378,7 @@ fn iter_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
         slice,
         sort,
         limit,
+        nest: None,
         site: site(cursor)?,
     }))
 }

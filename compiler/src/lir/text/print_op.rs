@@ -244,6 +244,7 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
             slice: keys,
             sort,
             limit,
+            nest: _,
             site,
         } => {
             out.push_str("iter.begin ");
