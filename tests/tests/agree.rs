@@ -3,7 +3,7 @@
 //! `RTAP_SEED=n` starts at another seed than the usual one. Needs root; elsewhere it says so.
 
 use rtap::host::Rights;
-use rtap_tests::agree::{Runner, SHAPE, Verdict};
+use rtap_tests::agree::{LIMIT, Runner, SHAPE, Verdict};
 use rtap_tests::generate::script;
 use rtap_tests::paths;
 use rtap_tests::scratch::Scratch;
@@ -29,6 +29,7 @@ fn agree(first: u64, programs: u64, part_insns: Option<u32>) {
     let scratch = Scratch::new(&format!("agree-{first}")).expect("a directory can be made");
     let at = scratch.join("agree.rtp");
     let runner = Runner {
+        limit: LIMIT,
         rtap: &rtap,
         at: &at,
         part_insns,

@@ -21,8 +21,8 @@ pub const SHAPE: Shape<'static> = Shape {
     whole_arrays: true,
 };
 
-/// Longest time that a run may take.
-const LIMIT: Duration = Duration::from_secs(20);
+/// Longest time that a run may take on a machine of its own.
+pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// What stands for the output of a run that had to be killed.
 const NO_END: &str = "error: it did not end";
@@ -75,6 +75,8 @@ pub struct Runner<'a> {
     pub at: &'a Path,
     /// About how many instructions the parts have into which kernel handlers are divided, if not the usual number.
     pub part_insns: Option<u32>,
+    /// Longest time that a run may take.
+    pub limit: Duration,
 }
 
 impl Runner<'_> {
@@ -112,13 +114,13 @@ impl Runner<'_> {
             command.args(parts);
         }
         command.arg(self.at);
-        outcome(command)
+        outcome(command, self.limit)
     }
 }
 
 /// Output, errors and status of a command.
-fn outcome(command: Command) -> io::Result<String> {
-    let Some(output) = finish(command)? else {
+fn outcome(command: Command, limit: Duration) -> io::Result<String> {
+    let Some(output) = finish(command, limit)? else {
         return Ok(NO_END.to_owned());
     };
     let status = output
@@ -144,7 +146,7 @@ fn in_order(output: &str) -> String {
 }
 
 /// Runs a command; nothing if it had to be killed.
-fn finish(mut command: Command) -> io::Result<Option<Output>> {
+fn finish(mut command: Command, limit: Duration) -> io::Result<Option<Output>> {
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -159,10 +161,10 @@ fn finish(mut command: Command) -> io::Result<Option<Output>> {
         output
     });
     let start = Instant::now();
-    let ended = wait.recv_timeout(LIMIT).is_ok();
+    let ended = wait.recv_timeout(limit).is_ok();
     if !ended {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
     }
     let output = reader.join().map_err(|_| io::Error::other("reader"))??;
-    Ok((ended && start.elapsed() < LIMIT).then_some(output))
+    Ok((ended && start.elapsed() < limit).then_some(output))
 }

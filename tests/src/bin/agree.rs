@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use rtap_tests::agree::{Runner, SHAPE, Verdict, shrink};
+use rtap_tests::agree::{LIMIT, Runner, SHAPE, Verdict, shrink};
 use rtap_tests::generate::script;
 use rtap_tests::paths;
 
@@ -40,6 +40,9 @@ struct Options {
     /// Divides kernel handlers into parts of about so many instructions.
     #[arg(long)]
     part_insns: Option<u32>,
+    /// Seconds that a run may take; more of them under emulation.
+    #[arg(long, default_value_t = LIMIT.as_secs())]
+    limit: u64,
 }
 
 fn main() -> Result<ExitCode> {
@@ -93,6 +96,7 @@ impl Run {
             rtap: &self.rtap,
             at: &at,
             part_insns: options.part_insns,
+            limit: Duration::from_secs(options.limit),
         };
         loop {
             let seed = self.next.fetch_add(1, Ordering::Relaxed);
