@@ -4,6 +4,8 @@
 pub mod attach;
 pub mod bpf;
 pub mod cli;
+#[cfg(target_env = "gnu")]
+pub mod heap;
 pub mod host;
 pub mod interp;
 pub mod kernel;

@@ -2,12 +2,8 @@
 
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
-
-/// A compiler makes and drops small objects all the time.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
-
 fn main() -> ExitCode {
+    #[cfg(target_env = "gnu")]
+    rtap::heap::prepare();
     rtap::cli::main(std::env::args_os().collect())
 }
