@@ -17,7 +17,7 @@ use crate::lower::{self, Fault};
 use crate::passes;
 use crate::resolve::{self, Listed, Loader, resolve};
 use crate::session::Session;
-use crate::target::Features;
+use crate::target::{Feature, Features};
 
 /// What a stage made, as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -345,11 +345,18 @@ pub fn emit_watched(
 /// that run in user space only.
 fn features(session: &Session<'_>, module: &Module) -> Features {
     let in_kernel = |handler: &lir::Handler| handler.exec == lir::Exec::Kernel;
-    if module.handlers.values().any(in_kernel) {
-        session.target.features_among(bpf::FEATURES)
-    } else {
-        Features::default()
+    if !module.handlers.values().any(in_kernel) {
+        return Features::default();
     }
+    // Images say what was asked for: other kernels must have it as well.
+    let wraps =
+        |global: &lir::GlobalData| matches!(global.kind, lir::GlobalKind::Array { wrap: true, .. });
+    let with_queues = module.globals.values().any(wraps);
+    let wanted = bpf::FEATURES.iter().copied();
+    let wanted: Vec<Feature> = wanted
+        .filter(|feature| with_queues || *feature != Feature::SleepableQueue)
+        .collect();
+    session.target.features_among(&wanted)
 }
 
 /// Adds diagnostics; those about a tapset's code are made to point at the script's place that

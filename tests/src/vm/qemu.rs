@@ -24,7 +24,7 @@ const BOOT_LIMIT: Duration = Duration::from_mins(1);
 const BOOT_ATTEMPTS: u32 = 3;
 
 /// On the console when a CPU met a breakpoint that nobody had set.
-const STALE_BREAKPOINT: &str = "Oops: int3";
+const STALE_BREAKPOINT: &str = "int3: 0000 [#";
 
 /// How much longer than a job's own time-out the host waits for the agent to say so.
 const AGENT_GRACE: Duration = Duration::from_secs(20);

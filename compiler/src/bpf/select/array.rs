@@ -219,9 +219,11 @@ impl Cx<'_> {
         let result = self.make(map, layout, key, value);
         self.jump_if_int(Cond::Eq, result, 0, done);
         self.jump_if_int(Cond::Ne, result, EEXIST, skipped);
+        let result = self.update(map, key, value, EXIST);
+        self.jump_if_int(Cond::Eq, result, 0, done);
         // Removed again at once by somebody else: their removal came last.
-        self.update(map, key, value, EXIST);
-        self.jump(done, Vec::new());
+        self.jump_if_int(Cond::Eq, result, ENOENT, done);
+        self.jump(skipped, Vec::new());
     }
 
     /// `map[key] = value`; the register is 0 on success.
@@ -256,7 +258,7 @@ impl Cx<'_> {
 
     /// Fills in the block: an array that is full is an error. An update that the kernel refused because
     /// this handler interrupted one of the same bucket (EBUSY; EDEADLK and ETIMEDOUT since 6.15), or
-    /// because it had nothing to evict just now (ENOMEM), is counted as skipped.
+    /// because its element could not be kept (ENOMEM), is counted as skipped.
     pub(super) fn finish_failed(
         &mut self,
         (_, overflow, done): (BlockId, BlockId, BlockId),

@@ -16,10 +16,12 @@ use crate::image::{ArrayLayout, DeletedLayout, WrapLayout};
 
 /// `-ENOENT`: the queue is empty.
 const ENOENT: i32 = -2;
-/// `-ENOMEM`: no element could be forgotten, as other CPUs are making and forgetting all of them.
+/// `-ENOMEM`: the element could not be kept.
 const ENOMEM: i64 = -12;
 /// So often an element of an array from which scripts delete nothing is tried to be made: other CPUs may take the room.
 const TRIES: u32 = 4;
+/// So often that of another array finds nothing to forget: other CPUs hold entries that they are about to add.
+const MISSES: i32 = 32;
 
 /// An element that is to be made.
 struct Making<'a> {
@@ -37,6 +39,8 @@ struct Deleted {
     other: MapId,
     born: MapId,
     turn: Mem,
+    /// How often nothing was found to forget.
+    misses: Mem,
 }
 
 /// One of two queues.
@@ -56,6 +60,7 @@ impl Cx<'_> {
         let outcome = self.temp(8);
         let tried = self.code.block(true);
         if let Some(deleted) = making.deleted {
+            self.store_imm(deleted.misses, 0);
             let moved = self.code.block(true);
             let (head, count) = self.count_up(DeletedLayout::MOVED, moved);
             self.move_entry(&making, deleted, moved);
@@ -89,6 +94,7 @@ impl Cx<'_> {
             other: self.plan.map_named(&deleted.other),
             born: self.plan.map_named(&deleted.born),
             turn: Mem::Globals(deleted.turn),
+            misses: self.temp(8),
         });
         Making {
             map,
@@ -116,7 +122,7 @@ impl Cx<'_> {
         match making.deleted {
             None => {
                 let popped = self.pop(making.queue, making.entry);
-                self.jump_if_int(Cond::Ne, popped, 0, tried);
+                self.jump_if_int(Cond::Ne, popped, 0, next);
             }
             Some(deleted) => {
                 let got = self.code.block(true);
@@ -124,15 +130,41 @@ impl Cx<'_> {
                     let popped = self.pop_of(making, deleted, age);
                     self.jump_if_int(Cond::Eq, popped, 0, got);
                 }
+                let misses = self.load(Size::D, deleted.misses);
+                let misses = self.alu(AluOp::Add, misses, Src::Imm(1));
+                self.store(Size::D, deleted.misses, Src::Reg(misses));
+                self.jump_if(Cond::Lt, misses, Src::Imm(MISSES), next);
                 self.jump(tried, Vec::new());
                 self.enter(got);
                 self.leave_if_stale(making, deleted, next);
-                self.delete(deleted.born, making.entry);
             }
         }
-        self.delete(making.map, making.entry);
+        let gone = self.code.block(true);
+        let forgotten = self.delete(making.map, making.entry);
+        self.jump_if_int(Cond::Eq, forgotten, 0, gone);
+        self.jump_if_int(Cond::Eq, forgotten, ENOENT, gone);
+        // This handler interrupted one that changes the array: another will have to forget it.
+        self.put_back(making, next);
+        self.enter(gone);
+        if let Some(deleted) = making.deleted {
+            self.delete(deleted.born, making.entry);
+        }
         self.jump(next, Vec::new());
         self.enter(next);
+    }
+
+    /// Adds an entry that was taken off for nothing, then goes on with `next`.
+    fn put_back(&mut self, making: &Making<'_>, next: BlockId) {
+        match making.deleted {
+            None => self.push_entry(making.queue, making.entry),
+            Some(deleted) => {
+                let turn = self.load(Size::D, deleted.turn);
+                self.by_turn(making, deleted, Age::Younger, turn, &|cx, queue| {
+                    cx.push_entry(queue, making.entry)
+                })
+            }
+        };
+        self.jump(next, Vec::new());
     }
 
     /// Adds the entry of an element that was made.
@@ -143,7 +175,13 @@ impl Cx<'_> {
             let nothing = cx.imm(ENOMEM);
             cx.jump(end, vec![nothing]);
         });
-        self.jump_if_int(Cond::Eq, outcome, E2BIG, full);
+        // All elements there are were made by other CPUs in the same moment: it is as if this one was, too, and
+        // was forgotten for the last of them.
+        let forgotten = self.cold(|cx| {
+            let zero = cx.imm(0);
+            cx.jump(end, vec![zero]);
+        });
+        self.jump_if_int(Cond::Eq, outcome, E2BIG, forgotten);
         let failed = self.cold(|cx| cx.jump(end, vec![outcome]));
         self.jump_if_int(Cond::Ne, outcome, 0, failed);
         // Without an entry it would never be forgotten.
@@ -266,7 +304,7 @@ impl Cx<'_> {
         self.call(Helper::MapPushElem, &args)
     }
 
-    fn delete(&mut self, map: MapId, key: Mem) {
-        self.call_void(Helper::MapDeleteElem, &[Arg::Map(map), Arg::Addr(key)]);
+    fn delete(&mut self, map: MapId, key: Mem) -> VReg {
+        self.call(Helper::MapDeleteElem, &[Arg::Map(map), Arg::Addr(key)])
     }
 }

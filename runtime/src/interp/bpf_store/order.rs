@@ -92,8 +92,9 @@ impl<'m> Order<'m> {
             }
             if !self.forget_oldest()? {
                 tries += 1;
+                // All elements are of this moment: as if this one was forgotten for the last of them.
                 if tries == TRIES {
-                    return Err(io::ErrorKind::ResourceBusy.into());
+                    return Ok(());
                 }
             }
         }
@@ -138,10 +139,13 @@ impl<'m> Order<'m> {
                 if deleted.is_stale(&self.entry, self.key_bytes, &mut self.value)? {
                     return Ok(true);
                 }
-                deleted.born.delete(&self.entry[..self.key_bytes])?;
             }
         }
-        self.array.delete(&self.entry[..self.key_bytes])?;
+        let key = &self.entry[..self.key_bytes];
+        self.array.delete(key)?;
+        if let Some(deleted) = &self.deleted {
+            deleted.born.delete(key)?;
+        }
         Ok(true)
     }
 
