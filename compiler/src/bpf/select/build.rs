@@ -74,6 +74,24 @@ impl Template {
         self.code.push(insn);
     }
 
+    /// Bounds a number that is below `count` already where the verifier sees it: by a mask, which has no branch to follow,
+    /// if that can be.
+    fn keep_below(&mut self, dst: TReg, count: u32) {
+        let last = count.saturating_sub(1) as i32;
+        if count.is_power_of_two() {
+            self.alu(AluOp::And, dst, Src::Imm(last));
+        } else {
+            self.add(Insn::JumpIf {
+                cond: Cond::Le,
+                wide: true,
+                left: dst,
+                right: Src::Imm(last),
+                target: 1,
+            });
+            self.alu(AluOp::Mov, dst, Src::Imm(last));
+        }
+    }
+
     /// Adds `dst op= src`, 64 bits.
     pub fn alu(&mut self, op: AluOp, dst: TReg, src: Src<TReg>) {
         self.add(Insn::Alu {
@@ -416,19 +434,7 @@ impl Cx<'_> {
         let index = t.read(index);
         let base = t.read_late(base);
         let dst = t.write_over(reg, index);
-        let last = count.saturating_sub(1) as i32;
-        if count.is_power_of_two() {
-            t.alu(AluOp::And, dst, Src::Imm(last));
-        } else {
-            t.add(Insn::JumpIf {
-                cond: Cond::Le,
-                wide: true,
-                left: dst,
-                right: Src::Imm(last),
-                target: 1,
-            });
-            t.alu(AluOp::Mov, dst, Src::Imm(last));
-        }
+        t.keep_below(dst, count);
         t.alu(AluOp::Lsh, dst, Src::Imm(3));
         t.alu(AluOp::Add, dst, Src::Reg(base));
         self.push(t);
@@ -436,30 +442,21 @@ impl Cx<'_> {
     }
 
     /// The address of slot number `index` of `count`, of `width` bytes each, at `mem`. A count that is a
-    /// power of two costs the verifier less: it has no branch to follow.
+    /// power of two costs the verifier less.
     pub(super) fn slot_address(&mut self, mem: Mem, index: VReg, count: u32, width: u32) -> VReg {
-        let masked = count.is_power_of_two();
-        // See `forget`: what the comparison tells must not stick to the index.
-        let index = if masked { index } else { self.forget(index) };
+        // See `forget`: what a comparison tells must not stick to the index.
+        let index = if count.is_power_of_two() {
+            index
+        } else {
+            self.forget(index)
+        };
         let base = self.address(mem);
         let reg = self.code.vreg();
         let mut t = Template::default();
         let index = t.read(index);
         let base = t.read_late(base);
         let dst = t.write_over(reg, index);
-        let last = count.saturating_sub(1) as i32;
-        if masked {
-            t.alu(AluOp::And, dst, Src::Imm(last));
-        } else {
-            t.add(Insn::JumpIf {
-                cond: Cond::Le,
-                wide: true,
-                left: dst,
-                right: Src::Imm(last),
-                target: 1,
-            });
-            t.alu(AluOp::Mov, dst, Src::Imm(last));
-        }
+        t.keep_below(dst, count);
         t.alu(AluOp::Mul, dst, Src::Imm(width as i32));
         t.alu(AluOp::Add, dst, Src::Reg(base));
         self.push(t);
