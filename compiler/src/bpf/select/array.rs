@@ -1,5 +1,7 @@
 //! Arrays: hash maps with exact keys.
 
+use regalloc2::VReg;
+
 use super::build::Arg;
 use super::text::{Text, TextMem};
 use super::{Cx, Dest, Lowered, Val};
@@ -66,11 +68,10 @@ impl Cx<'_> {
     /// made: addresses do not go along into the function of a loop.
     fn text_for(&mut self, layout: &ArrayLayout, text: Text, width: u32) -> Option<Mem> {
         let mem = self.text_in_place(text, width)?;
-        let loops = matches!(&layout.wrap, Some(wrap) if wrap.deleted.is_some());
-        (!loops || !matches!(mem, Mem::Ptr(..))).then_some(mem)
+        (!makes_in_loops(layout) || !matches!(mem, Mem::Ptr(..))).then_some(mem)
     }
 
-    pub(super) fn lookup(&mut self, map: MapId, key: Mem) -> regalloc2::VReg {
+    pub(super) fn lookup(&mut self, map: MapId, key: Mem) -> VReg {
         self.call(Helper::MapLookupElem, &[Arg::Map(map), Arg::Addr(key)])
     }
 
@@ -154,10 +155,12 @@ impl Cx<'_> {
                         cx.store_val(initial, val);
                         initial
                     };
+                    let set = |cx: &mut Self, element| {
+                        cx.store_val(element, val);
+                        cx.jump(done, Vec::new());
+                    };
                     let array = (map, &layout);
-                    let element = self.element(array, key, &store, Some(done), site, done);
-                    self.store_val(Mem::Ptr(element, 0), val);
-                    self.jump(done, Vec::new());
+                    self.with_element(array, key, &store, Some(done), (site, done), &set);
                     self.enter(done);
                     return Ok(());
                 }
@@ -227,13 +230,7 @@ impl Cx<'_> {
     }
 
     /// `map[key] = value`; the register is 0 on success.
-    pub(super) fn update(
-        &mut self,
-        map: MapId,
-        key: Mem,
-        value: Mem,
-        flags: i64,
-    ) -> regalloc2::VReg {
+    pub(super) fn update(&mut self, map: MapId, key: Mem, value: Mem, flags: i64) -> VReg {
         self.call(
             Helper::MapUpdateElem,
             &[
@@ -262,26 +259,31 @@ impl Cx<'_> {
     pub(super) fn finish_failed(
         &mut self,
         (_, overflow, done): (BlockId, BlockId, BlockId),
-        result: regalloc2::VReg,
+        result: VReg,
     ) {
         self.jump_if_int(Cond::Eq, result, E2BIG, overflow);
         self.count(ProgramCounter::Skipped);
         self.jump(done, Vec::new());
     }
 
-    /// A pointer to the element, made out of `initial` if it is not there yet. `fresh` is where
-    /// to go when this run made it; without it the caller goes on with the new element.
-    pub(super) fn element(
+    /// Does `work` with the element, which is made out of `initial` if it is not there yet; `done` is where
+    /// to go without one. `fresh` is where to go when this run made it; else the new element is worked with.
+    pub(super) fn with_element(
         &mut self,
         (map, layout): (MapId, &ArrayLayout),
         key: Mem,
         initial: &dyn Fn(&mut Self) -> Mem,
         fresh: Option<BlockId>,
-        site: SiteId,
-        done: BlockId,
-    ) -> regalloc2::VReg {
+        (site, done): (SiteId, BlockId),
+        work: &dyn Fn(&mut Self, Mem),
+    ) {
         let found = self.lookup(map, key);
-        let (have, element) = self.join();
+        // Where a way with loops comes in no address can be in a register: there the work is written twice.
+        let joined = (!makes_in_loops(layout)).then(|| self.join());
+        let go_on = |cx: &mut Self, found: VReg| match joined {
+            Some((have, _)) => cx.jump(have, vec![found]),
+            None => work(cx, Mem::Ptr(found, 0)),
+        };
         let make = self.code.block(true);
         let failed = self.update_failed(site, done);
         let again = self.code.block(true);
@@ -297,12 +299,14 @@ impl Cx<'_> {
             let found = cx.lookup(map, key);
             // Removed again at once by somebody else: their removal came last.
             cx.jump_if(Cond::Eq, found, Src::Imm(0), fresh.unwrap_or(done));
-            cx.jump(have, vec![found]);
+            go_on(cx, found);
         });
         self.jump_if(Cond::Eq, found, Src::Imm(0), make);
-        self.jump(have, vec![found]);
-        self.enter(have);
-        element
+        go_on(self, found);
+        if let Some((have, element)) = joined {
+            self.enter(have);
+            work(self, Mem::Ptr(element, 0));
+        }
     }
 
     pub(super) fn array_add(
@@ -335,15 +339,18 @@ impl Cx<'_> {
             cx.store_val(initial, val);
             initial
         };
-        let element = self.element((map, &layout), key, &store, Some(made), site, made);
-        let amount = self.val_reg(val);
-        let args = if fetch {
-            vec![self.fetch_add(Mem::Ptr(element, 0), amount)]
-        } else {
-            self.atomic_add(Mem::Ptr(element, 0), amount);
-            Vec::new()
+        let add = |cx: &mut Self, element| {
+            let amount = cx.val_reg(val);
+            let args = if fetch {
+                vec![cx.fetch_add(element, amount)]
+            } else {
+                cx.atomic_add(element, amount);
+                Vec::new()
+            };
+            cx.jump(done, args);
         };
-        self.jump(done, args);
+        let array = (map, &layout);
+        self.with_element(array, key, &store, Some(made), (site, made), &add);
         self.enter(done);
         Ok(old.map(Val::Reg))
     }
@@ -372,4 +379,9 @@ impl Cx<'_> {
             None => Err(self.internal("a global without a place")),
         }
     }
+}
+
+/// Whether an element is made in loops, which are functions.
+fn makes_in_loops(layout: &ArrayLayout) -> bool {
+    matches!(&layout.wrap, Some(wrap) if wrap.deleted.is_some())
 }

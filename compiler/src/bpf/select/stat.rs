@@ -31,11 +31,17 @@ impl Cx<'_> {
             Val::Const(value) => Val::Const(value),
             val => Val::Reg(self.val_reg(val)),
         };
+        // One writer at a time needs no atomic instructions.
+        let alone = !self.module.globals[global].shared && !self.program.reentrant;
         let done = self.code.block(self.is_cold());
-        let (record, element) = match self.plan.places[global].clone() {
+        let add_to = |cx: &mut Self, record: &StatRecord, element| {
+            cx.add_value(record, element, value, alone);
+            cx.jump(done, Vec::new());
+        };
+        match self.plan.places[global].clone() {
             Some(Place::Stat(map, record)) => {
                 let element = self.only_element(map, done);
-                (record, element)
+                add_to(self, &record, Mem::Ptr(element, 0));
             }
             Some(Place::Array(map, layout)) => {
                 let ValueLayout::Stat(record) = layout.value.clone() else {
@@ -44,17 +50,14 @@ impl Cx<'_> {
                 let key = self.key(&layout, keys)?;
                 let zeros = self.plan.constant(&vec![0; record.bytes as usize]);
                 let initial = |_: &mut Self| Mem::Rodata(zeros);
-                let element = self.element((map, &layout), key, &initial, None, site, done);
-                (record, element)
+                let add = |cx: &mut Self, element| add_to(cx, &record, element);
+                let array = (map, &layout);
+                self.with_element(array, key, &initial, None, (site, done), &add);
             }
             Some(Place::Scalar(_)) | None => {
                 return Err(self.internal("statistic operation on a scalar"));
             }
-        };
-        // One writer at a time needs no atomic instructions.
-        let alone = !self.module.globals[global].shared && !self.program.reentrant;
-        self.add_value(&record, Mem::Ptr(element, 0), value, alone);
-        self.jump(done, Vec::new());
+        }
         self.enter(done);
         Ok(())
     }
