@@ -17,6 +17,8 @@ pub enum Helper {
     GetPrandomU32 = 7,
     /// `u32 bpf_get_smp_processor_id()`, 4.1.
     GetSmpProcessorId = 8,
+    /// `long bpf_tail_call(ctx, map, index)`, 4.2; never carried out, see `keep_to_the_stack`.
+    TailCall = 12,
     /// `u64 bpf_get_current_pid_tgid()`, 4.2.
     GetCurrentPidTgid = 14,
     /// `u64 bpf_get_current_uid_gid()`, 4.2.
@@ -85,6 +87,7 @@ impl Helper {
             Helper::GetCurrentUidGid => "get_current_uid_gid",
             Helper::ForEachMapElem => "for_each_map_elem",
             Helper::GetCurrentComm => "get_current_comm",
+            Helper::TailCall => "tail_call",
             Helper::GetCurrentTask => "get_current_task",
             Helper::GetStack => "get_stack",
             Helper::GetCurrentCgroupId => "get_current_cgroup_id",

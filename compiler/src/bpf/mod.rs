@@ -176,6 +176,8 @@ pub fn generate(
             sleepable: program.sleepable,
             early: handler.early,
             reentrant: reentrant(handler, features),
+            uprobe: (program.points.iter())
+                .any(|&point| handler.points[point as usize].attach.is_uprobe()),
         };
         let half = if program.entry_half {
             Half::Entry

@@ -97,6 +97,8 @@ pub struct ProgramCx {
     pub early: bool,
     /// Whether another run of the same program can begin on the same CPU before this one ends.
     pub reentrant: bool,
+    /// Whether it is for uprobes.
+    pub uprobe: bool,
 }
 
 /// Which program of a handler.

@@ -32,6 +32,9 @@ impl Cx<'_> {
         self.ctx = Some(ctx);
         self.code.ctx = Some(ctx);
 
+        if self.program.uprobe {
+            self.keep_to_the_stack();
+        }
         let out = self.code.block(true);
         if half == Half::Body {
             self.load_only_word(ctx);
@@ -73,6 +76,20 @@ impl Cx<'_> {
             self.store_imm(message.at(ERROR_HEAD_BYTES), 0);
             self.store_imm(message.at(RECORD_HEAD_BYTES + 16), 0);
         }
+    }
+
+    /// Keeps the program on the stack of the thread that it runs in. From 6.13 on the kernel gives each function that needs 64 bytes
+    /// of stack a place of its own on each CPU, in programs of uprobes too, which it may preempt for, or let sleep during, another run of the same
+    /// program on that CPU: the two would share the place. Programs with a tail call have none, even with one that the verifier
+    /// takes out as it is never reached. (One in the main function does not limit the stack.)
+    fn keep_to_the_stack(&mut self) {
+        let never = self.cold(|cx| {
+            cx.call_void(Helper::TailCall, &[]);
+            let zero = cx.imm(0);
+            cx.finish_block(Term::Exit(zero));
+        });
+        let zero = self.imm(0);
+        self.jump_if(Cond::Ne, zero, Src::Imm(0), never);
     }
 
     /// Leaves if the current task is rtap itself. Keeps its id for the handler.

@@ -14,6 +14,7 @@
 )]
 
 mod faults;
+mod held;
 mod marks;
 mod threads;
 mod unseen;
@@ -31,12 +32,13 @@ const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
 #[rustfmt::skip]
-const ACTIONS: [(&str, &str, &str); 30] = [
+const ACTIONS: [(&str, &str, &str); 31] = [
     ("bound-threads", "T N", "T threads, bound to the processors in turn: each calls rtap_workload_fn(i, N), then getppid, for i in 0..N"),
     ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
     ("call-six", "N", "calls rtap_workload_six(1, -2, 3, -4, 5, -6) N times, which returns -3"),
     ("call-string", "N TEXT", "calls rtap_workload_string(TEXT, its length) N times, which returns the length"),
     ("call-unseen", "TEXT", "calls rtap_workload_string once, TEXT being in two pages that are not mapped in yet"),
+    ("call-held", "T", "T threads on one processor are in rtap_workload_held(text, 10*i + 1, … 10*i + 5) at once, if whoever probes it reads the text: it comes when all have begun"),
     ("exec", "N", "starts itself N times with the action `nothing`, one after the other: N fork-likes, N execve"),
     ("exit", "N", "ends with the status N"),
     ("fork", "N", "N fork system calls, each child ends at once with status 0, each is waited for"),
@@ -84,6 +86,21 @@ pub extern "C" fn rtap_workload_six(a1: i32, a2: i32, a3: i64, a4: i64, a5: i16,
 pub extern "C" fn rtap_workload_string(text: *const libc::c_char, length: usize) -> usize {
     std::hint::black_box(text);
     std::hint::black_box(length)
+}
+
+/// A text and numbers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn rtap_workload_held(
+    text: *const libc::c_char,
+    a: i64,
+    b: i64,
+    c: i64,
+    d: i64,
+    e: i64,
+) -> i64 {
+    std::hint::black_box(text);
+    std::hint::black_box(a + b + c + d + e)
 }
 
 /// `n + 1` nested calls.
@@ -152,6 +169,7 @@ fn act(words: &[&str]) -> Result<u8, String> {
             let last = (0..n as i64).fold(0, |_, i| rtap_workload_fn(i, 2 * i + 1));
             facts.add("last", last);
         }
+        "call-held" => held::threads(n).map_err(|e| e.to_string())?,
         "call-six" => (0..n).for_each(|_| {
             std::hint::black_box(rtap_workload_six(1, -2, 3, -4, 5, -6));
         }),

@@ -42,7 +42,7 @@ fn all(count: u64, work: impl Fn(u64) + Clone + Send + 'static) -> String {
 }
 
 /// The processors that this process may use.
-fn processors() -> Result<Vec<usize>, String> {
+pub fn processors() -> Result<Vec<usize>, String> {
     // SAFETY: a set of processors is an array of bits, for which zero is a value; the kernel fills what it is told is there.
     let set = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
@@ -57,7 +57,7 @@ fn processors() -> Result<Vec<usize>, String> {
 }
 
 /// Binds this thread to a processor.
-fn bind(cpu: usize) -> bool {
+pub fn bind(cpu: usize) -> bool {
     // SAFETY: as above; the set is only read by the kernel.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
