@@ -3,7 +3,7 @@
 //! A compiler touches some megabytes for the first and only time, 4 KiB after 4 KiB; each time the kernel is asked for a page.
 //! With glibc's allocator the heap is one piece of memory: it is made large enough for most scripts at once, and the kernel is told
 //! to give most of it out in large pages (where transparent huge pages are `madvise` or `always`). What is not touched is not there;
-//! short scripts do not come so far, and need no more memory than before.
+//! short scripts do not come so far, and need no more memory than before. What compiling took is given back when it is done.
 
 /// The heap that is asked for at the start.
 const HEAP_BYTES: usize = 16 << 20;
@@ -31,5 +31,13 @@ pub fn prepare() {
         // SAFETY: the range ends at the break and begins behind memory of the heap: all of it is the heap's,
         // and advice changes no contents.
         unsafe { libc::madvise(begin as *mut libc::c_void, end - begin, libc::MADV_HUGEPAGE) };
+    }
+}
+
+/// Gives memory that is free back to the system, for what runs long and needs little.
+pub fn give_back() {
+    // SAFETY: only what nobody uses is given back.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

@@ -11,6 +11,8 @@
 //!
 //! NAME may be empty.
 
+use bstr::{BString, ByteSlice};
+
 use super::{Builtin, Call, Late};
 use crate::hir::Ty::{Long, Str};
 use crate::lir::{
@@ -59,17 +61,25 @@ pub struct Item<'a> {
 
 /// The items of a list; one that cannot be read is left out.
 pub fn items(list: &str) -> impl Iterator<Item = Item<'_>> {
-    list.split_ascii_whitespace().filter_map(|item| {
-        let (name, value) = item.rsplit_once('=')?;
-        if value == "*" {
-            return Some(Item { name, value: None });
-        }
-        let (value, mask) = value.split_once('/').unwrap_or((value, value));
-        let value = (number(value)?, number(mask)?);
-        Some(Item {
-            name,
-            value: Some(value),
-        })
+    list.split_ascii_whitespace().filter_map(item)
+}
+
+/// The items that are the texts of a table.
+pub fn items_of(table: &[BString]) -> impl Iterator<Item = Item<'_>> {
+    let texts = table.iter().filter_map(|text| text.to_str().ok());
+    texts.filter_map(item)
+}
+
+fn item(text: &str) -> Option<Item<'_>> {
+    let (name, value) = text.rsplit_once('=')?;
+    if value == "*" {
+        return Some(Item { name, value: None });
+    }
+    let (value, mask) = value.split_once('/').unwrap_or((value, value));
+    let value = (number(value)?, number(mask)?);
+    Some(Item {
+        name,
+        value: Some(value),
     })
 }
 
@@ -108,15 +118,18 @@ fn names(l: &mut Lower<'_>, call: &Call<'_>, function: &str) -> Lowered<Option<V
             span,
         ));
     }
-    if l.exec() == Some(Exec::User) {
-        let site = l.site(ErrorKind::UserFn, span);
-        let call = Op::User(UserFn(function.to_owned()), vec![v, call.args[1]], site);
-        return Ok(Some(l.text(call, cap, span)));
-    }
-    let items: Vec<Item<'_>> = items(&list).collect();
     match function {
-        "flags" => flags(l, v, &items, cap, span).map(Some),
-        _ => one_of(l, v, &items, cap, span).map(Some),
+        "flags" => {
+            let items = list.split_ascii_whitespace().map(BString::from);
+            let table = l.table(items.collect());
+            Ok(Some(l.text(Op::StrFlags(table, v), cap, span)))
+        }
+        _ if l.exec() == Some(Exec::User) => {
+            let site = l.site(ErrorKind::UserFn, span);
+            let call = Op::User(UserFn(function.to_owned()), vec![v, call.args[1]], site);
+            Ok(Some(l.text(call, cap, span)))
+        }
+        _ => one_of(l, v, &items(&list).collect::<Vec<_>>(), cap, span).map(Some),
     }
 }
 
@@ -157,59 +170,36 @@ fn one_of(l: &mut Lower<'_>, v: Value, items: &[Item<'_>], cap: u32, span: Span)
     })
 }
 
-fn flags(l: &mut Lower<'_>, v: Value, items: &[Item<'_>], cap: u32, span: Span) -> Lowered<Value> {
-    let ty = Ty::str(cap);
-    let zero = items.iter().find(|item| item.value == Some((0, 0)));
-    let mut text = l.const_text(b"", cap, span);
+/// Names of the bits of `v`.
+pub fn flags<'a>(v: i64, items: impl Iterator<Item = Item<'a>>) -> String {
+    let mut text = String::new();
+    let mut zero = "0x0";
     let mut rest = v;
     for item in items {
-        let Some((value, mask)) = item.value else {
-            continue;
-        };
-        if mask == 0 {
-            continue;
-        }
-        let mask_value = l.const_int(mask, span);
-        let bits = l.int(Op::Bin(BinOp::And, v, mask_value), span);
-        let wanted = l.const_int(value, span);
-        // Bits that an earlier item has taken are not shown again.
-        let left = l.int(Op::Bin(BinOp::And, rest, mask_value), span);
-        let same = l.compare(CmpOp::Eq, bits, wanted, span);
-        let untaken = l.compare(CmpOp::Eq, left, wanted, span);
-        let both = l.int(Op::Bin(BinOp::And, same, untaken), span);
-        let name = format!("|{}", item.name);
-        let so_far = text;
-        text = l.select(both, &[1], ty, span, |l, i| {
-            if i == 1 {
-                return Ok(so_far);
+        match item.value {
+            Some((0, 0)) => zero = item.name,
+            Some((value, mask)) if v & mask == value && rest & mask == value => {
+                add(&mut text, item.name);
+                rest &= !mask;
             }
-            let name = l.const_text(name.as_bytes(), name.len() as u32, span);
-            Ok(l.text(Op::StrConcat(vec![so_far, name]), cap, span))
-        })?;
-        let others = l.const_int(!mask, span);
-        let without = l.int(Op::Bin(BinOp::And, rest, others), span);
-        let before = rest;
-        rest = l.select(both, &[1], Ty::I64, span, |_, i| {
-            Ok(if i == 0 { without } else { before })
-        })?;
+            _ => {}
+        }
     }
-    let so_far = text;
-    let text = l.select(rest, &[0], ty, span, |l, i| {
-        if i == 0 {
-            return Ok(so_far);
-        }
-        let hex = shown(l, rest, b"|", ConvKind::HexLower, 24, span);
-        Ok(l.text(Op::StrConcat(vec![so_far, hex]), cap, span))
-    })?;
-    let length = l.int(Op::StrLen(text), span);
-    l.select(length, &[0], ty, span, |l, i| {
-        if i == 0 {
-            let name = zero.map_or("0x0", |item| item.name);
-            return Ok(l.const_text(name.as_bytes(), cap, span));
-        }
-        let one = l.const_int(1, span);
-        Ok(l.text(Op::StrSub(text, one, length), cap, span))
-    })
+    if rest != 0 {
+        add(&mut text, &format!("{rest:#x}"));
+    }
+    if text.is_empty() {
+        zero.to_owned()
+    } else {
+        text
+    }
+}
+
+fn add(text: &mut String, name: &str) {
+    if !text.is_empty() {
+        text.push('|');
+    }
+    text.push_str(name);
 }
 
 /// A number behind a text.
@@ -251,5 +241,18 @@ mod tests {
                 item("D", Some((-2, -2))),
             ]
         );
+    }
+
+    #[test]
+    fn names_of_bits() {
+        let shown = |v, list| flags(v, items(list));
+        let list = "O_RDONLY=0/3 O_WRONLY=1/3 O_CREAT=0x40 O_SYNC=0x101000 O_DSYNC=0x1000";
+        assert_eq!(shown(0, list), "O_RDONLY");
+        assert_eq!(shown(0x41, list), "O_WRONLY|O_CREAT");
+        assert_eq!(shown(0x10_1000, list), "O_RDONLY|O_SYNC");
+        assert_eq!(shown(0x8000_1000, list), "O_RDONLY|O_DSYNC|0x80000000");
+        assert_eq!(shown(0, "A=1"), "0x0");
+        assert_eq!(shown(0, "A=1 =0"), "");
+        assert_eq!(shown(0, "A=1 NONE=0"), "NONE");
     }
 }

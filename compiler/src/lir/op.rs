@@ -431,6 +431,8 @@ pub enum Op {
     Nest(u8, NestOp),
     /// String number `.1` of a table; "" where it has none.
     StrTable(TableId, Value),
+    /// Names of the bits set in `.1`, out of a table of items (see [`crate::builtins::names`]).
+    StrFlags(TableId, Value),
     /// A text of the point with program-wide number `.1` (see [`super::Module::point`]). The passes
     /// leave none: a constant or a table takes its place.
     PointText(PointText, Value),

@@ -56,6 +56,7 @@ macro_rules! visit_operands {
             | Op::IterEnd(a)
             | Op::ErrSet(a)
             | Op::StrTable(_, a)
+            | Op::StrFlags(_, a)
             | Op::PointText(_, a)
             | Op::Nest(_, NestOp::Set(_, a)) => visit(a),
             Op::StrSub(a, b, c) => {
@@ -189,6 +190,7 @@ impl Op {
                 | Op::CtxReg(_)
                 | Op::CtxLoad { .. }
                 | Op::StrTable(..)
+                | Op::StrFlags(..)
                 | Op::PointText(..)
         )
     }
@@ -407,6 +409,7 @@ impl Op {
             | Op::MemReadStrN { .. }
             | Op::MemReadHex { .. }
             | Op::StrTable(..)
+            | Op::StrFlags(..)
             | Op::PointText(..)
             | Op::StrHist(..)
             | Op::ErrText(..) => ResultKind::Str,

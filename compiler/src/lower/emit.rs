@@ -7,7 +7,7 @@ use crate::target::arch::Arch;
 
 use super::{Fault, Lower, Lowered, Scope};
 use crate::lir::{
-    Block, BlockCall, CmpOp, Context, ErrorKind, Exec, Format, FormatId, Op, Site, SiteId,
+    Block, BlockCall, CmpOp, Context, ErrorKind, Exec, Format, FormatId, Op, Site, SiteId, TableId,
     Terminator, Ty, Value,
 };
 
@@ -86,9 +86,14 @@ impl Lower<'_> {
         self.tables.format(format)
     }
 
+    /// A table of strings.
+    pub fn table(&mut self, texts: Vec<BString>) -> TableId {
+        self.tables.table(texts)
+    }
+
     /// String number `n` of a table; "" where it has none.
     pub fn look_up(&mut self, texts: Vec<BString>, n: Value, cap: u32, span: Span) -> Value {
-        let table = self.tables.table(texts);
+        let table = self.table(texts);
         self.text(Op::StrTable(table, n), cap, span)
     }
 

@@ -155,7 +155,7 @@ impl Tables {
                     Op::StrMatch(id, _) => {
                         renumber(id, &mut self.regexes, &module.regexes, &mut new.regexes);
                     }
-                    Op::StrTable(id, _) => {
+                    Op::StrTable(id, _) | Op::StrFlags(id, _) => {
                         renumber(id, &mut self.string_tables, &module.tables, &mut new.tables);
                     }
                     _ => {}

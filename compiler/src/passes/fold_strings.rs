@@ -5,6 +5,7 @@
 use bstr::ByteSlice;
 
 use super::fold::{Folded, Known};
+use crate::builtins::names;
 use crate::lir::{Function, Module, Op, PointText, Ty, Value};
 
 /// Folds an operation of strings whose result is of type `ty`.
@@ -55,6 +56,13 @@ pub(super) fn fold(op: &Op, ty: Ty, known: &Known, function: &Function, module: 
                 let found = usize::try_from(n).ok();
                 let text = found.and_then(|n| module.tables[*table].get(n));
                 Folded::Text(cut_to(text.map_or(b"", |text| text.as_slice()), ty).to_vec())
+            }
+            None => Folded::No,
+        },
+        Op::StrFlags(table, n) => match known.int(*n) {
+            Some(n) => {
+                let text = names::flags(n, names::items_of(&module.tables[*table]));
+                Folded::Text(cut_to(text.as_bytes(), ty).to_vec())
             }
             None => Folded::No,
         },

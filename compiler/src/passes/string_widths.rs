@@ -62,6 +62,7 @@ fn chooses_width(op: &Op) -> bool {
             | Op::MemReadStrN { .. }
             | Op::MemReadHex { .. }
             | Op::StrTable(..)
+            | Op::StrFlags(..)
             | Op::PointText(..)
             | Op::ErrText(..)
     )

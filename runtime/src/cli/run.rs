@@ -301,6 +301,8 @@ impl Start<'_> {
         session.attached = installation.map(|i| Box::new(i) as Box<dyn session::Attached>);
         session.ring = ring;
         session.target = target;
+        #[cfg(target_env = "gnu")]
+        crate::heap::give_back();
         session.run(signals).status
     }
 

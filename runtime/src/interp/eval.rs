@@ -1,6 +1,7 @@
 //! Operations, one arm each.
 
 use cranelift_entity::EntityRef;
+use rtap_compiler::builtins::names::{flags, items_of};
 use rtap_compiler::image::{Field, width_bytes};
 use rtap_compiler::lir::{
     BinOp, Channel, CmpOp, Env, Format, FormatId, Function, Global, GlobalKind, Histogram, Op,
@@ -170,6 +171,10 @@ impl<'p, S: Store> Machine<'p, S> {
                 let found = usize::try_from(int(self, number)).ok();
                 let text = found.and_then(|n| texts.get(n));
                 string(text.map_or(b"", |text| text.as_slice()), ty)
+            }
+            Op::StrFlags(table, number) => {
+                let items = items_of(&self.program.module.tables[*table]);
+                string(flags(int(self, number), items).as_bytes(), ty)
             }
             Op::PointText(which, number) => {
                 let point = self.program.module.point(int(self, number));

@@ -293,7 +293,7 @@ impl Cx<'_> {
 
     /// Adds a number. It is made in a field of its own, from the right: digits, zeros that the
     /// precision asks for, sign or prefix, blanks or zeros that the width asks for.
-    fn append_number(&mut self, builder: &mut TextBuilder, conv: &Conv, value: Val) {
+    pub(super) fn append_number(&mut self, builder: &mut TextBuilder, conv: &Conv, value: Val) {
         let bytes = field_bytes(conv);
         let bound = (bytes + 1).next_power_of_two();
         // Slack behind: an offset is only known to be below `bound`.

@@ -12,6 +12,7 @@ mod each;
 mod emit;
 mod entry;
 mod env;
+mod flags;
 mod format;
 mod format_sized;
 mod global;
@@ -468,6 +469,7 @@ impl Cx<'_> {
                 some(Val::Text(self.literal(&module.strings[*text])))
             }
             Op::StrTable(table, number) => some(self.str_table(*table, *number, dest)),
+            Op::StrFlags(table, number) => some(self.str_flags(*table, *number, dest)),
             Op::PointText(what, number) => some(self.point_text(*what, *number)),
             Op::StrConcat(..)
             | Op::StrCut(_)

@@ -184,10 +184,14 @@ fn string_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
             cursor.expect(",")?;
             Op::StrMatch(regex, value(cursor)?)
         }
-        "table" => {
+        "table" | "flags" => {
             let table = TableId::from_u32(cursor.entity("table")?);
             cursor.expect(",")?;
-            Op::StrTable(table, value(cursor)?)
+            let number = value(cursor)?;
+            match detail {
+                "table" => Op::StrTable(table, number),
+                _ => Op::StrFlags(table, number),
+            }
         }
         "matched" => {
             let n = value(cursor)?;

@@ -281,6 +281,7 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
             write!(out, " !{site}")
         }
         Op::StrTable(table, n) => write!(out, "str.table {table}, {n}"),
+        Op::StrFlags(table, n) => write!(out, "str.flags {table}, {n}"),
         Op::PointText(text, n) => write!(out, "point.{} {n}", word(POINT_TEXT, text)),
         Op::User(name, args, site) => {
             call(

@@ -150,6 +150,7 @@ block0(v0: i64, v1: str<15>):
     v67: str<64> = point.function v0
     v68: str<64> = user "ctime"(v0) !site11
     v69: str<4> = str.table table0, v0
+    v690: str<4> = str.flags table0, v0
     v70: late<184> = str.stack.user fmt1(v0, v1)
     v71: str<200> = str.hist.0 fmt0, g4 !site2
     return v66

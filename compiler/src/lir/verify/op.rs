@@ -60,7 +60,7 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
             strings(cx, &[*a]);
             ints(cx, &[*start, *len]);
         }
-        Op::StrTable(table, a) => {
+        Op::StrTable(table, a) | Op::StrFlags(table, a) => {
             exists(cx, cx.module.tables.is_valid(*table), table);
             ints(cx, &[*a]);
         }
