@@ -11,6 +11,7 @@ pub mod generate;
 pub mod golden;
 pub mod job;
 pub mod kernel;
+pub mod kill;
 pub mod page;
 pub mod paths;
 pub mod scratch;

@@ -23,18 +23,27 @@ pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// The `rtap` binary: `$RTAP_BIN`, else the newer one of the release and the debug build.
+/// The `rtap` binary: `$RTAP_BIN`, else the newer one of the release and the debug build, else the one beside the
+/// running program.
 pub fn rtap() -> Option<PathBuf> {
     if let Some(path) = env::var_os("RTAP_BIN") {
         return Some(PathBuf::from(path));
     }
-    ["release/rtap", "debug/rtap"]
+    let built = ["release/rtap", "debug/rtap"]
         .iter()
         .map(|name| target().join(name))
         .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
         .max()
-        .map(|(_, path)| path)
+        .map(|(_, path)| path);
+    // A VM has all programs in one place.
+    built.or_else(|| {
+        let beside = env::current_exe().ok()?.with_file_name("rtap");
+        beside.is_file().then_some(beside)
+    })
 }
+
+/// The binaries of this crate that tests run.
+pub const HELPERS: [&str; 2] = ["workload", "kill-rtap"];
 
 /// A helper binary of this crate, such as `workload`: beside the running one, or in the target
 /// directory.

@@ -1,5 +1,7 @@
 //! `rtap check`, `rtap build`, and the passes of `-p`.
 
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use rtap_compiler::pipeline::Emit;
@@ -7,6 +9,7 @@ use rtap_compiler::pipeline::Emit;
 use super::Status;
 use super::args::{self, ScriptArgs};
 use super::compile::Job;
+use super::create::create;
 
 /// `rtap check`
 pub fn check(args: &ScriptArgs) -> Status {
@@ -72,14 +75,14 @@ pub fn write_image(job: &mut Job, args: &ScriptArgs) -> Status {
             .unwrap_or("rtap".as_ref());
         Path::new(stem).with_extension("o")
     });
-    match std::fs::write(&path, &output.elf) {
-        Ok(()) => {
-            Status::print(&format!("{}\n", path.display()));
-            Status::Success
-        }
-        Err(error) => Status::fail(
-            &format!("cannot write {}: {error}", path.display()),
-            Some("name another file with -o"),
-        ),
+    let name = path.display().to_string();
+    let written = create(&path).and_then(|mut file| match file.write_all(&output.elf) {
+        // Half an image is of no use.
+        Err(error) if file.metadata()?.is_file() => fs::remove_file(&path).and(Err(error)),
+        written => written,
+    });
+    match written {
+        Ok(()) => Status::print(&format!("{name}\n")),
+        Err(error) => Status::not_written(&name, &error),
     }
 }

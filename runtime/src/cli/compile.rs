@@ -132,8 +132,7 @@ impl Job {
     pub fn dump_trees(&mut self) -> Status {
         let names: Vec<&str> = self.scripts.iter().map(|id| self.files.name(*id)).collect();
         let heading = format!("# parse tree dump\n# file {}\n", names.join(", "));
-        Status::print(&heading);
-        self.emit(Emit::Ast)
+        Status::print(&heading).and(|| self.emit(Emit::Ast))
     }
 
     /// Prints the text of a stage.
@@ -146,15 +145,13 @@ impl Job {
             stage,
             &mut |milestone| self.passes.reached(milestone),
         );
-        Status::print(&text);
-        self.report(diagnostics)
+        Status::print(&text).and(|| self.report(diagnostics))
     }
 
     /// Prints the probe points that the script's probes mean, one a line, with their variables.
     pub fn list(&mut self, names_only: bool) -> Status {
         let (points, diagnostics) = self.points(names_only);
-        Status::print(&points);
-        self.report(diagnostics)
+        Status::print(&points).and(|| self.report(diagnostics))
     }
 
     /// The points that the script's probes mean, a line each, and what is wrong with the probes.

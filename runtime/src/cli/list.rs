@@ -43,8 +43,7 @@ fn named(args: &ScriptArgs, word: &str, names_only: bool) -> Status {
     with_job(args, &format!("probe {word} {{ }}"), |job| {
         let (mut found, diagnostics) = job.points(names_only);
         if !found.is_empty() {
-            Status::print(&found);
-            return job.report(diagnostics);
+            return Status::print(&found).and(|| job.report(diagnostics));
         }
         let is_like = |name: &str| name.split('.').any(|part| glob(&like, part));
         found.push_str(&lines(job.aliases().iter().filter(|name| is_like(name))));
@@ -58,8 +57,7 @@ fn named(args: &ScriptArgs, word: &str, names_only: bool) -> Status {
         if found.is_empty() {
             return job.report(diagnostics);
         }
-        Status::print(&found);
-        Status::Success
+        Status::print(&found)
     })
 }
 
@@ -108,8 +106,7 @@ fn everything(args: &ScriptArgs, names_only: bool) -> Status {
         text.push_str("# system calls: syscall.NAME, syscall.NAME.return; 'rtap list \"syscall.*\"' shows them\n");
         text.push_str("# aliases\n");
     }
-    Status::print(&text);
-    aliases(args)
+    Status::print(&text).and(|| aliases(args))
 }
 
 /// `--dump-probe-types`
@@ -117,24 +114,17 @@ pub fn kinds() -> Status {
     let forms = catalogue().flat_map(|(_, forms, _)| forms);
     let mut forms: Vec<&str> = forms.copied().filter(|f| !f.starts_with('_')).collect();
     forms.sort_unstable();
-    Status::print(&lines(forms));
-    Status::Success
+    Status::print(&lines(forms))
 }
 
 /// `--dump-probe-aliases`
 pub fn aliases(args: &ScriptArgs) -> Status {
-    with_job(args, "", |job| {
-        Status::print(&lines(job.aliases()));
-        Status::Success
-    })
+    with_job(args, "", |job| Status::print(&lines(job.aliases())))
 }
 
 /// `--dump-functions`
 pub fn functions(args: &ScriptArgs) -> Status {
-    with_job(args, "", |job| {
-        Status::print(&lines(job.functions()));
-        Status::Success
-    })
+    with_job(args, "", |job| Status::print(&lines(job.functions())))
 }
 
 /// Functions of the tapsets whose names match.
@@ -147,8 +137,7 @@ fn functions_matching(args: &ScriptArgs, like: &str) -> Status {
                 Some("'rtap list -f' shows all of them"),
             );
         }
-        Status::print(&found);
-        Status::Success
+        Status::print(&found)
     })
 }
 

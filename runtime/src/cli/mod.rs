@@ -4,6 +4,7 @@
 mod args;
 mod build;
 mod compile;
+mod create;
 mod foreign;
 mod limits;
 mod list;

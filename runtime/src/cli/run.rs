@@ -14,6 +14,7 @@ use rtap_compiler::target::{Feature, Target};
 use super::Status;
 use super::args::RunArgs;
 use super::compile::Job;
+use super::create::create;
 use super::{build, shebang, source};
 use crate::bpf::RingReader;
 use crate::host::{LiveTarget, OwnStack, Rights};
@@ -351,17 +352,17 @@ impl Start<'_> {
         })
     }
 
-    fn output_file(&self) -> Result<Option<File>, Status> {
-        let create = |path: &Path| {
+    /// `-o`'s file, and its name.
+    fn output_file(&self) -> Result<Option<(File, String)>, Status> {
+        let open = |path: &Path| {
             let path = &dated(path);
-            File::create(path).map_err(|error| {
-                Status::fail(
-                    &format!("cannot write {}: {error}", path.display()),
-                    Some("name another file with -o"),
-                )
-            })
+            let name = path.display().to_string();
+            match create(path) {
+                Ok(file) => Ok((file, name)),
+                Err(error) => Err(Status::not_written(&name, &error)),
+            }
         };
-        self.args.script.output.as_deref().map(create).transpose()
+        self.args.script.output.as_deref().map(open).transpose()
     }
 
     fn target_process(&self) -> Result<Option<TargetProcess>, Status> {

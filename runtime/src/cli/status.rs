@@ -42,8 +42,34 @@ impl Status {
     }
 
     /// Text on standard output; a reader that has gone away is no fault.
-    pub fn print(text: &str) {
-        let _ = io::stdout().write_all(text.as_bytes());
+    pub fn print(text: &str) -> Status {
+        let mut output = io::stdout();
+        let printed = output.write_all(text.as_bytes());
+        match printed.and_then(|()| output.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Status::not_written("standard output", &error)
+            }
+            _ => Status::Success,
+        }
+    }
+
+    /// Reports an output that cannot be written.
+    pub fn not_written(name: &str, error: &io::Error) -> Status {
+        let text = error.to_string();
+        let reason = text.split(" (os error").next().unwrap_or(&text);
+        Status::fail(
+            &format!("cannot write {name}: {reason}"),
+            Some("name another file with -o"),
+        )
+    }
+
+    /// What comes of two steps: the first fault.
+    #[must_use]
+    pub fn and(self, then: impl FnOnce() -> Status) -> Status {
+        match self {
+            Status::Success => then(),
+            fault => fault,
+        }
     }
 }
 

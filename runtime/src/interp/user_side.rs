@@ -56,11 +56,14 @@ impl<'a, S: Store> UserSide<'a, S> {
 
 impl<S: Store> Executor for UserSide<'_, S> {
     fn run(&mut self, handler: HandlerId, point: u32, sink: &mut Sink) -> Result<(), Failure> {
+        let output_failed = sink.error().is_some();
         let mut cx = UserContext {
             sink,
             control: self.control,
             commands: Vec::new(),
             memory: &mut self.memory,
+            signals: Signals::count(),
+            output_failed,
         };
         self.machine.store.begin();
         let result = self.machine.run(handler, point, &mut cx);
@@ -105,6 +108,10 @@ struct UserContext<'a> {
     control: &'a Control,
     commands: Vec<Vec<u8>>,
     memory: &'a mut KernelMemory,
+    /// How many there were when the handler began: those asked for the end of handlers before it.
+    signals: u32,
+    /// Whether the output was gone when it began.
+    output_failed: bool,
 }
 
 impl Context for UserContext<'_> {
@@ -140,7 +147,7 @@ impl Context for UserContext<'_> {
     }
 
     fn interrupted(&mut self) -> bool {
-        Signals::caught() || self.sink.error().is_some()
+        Signals::count() != self.signals || self.sink.error().is_some() != self.output_failed
     }
 
     fn read(&mut self, space: Space, address: u64, bytes: &mut [u8]) -> bool {

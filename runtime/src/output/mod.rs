@@ -5,6 +5,7 @@
 //! while a script runs.
 
 mod events;
+mod patient;
 mod sink;
 
 pub use events::{Event, Events};

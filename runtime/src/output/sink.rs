@@ -2,25 +2,27 @@
 //!
 //! Text is gathered and written by one system call when the buffer is full or `flush` is
 //! called (before waiting, before anything on standard error, at the end). The first
-//! failure is kept: a closed pipe ends the session quietly, anything else is reported once.
+//! failure is kept: a closed pipe ends the session quietly. Anything else is reported once, and what could
+//! not be written, and what `end` handlers still print, goes to standard error.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rtap_compiler::lir::Channel;
+
+use super::patient::{Unwritten, write_all};
 
 /// The buffer is written when it holds this much, bytes.
 const FULL_BYTES: usize = 64 << 10;
 
 /// Why nothing more can be written.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkError {
     /// The reader has gone away.
     Closed,
-    /// Anything else.
-    Failed(io::Error),
+    /// Anything else. It has been reported.
+    Failed,
 }
 
 /// Where output goes.
@@ -29,18 +31,25 @@ pub struct Sink {
     buffer: Vec<u8>,
     /// `-o`'s file; else standard output.
     file: Option<OwnedFd>,
+    /// What messages call it.
+    name: String,
     error: Option<SinkError>,
+    /// Standard error's reader takes nothing.
+    unheard: bool,
     /// Whether warnings are shown (`-w` turns them off).
     warnings: bool,
 }
 
 impl Sink {
-    /// Output to a file, or to standard output.
-    pub fn new(file: Option<File>, warnings: bool) -> Sink {
+    /// Output to a file and its name, or to standard output.
+    pub fn new(file: Option<(File, String)>, warnings: bool) -> Sink {
+        let (file, name) = file.unzip();
         Sink {
             buffer: Vec::with_capacity(FULL_BYTES + 4096),
             file: file.map(OwnedFd::from),
+            name: name.unwrap_or_else(|| "standard output".to_owned()),
             error: None,
+            unheard: false,
             warnings,
         }
     }
@@ -91,8 +100,16 @@ impl Sink {
     /// A line on standard error, after the output that came before it.
     pub fn message(&mut self, line: &str) {
         self.flush();
-        // Nothing can be said about standard error being gone.
-        let _ = writeln!(io::stderr(), "{line}");
+        self.tell(format!("{line}\n").as_bytes());
+    }
+
+    /// Text on standard error.
+    fn tell(&mut self, text: &[u8]) {
+        if !self.unheard {
+            // Nothing can be said about standard error being gone.
+            let told = write_all(io::stderr().as_fd(), text);
+            self.unheard = told.is_err_and(|unwritten| unwritten.is_unread());
+        }
     }
 
     fn printk(&mut self, text: &[u8]) {
@@ -107,56 +124,57 @@ impl Sink {
 
     /// Writes everything.
     pub fn flush(&mut self) {
-        if self.error.is_none()
-            && !self.buffer.is_empty()
-            && let Err(error) = self.write_out()
-        {
-            self.error = Some(match error.kind() {
-                io::ErrorKind::BrokenPipe => SinkError::Closed,
-                _ => SinkError::Failed(error),
-            });
+        if self.buffer.is_empty() {
+            return;
         }
-        self.buffer.clear();
+        let mut text = std::mem::take(&mut self.buffer);
+        match self.error {
+            None => {
+                if let Err(unwritten) = self.write_out(&text) {
+                    self.fail(&unwritten, &text);
+                }
+            }
+            Some(SinkError::Failed) => self.tell(&text),
+            Some(SinkError::Closed) => {}
+        }
+        text.clear();
+        self.buffer = text;
     }
 
-    fn write_out(&self) -> io::Result<()> {
+    fn write_out(&self, text: &[u8]) -> Result<(), Unwritten> {
         let stdout = io::stdout();
         let fd = self
             .file
             .as_ref()
             .map_or_else(|| stdout.as_fd(), OwnedFd::as_fd);
-        write_all(fd, &self.buffer)
+        write_all(fd, text)
+    }
+
+    /// Nothing more can be written.
+    fn fail(&mut self, unwritten: &Unwritten, text: &[u8]) {
+        if unwritten.error.kind() == io::ErrorKind::BrokenPipe {
+            self.error = Some(SinkError::Closed);
+            return;
+        }
+        self.error = Some(SinkError::Failed);
+        let help = if unwritten.is_unread() {
+            "end the program that does not read it"
+        } else {
+            "name a file elsewhere with -o"
+        };
+        let message = format!(
+            "ERROR: cannot write {}: {}; what is missing there follows here\n  help: {help}\n",
+            self.name,
+            unwritten.reason()
+        );
+        self.tell(message.as_bytes());
+        self.tell(text.get(unwritten.written..).unwrap_or_default());
     }
 
     /// Why output failed, if it did.
-    pub fn error(&self) -> Option<&SinkError> {
-        self.error.as_ref()
+    pub fn error(&self) -> Option<SinkError> {
+        self.error
     }
-}
-
-/// Writes all of `text`, without the line buffering of `std::io::Stdout`; waits for a
-/// non-blocking reader.
-fn write_all(fd: BorrowedFd<'_>, mut text: &[u8]) -> io::Result<()> {
-    // SAFETY: the descriptor stays open during the borrow, and ManuallyDrop leaves it open.
-    let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) });
-    while !text.is_empty() {
-        match file.write(text) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => text = &text[count..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut poll = libc::pollfd {
-                    fd: fd.as_raw_fd(),
-                    events: libc::POLLOUT,
-                    revents: 0,
-                };
-                // SAFETY: one valid pollfd.
-                unsafe { libc::poll(&raw mut poll, 1, 1000) };
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -168,7 +186,7 @@ mod tests {
     fn output_reaches_a_file_in_order() {
         let path = std::env::temp_dir().join(format!("rtap-sink-{}", std::process::id()));
         let file = File::create(&path).expect("a temporary file");
-        let mut sink = Sink::new(Some(file), true);
+        let mut sink = Sink::new(Some((file, "it".into())), true);
         sink.print(b"a");
         sink.print_to(Channel::Log, b"b");
         sink.print(&vec![b'x'; FULL_BYTES]);
@@ -185,17 +203,10 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_kept_as_an_error() {
-        let mut sink = Sink::new(
-            Some(
-                File::options()
-                    .write(true)
-                    .open("/dev/full")
-                    .expect("/dev/full"),
-            ),
-            true,
-        );
+        let full = File::options().write(true).open("/dev/full");
+        let mut sink = Sink::new(Some((full.expect("/dev/full"), "it".into())), true);
         sink.print(b"a");
         sink.flush();
-        assert!(matches!(sink.error(), Some(SinkError::Failed(_))));
+        assert_eq!(sink.error(), Some(SinkError::Failed));
     }
 }

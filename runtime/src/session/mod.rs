@@ -227,8 +227,8 @@ impl<'a> Session<'a> {
         }
         self.check_skipped();
         let drain_until = Instant::now() + LAST_DRAIN;
-        while self.drain(queue, BATCH) > 0
-            && self.sink.error().is_none()
+        while self.sink.error().is_none()
+            && self.drain(queue, BATCH) > 0
             && Instant::now() < drain_until
         {}
         let mut failed = self.control.state() == SessionState::Error;
@@ -251,13 +251,8 @@ impl<'a> Session<'a> {
         status = status.max(self.report_target());
         self.report_timing(in_kernel);
         self.report_shortfalls(&shortfalls, queue);
-        match self.sink.error() {
-            Some(SinkError::Failed(error)) => {
-                let message = format!("ERROR: cannot write the output: {error}");
-                self.sink.message(&message);
-                status = 1;
-            }
-            Some(SinkError::Closed) | None => {}
+        if self.sink.error() == Some(SinkError::Failed) {
+            status = 1;
         }
         Outcome { status }
     }

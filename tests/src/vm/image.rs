@@ -20,7 +20,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// The base: busybox, the agent, `rtap` if there is one, and `workload` if that is built, in
+    /// The base: busybox, the agent, `rtap` if there is one, and the helpers that are built, in
     /// `/usr/local/bin` (`stap` is a link to `rtap`).
     pub fn base(rtap: Option<&Path>) -> Result<Self> {
         let mut image = Self {
@@ -46,8 +46,10 @@ impl Image {
             image.add(rtap, "/usr/local/bin/rtap")?;
             image.archive.symlink("/usr/local/bin/stap", "rtap");
         }
-        if let Some(workload) = paths::helper("workload") {
-            image.add(&workload, "/usr/local/bin/workload")?;
+        for helper in paths::HELPERS {
+            if let Some(path) = paths::helper(helper) {
+                image.add(&path, &format!("/usr/local/bin/{helper}"))?;
+            }
         }
         Ok(image)
     }
