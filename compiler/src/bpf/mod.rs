@@ -31,7 +31,7 @@ pub use object::{FunctionCode, Object, ProgramCode};
 use rtap_grammar::source::Span;
 
 use self::analysis::{Positions, Uses};
-use self::frame::Buffers;
+use self::frame::{Buffers, FRAME_HEAD_BYTES};
 use self::inline::Inliner;
 use self::insn::{Insn, Wide};
 use self::plan::Plan;
@@ -163,6 +163,8 @@ pub fn generate(
     let mut programs = Vec::new();
     let mut errors = Vec::new();
     let mut allocator = Allocator::default();
+    let some_in_locks =
+        (plan.programs.iter()).any(|program| attached_to(module, program, Attach::is_in_locks));
     for (number, body) in bodies.iter().enumerate() {
         let program = plan.programs[number].clone();
         let handler = &module.handlers[program.handler];
@@ -176,8 +178,9 @@ pub fn generate(
             sleepable: program.sleepable,
             early: handler.early,
             reentrant: reentrant(handler, features),
-            uprobe: (program.points.iter())
-                .any(|&point| handler.points[point as usize].attach.is_uprobe()),
+            uprobe: attached_to(module, &program, Attach::is_uprobe),
+            in_locks: attached_to(module, &program, Attach::is_in_locks),
+            some_in_locks,
         };
         let half = if program.entry_half {
             Half::Entry
@@ -246,6 +249,10 @@ fn generate_program(
             buffers.use_frame_only();
         }
         buffers.place(budget);
+        if cx.some_in_locks {
+            // Its frame shows that the program runs.
+            buffers.extend_frame(FRAME_HEAD_BYTES);
+        }
         let mut code = run(&mut buffers, divided)?;
         let internal = |what: String| {
             vec![BpfError::Internal {
@@ -421,6 +428,13 @@ fn finish(
     }
     let deepest = chains.into_iter().map(|(_, bytes)| bytes).max();
     Ok((functions, deepest.unwrap_or(0)))
+}
+
+/// Whether some point of a program is of this kind.
+fn attached_to(module: &Module, program: &Program, kind: fn(&Attach) -> bool) -> bool {
+    let points = &module.handlers[program.handler].points;
+    (program.points.iter())
+        .any(|&point| points.get(point as usize).is_some_and(|p| kind(&p.attach)))
 }
 
 /// Whether a program can begin again on a CPU where it already runs.

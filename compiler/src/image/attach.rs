@@ -194,6 +194,30 @@ pub enum PerfPeriod {
     Hz(u64),
 }
 
+/// Tracepoints in the functions that lock, or that keep interrupts and preemption off while something is locked.
+const LOCK_TRACEPOINTS: [&str; 9] = [
+    "contention_begin",
+    "contention_end",
+    "irq_disable",
+    "irq_enable",
+    "lock_acquire",
+    "lock_acquired",
+    "lock_release",
+    "preempt_disable",
+    "preempt_enable",
+];
+
+/// Parts of the names of such functions.
+const LOCK_FUNCTIONS: [&str; 7] = [
+    "spin_lock",
+    "spin_release",
+    "spin_trylock",
+    "spin_unlock",
+    "lock_acquire",
+    "lock_release",
+    "preempt_count_",
+];
+
 impl Attach {
     /// Name of the tracepoint of a [`Attach::RawSyscall`].
     pub fn raw_syscall(is_return: bool) -> &'static str {
@@ -203,6 +227,22 @@ impl Attach {
     /// Whether it is at an instruction of a program, entry or return.
     pub fn is_uprobe(&self) -> bool {
         matches!(self, Attach::Uprobe { .. } | Attach::Uretprobe { .. })
+    }
+
+    /// Whether the kernel may come there while it takes, holds or gives back a lock, that of a map too.
+    pub fn is_in_locks(&self) -> bool {
+        match self {
+            Attach::RawTracepoint { name } | Attach::BtfTracepoint { name, .. } => {
+                LOCK_TRACEPOINTS.contains(&name.as_str())
+            }
+            Attach::Fentry(function)
+            | Attach::Fexit(function)
+            | Attach::Kprobe { function, .. }
+            | Attach::Kretprobe { function, .. } => LOCK_FUNCTIONS
+                .iter()
+                .any(|part| function.name.contains(part)),
+            _ => false,
+        }
     }
 
     /// Where the entry half of a return probe is attached: the function's entry.

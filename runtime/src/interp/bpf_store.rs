@@ -206,6 +206,9 @@ impl Store for BpfStore<'_> {
             return Value::Int(0);
         };
         if slot.ty == Ty::I64 {
+            if let Some(n) = self.seen.number(global).filter(|n| *n != 0) {
+                return Value::Int(n as i64);
+            }
             let n = mapping.load(slot.offset);
             self.seen.note(global, &[], &n.to_le_bytes());
             return Value::Int(n as i64);
@@ -249,7 +252,7 @@ impl Store for BpfStore<'_> {
     fn element(&mut self, global: Global, keys: &[Value]) -> Option<Value> {
         let mut parts = self.array(global)?;
         parts.set_key(keys);
-        if !parts.look_up() {
+        if !parts.read() {
             return None;
         }
         read_slot(plain(parts.layout), parts.value).ok()
@@ -258,7 +261,7 @@ impl Store for BpfStore<'_> {
     fn contains(&mut self, global: Global, keys: &[Value]) -> bool {
         self.array(global).is_some_and(|mut parts| {
             parts.set_key(keys);
-            parts.extra.records.contains_key(&*parts.key) || parts.look_up()
+            parts.extra.records.contains_key(&*parts.key) || parts.read()
         })
     }
 
@@ -336,6 +339,7 @@ impl Store for BpfStore<'_> {
                 let zeros = vec![0; map.value_bytes()];
                 let cleared = map.update(&key, &zeros, 0);
                 BpfStore::note(&mut self.failure, cleared);
+                self.seen.note(global, &[], &zeros);
             }
             Some(Cell::Array { .. }) => {
                 if let Some(mut parts) = self.array(global) {
@@ -382,11 +386,16 @@ impl Store for BpfStore<'_> {
     fn stat(&mut self, global: Global, keys: &[Value]) -> Option<Stat> {
         match self.cells.get_mut(global.as_u32() as usize)? {
             Cell::Stat { map, record, extra } => {
-                let found = map.lookup(&vec![0; map.key_size()], &mut self.value);
                 let mut stat = Stat::new(&record.layout);
-                if BpfStore::note(&mut self.failure, found) {
-                    stat = merge(record, &self.value, map.cpu_stride());
-                    self.seen.note(global, &[], &self.value);
+                let before = self.seen.again(global, &[]).filter(|_| !extra.direct);
+                if let Some(before) = before {
+                    stat = merge(record, before, map.cpu_stride());
+                } else {
+                    let found = map.lookup(&vec![0; map.key_size()], &mut self.value);
+                    if BpfStore::note(&mut self.failure, found) {
+                        stat = merge(record, &self.value, map.cpu_stride());
+                        self.seen.note(global, &[], &self.value);
+                    }
                 }
                 if let Some(bytes) = extra.records.get(&[][..]) {
                     let _ = stat.merge(record, bytes);
@@ -396,7 +405,7 @@ impl Store for BpfStore<'_> {
             Cell::Array { .. } => {
                 let mut parts = self.array(global)?;
                 parts.set_key(keys);
-                let found = parts.look_up();
+                let found = parts.read();
                 let record = record_of(parts.layout)?;
                 let mut stat = Stat::new(&record.layout);
                 if found {

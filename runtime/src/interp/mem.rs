@@ -191,6 +191,8 @@ impl Array {
 impl Store for MemStore {
     type Snapshot = MemSnapshot;
 
+    fn begin(&mut self) {}
+
     fn get(&mut self, global: Global) -> Value {
         match self.globals.get(global.index()) {
             Some(Cell::Scalar { value, .. }) => value.clone(),

@@ -28,7 +28,7 @@ pub trait Store {
     type Snapshot: Snapshot;
 
     /// A handler begins.
-    fn begin(&mut self) {}
+    fn begin(&mut self);
 
     /// The value of a scalar.
     fn get(&mut self, global: Global) -> Value;

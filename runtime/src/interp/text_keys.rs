@@ -162,6 +162,10 @@ fn join(sum: bool, a: Value, b: Value) -> Value {
 impl<S: Store> Store for TextKeys<'_, S> {
     type Snapshot = Merged<S::Snapshot>;
 
+    fn begin(&mut self) {
+        self.inner.begin();
+    }
+
     fn get(&mut self, global: Global) -> Value {
         self.inner.get(global)
     }

@@ -100,6 +100,10 @@ pub struct ProgramCx {
     pub reentrant: bool,
     /// Whether it is for uprobes.
     pub uprobe: bool,
+    /// Whether it can begin while another program holds the lock of a map ([`crate::image::Attach::is_in_locks`]).
+    pub in_locks: bool,
+    /// Whether a program of the session can.
+    pub some_in_locks: bool,
 }
 
 /// Which program of a handler.

@@ -128,14 +128,18 @@ impl Cx<'_> {
             cx.count(ProgramCounter::Skipped);
             cx.jump(out, Vec::new());
         });
-        for level in 0..FRAME_LEVELS {
-            let index = self.alu(AluOp::Add, first, Src::Imm(level as i32));
-            self.store(Size::W, key, Src::Reg(index));
-            let found = self.call(
-                Helper::MapLookupElem,
-                &[Arg::Map(Plan::FRAMES), Arg::Addr(key)],
-            );
-            self.jump_if(Cond::Eq, found, Src::Imm(0), skipped);
+        let mut levels = FRAME_LEVELS;
+        if self.program.in_locks {
+            // Only if nothing else runs: that may hold the lock of a map, which until 6.16 this would wait for, for ever.
+            for level in 1..levels {
+                let (_, found) = self.look_up_frame(first, level, key, skipped);
+                let busy = self.load(Size::D, Mem::Ptr(found, 0));
+                self.jump_if(Cond::Ne, busy, Src::Imm(0), skipped);
+            }
+            levels = 1;
+        }
+        for level in 0..levels {
+            let (index, found) = self.look_up_frame(first, level, key, skipped);
             let one = self.imm(1);
             let busy = if self.features.has(Feature::AtomicFetch) {
                 self.atomic_fetch(AtomicOp::Xchg, Mem::Ptr(found, 0), one)
@@ -158,6 +162,18 @@ impl Cx<'_> {
         self.frame = Some(frame);
         self.code.frame = Some(frame);
         self.code.frame_index = Some(own_index);
+    }
+
+    /// Number and address of a frame of this CPU, whose `first` has this number.
+    fn look_up_frame(&mut self, first: VReg, level: u32, key: Mem, none: BlockId) -> (VReg, VReg) {
+        let index = self.alu(AluOp::Add, first, Src::Imm(level as i32));
+        self.store(Size::W, key, Src::Reg(index));
+        let found = self.call(
+            Helper::MapLookupElem,
+            &[Arg::Map(Plan::FRAMES), Arg::Addr(key)],
+        );
+        self.jump_if(Cond::Eq, found, Src::Imm(0), none);
+        (index, found)
     }
 
     /// The block that leaves the program.

@@ -7,7 +7,7 @@ use rtap_compiler::image::{ArrayLayout, Slot, StatRecord, ValueLayout};
 use rtap_compiler::lir::{Global, Ty};
 
 use super::adder::Adder;
-use super::extra::{Extra, push_here};
+use super::extra::{Extra, merge, push_here};
 use super::order::Order;
 use super::seen::{self, Seen};
 use super::snapshot::Wanted;
@@ -40,7 +40,20 @@ impl Parts<'_, '_> {
         encode_key(self.layout, keys, self.key);
     }
 
-    /// Reads the element of `key` into `value`.
+    /// Reads the element of `key` into `value`, as the handler has read it before.
+    pub(super) fn read(&mut self) -> bool {
+        let before = self.seen.again(self.global, self.key);
+        match before.filter(|_| !self.extra.direct) {
+            Some(before) => {
+                self.value.clear();
+                self.value.extend_from_slice(before);
+                true
+            }
+            None => self.look_up(),
+        }
+    }
+
+    /// Reads the element of `key`, as it is now, into `value`.
     pub(super) fn look_up(&mut self) -> bool {
         let found = self.map.lookup(self.key, self.value);
         let found = BpfStore::note(self.failure, found);
@@ -52,6 +65,9 @@ impl Parts<'_, '_> {
 
     /// Deletes the element of `key`. What has been added to it since the handler read it stays.
     pub(super) fn delete(&mut self) {
+        if self.is_taken_away() {
+            return;
+        }
         self.extra.records.remove(&*self.key);
         let Some(read) = self.seen.get(self.global, self.key).map(<[u8]>::to_vec) else {
             let deleted = self.map.delete(self.key);
@@ -66,6 +82,9 @@ impl Parts<'_, '_> {
             Some(old) if old != read_number => return,
             Some(_) => read_number = 0,
             None => {}
+        }
+        if self.take_away(&read) {
+            return;
         }
         let taken = self.map.take(self.key, self.value);
         if !BpfStore::note(self.failure, taken) {
@@ -92,12 +111,42 @@ impl Parts<'_, '_> {
         }
     }
 
+    /// A statistic that is being added to is not removed either: what was `read` of it is taken away here, on every read.
+    /// Returns whether that was done.
+    fn take_away(&mut self, read: &[u8]) -> bool {
+        let layout = Rc::clone(self.layout);
+        let Some(record) = record_of(&layout).filter(|record| self.can_take_away(record)) else {
+            return false;
+        };
+        let stride = self.map.cpu_stride();
+        let read = merge(record, read, stride);
+        let found = self.map.lookup(self.key, self.value);
+        let goes_on = BpfStore::note(self.failure, found)
+            && merge(record, self.value, stride).count != read.count;
+        if goes_on {
+            self.extra.join(self.key, record, &seen::negative(&read));
+        }
+        goes_on
+    }
+
+    /// Whether values can be taken away from a statistic: not from the least and the greatest.
+    fn can_take_away(&self, record: &StatRecord) -> bool {
+        !self.extra.direct && record.min.is_none() && record.max.is_none()
+    }
+
+    /// Whether the handler has deleted the statistic of `key` and has not looked at it since.
+    fn is_taken_away(&self) -> bool {
+        record_of(self.layout).is_some_and(|record| self.can_take_away(record))
+            && self.seen.is_zero(self.global, self.key)
+    }
+
     /// Deletes the elements that match. Those that have come since the handler read all stay.
     pub(super) fn clear(&mut self, slice: &[Option<Value>]) {
         let wanted = Wanted::new(self.layout, slice);
         // Keys first: deleting while going through would miss some.
         let entries = BpfStore::note(self.failure, self.map.entries());
-        self.extra.records.retain(|key, _| !wanted.matches(key));
+        let (seen, global) = (&*self.seen, self.global);
+        (self.extra.records).retain(|key, _| !wanted.matches(key) || seen.is_zero(global, key));
         for (key, _) in entries.iter().filter(|(key, _)| wanted.matches(key)) {
             if !self.seen.is_newer(self.global, key) {
                 self.key.clear();

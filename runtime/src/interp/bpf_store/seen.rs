@@ -96,6 +96,19 @@ impl Seen {
         }
     }
 
+    /// What it has read, and is to read again: all that a handler does is one moment. Nothing where it has reset or deleted
+    /// that: it can see what came since.
+    pub(super) fn again(&self, global: Global, key: &[u8]) -> Option<&[u8]> {
+        let value = self.get(global, key)?;
+        (!self.is_zero(global, key)).then_some(value)
+    }
+
+    /// Whether it has reset or deleted that, or has found nothing in it.
+    pub(super) fn is_zero(&self, global: Global, key: &[u8]) -> bool {
+        let value = self.get(global, key);
+        value.is_some_and(|value| value.iter().all(|byte| *byte == 0))
+    }
+
     /// The number that it has read of a scalar.
     pub(super) fn number(&self, global: Global) -> Option<u64> {
         let bytes = self.get(global, &[])?.first_chunk::<8>()?;
