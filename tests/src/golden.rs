@@ -38,17 +38,20 @@ impl Case {
 
     /// The values of every `//# key: value` line with this key, in order.
     pub fn directives(&self, key: &str) -> Vec<String> {
-        let prefix = format!("//# {key}:");
-        self.text()
-            .lines()
-            .filter_map(|line| line.strip_prefix(&prefix).map(|v| v.trim().to_owned()))
-            .collect()
+        directives(&self.text(), key)
     }
 
     /// The first of [`Case::directives`].
     pub fn directive(&self, key: &str) -> Option<String> {
         self.directives(key).into_iter().next()
     }
+}
+
+/// The values of every `//# key: value` line of a text with this key, in order.
+pub fn directives(text: &str, key: &str) -> Vec<String> {
+    let prefix = format!("//# {key}:");
+    let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+    lines.map(|value| value.trim().to_owned()).collect()
 }
 
 /// The folder of all golden files.

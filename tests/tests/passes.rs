@@ -22,10 +22,8 @@ fn passes_keep_the_meaning() {
     let (from, to) = seeds.split_once("..").expect("RTAP_SEEDS is from..to");
     let seeds = from.parse().unwrap()..to.parse().unwrap();
     let shape = Shape {
-        points: &["begin", "timer.s(1)", "kernel.trace(\"sys_enter\")"],
         context: &["pid()", "cpu()", "(tid() & 1)"],
-        loops: true,
-        whole_arrays: true,
+        ..Shape::all(&["begin", "timer.s(1)", "kernel.trace(\"sys_enter\")"])
     };
     for seed in seeds {
         let source = script(seed, shape);

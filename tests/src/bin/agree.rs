@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use rtap_tests::agree::{LIMIT, Runner, SHAPE, Verdict, shrink};
-use rtap_tests::generate::script;
+use rtap_tests::generate::{Shape, script};
 use rtap_tests::paths;
 
 /// Runs random programs in the interpreter and in the kernel, and compares.
@@ -40,19 +40,44 @@ struct Options {
     /// Divides kernel handlers into parts of about so many instructions.
     #[arg(long)]
     part_insns: Option<u32>,
+    /// Leaves out what the kernel is too old for: `foreach` (before 5.13), `statistics` (before 5.19).
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<Lacking>,
+    /// Prints the first program, and does not run it.
+    #[arg(long)]
+    print: bool,
     /// Seconds that a run may take; more of them under emulation.
     #[arg(long, default_value_t = LIMIT.as_secs())]
     limit: u64,
 }
 
+/// What old kernels lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Lacking {
+    /// Going through arrays, looking for slices, emptying whole arrays.
+    Foreach,
+    /// Reading statistics.
+    Statistics,
+}
+
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
+    let shape = Shape {
+        whole_arrays: !options.without.contains(&Lacking::Foreach),
+        statistics: !options.without.contains(&Lacking::Statistics),
+        ..SHAPE
+    };
+    if options.print {
+        print!("{}", script(options.seed, shape));
+        return Ok(ExitCode::SUCCESS);
+    }
     let rtap = paths::rtap().context("rtap is not built: cargo build --release -p rtap")?;
     let run = Run {
         next: AtomicU64::new(options.seed),
         found: AtomicU64::new(0),
         counts: Mutex::default(),
         rtap,
+        shape,
         options,
     };
     std::thread::scope(|scope| {
@@ -83,6 +108,7 @@ fn main() -> Result<ExitCode> {
 struct Run {
     options: Options,
     rtap: PathBuf,
+    shape: Shape<'static>,
     next: AtomicU64,
     found: AtomicU64,
     counts: Mutex<BTreeMap<&'static str, u64>>,
@@ -104,7 +130,7 @@ impl Run {
             if seed >= options.seed + options.programs || enough {
                 break;
             }
-            let text = script(seed, SHAPE);
+            let text = script(seed, self.shape);
             let verdict = runner.compare(&text)?;
             let name = match &verdict {
                 Verdict::Agree => "agree",

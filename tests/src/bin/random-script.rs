@@ -8,10 +8,8 @@ fn main() {
     let points: Vec<String> = args.collect();
     let points: Vec<&str> = points.iter().map(String::as_str).collect();
     let shape = Shape {
-        points: &points,
         context: &["pid()", "cpu()", "(tid() & 1)"],
-        loops: true,
-        whole_arrays: true,
+        ..Shape::all(&points)
     };
     print!("{}", script(seed, shape));
 }

@@ -1,23 +1,33 @@
 //! Random scripts that are well-typed and end: for comparing executors, and code before and after
 //! the passes.
 //!
-//! A script has globals of every kind, functions (with overloads, recursion, early returns) and
-//! the probes that the caller asks for; its `end` probe prints what the globals came to. The same
+//! A script has globals of random types (`world`), functions (`functions`), some functions of the library (`library`)
+//! and the probes that the caller asks for; its `end` probe prints what the globals came to. The same
 //! seed gives the same script. Run-time errors are meant to happen: divisions by zero, full arrays,
-//! empty statistics, `error()`, mostly but not always caught.
+//! empty statistics, `error()`, mostly but not always caught. Comment lines at the head (`//# options: …`) are options of the command
+//! line, as in golden files.
 //!
 //! Each statement stands on lines of its own and what may be left out is bracketed, so that
 //! [`crate::agree`] can make a failing script smaller by its text alone.
 
-mod expressions;
+mod formats;
+mod functions;
 mod large;
+mod library;
+mod loops;
+mod numbers;
 mod random;
 mod statements;
+mod texts;
+mod world;
 
 use std::fmt::Write as _;
 
 pub use large::large;
 pub use random::Random;
+
+use library::Callable;
+use world::{Ty, World};
 
 /// What a script is made for.
 #[derive(Clone, Copy, Default)]
@@ -28,116 +38,167 @@ pub struct Shape<'a> {
     pub context: &'a [&'a str],
     /// Whether there are loops.
     pub loops: bool,
-    /// Whether bodies go through arrays (`foreach`) and empty whole ones.
+    /// Whether bodies go through arrays (`foreach`), look for slices and empty whole arrays.
     pub whole_arrays: bool,
+    /// Whether bodies read statistics.
+    pub statistics: bool,
+}
+
+impl<'a> Shape<'a> {
+    /// With everything, for these points.
+    pub const fn all(points: &'a [&'a str]) -> Self {
+        Shape {
+            points,
+            context: &[],
+            loops: true,
+            whole_arrays: true,
+            statistics: true,
+        }
+    }
 }
 
 /// Makes a script.
 pub fn script(seed: u64, shape: Shape<'_>) -> String {
+    let mut random = Random::new(seed);
+    let all = library::functions();
+    let library = (0..4).filter_map(|_| random.one_of(all).cloned());
     let mut writer = Writer {
-        random: Random::new(seed),
+        library: library.collect(),
+        random,
         shape,
         out: String::new(),
+        world: World::default(),
+        functions: Vec::new(),
+        scope: Scope::default(),
         depth: 0,
-        loops: 0,
+        names: 0,
+        loops_within: 0,
+        nested_calls: 0,
         in_function: false,
         in_loop: false,
-        calls: true,
+        result: None,
     };
     writer.script();
     writer.out
+}
+
+/// The variables that can be used in a place.
+#[derive(Clone, Debug, Default)]
+struct Scope {
+    longs: Vec<String>,
+    texts: Vec<String>,
+    /// Those of loops that would not end were they set.
+    counters: Vec<String>,
+}
+
+impl Scope {
+    fn add(&mut self, ty: Ty, name: String) {
+        match ty {
+            Ty::Long => self.longs.push(name),
+            Ty::Text => self.texts.push(name),
+        }
+    }
 }
 
 struct Writer<'a> {
     random: Random,
     shape: Shape<'a>,
     out: String,
+    world: World,
+    /// Those defined so far, of which the later ones may call the former.
+    functions: Vec<Callable>,
+    /// The functions of the library that this script calls.
+    library: Vec<Callable>,
+    scope: Scope,
+    /// Blocks that are open.
     depth: usize,
-    /// Loop variables used so far.
-    loops: usize,
+    /// Names made so far.
+    names: usize,
+    /// Loops that are open.
+    loops_within: usize,
+    /// Calls that are open.
+    nested_calls: usize,
     in_function: bool,
     in_loop: bool,
-    /// Whether functions may be called here (not in what they themselves need to end).
-    calls: bool,
+    /// The type of the function's value.
+    result: Option<Ty>,
 }
-
-/// Globals, and a probe that never fires but tells their types, which the random part may not use.
-const GLOBALS: &str = r#"global g, h = 5, gs = "start"
-global arr[6], by, names[5], wide, st, hist, per, sper, ring%[3]
-probe never {
-  arr[0] = 0; by[gs, 0] = 0; names[0] = ""; wide[0, "", "", 0] = 0
-  st <<< 0; hist <<< 0; per[0] <<< 0; sper["", 0] <<< 0; ring[0] = 1
-}
-"#;
 
 /// A line of the output; what follows it are elements of arrays, whose order means nothing.
 pub const UNORDERED: &str = "-- globals";
 
-/// Shows what the globals came to.
-const END: &str = r#"probe end {
-  println("-- globals")
-  println(g, " ", h, " ", gs)
-  foreach (k in arr+) println("arr ", k, " ", arr[k])
-  foreach ([s, n] in by+) println("by ", s, " ", n, " ", by[s, n])
-  foreach (k in names+) println("names ", k, " ", names[k])
-  foreach ([k, s, t, n] in wide+) println("wide ", k, " ", s, " ", t, " ", n, " ", wide[k, s, t, n])
-  if (@count(st)) println("st ", @count(st), " ", @sum(st), " ", @min(st), " ", @max(st), " ", @avg(st))
-  if (@count(hist)) { print(@hist_log(hist)) print(@hist_linear(hist, -20, 30, 7)) println(@variance(hist)) }
-  foreach (k+ in per) println("per ", k, " ", @count(per[k]), " ", @sum(per[k]))
-  foreach ([s+, k] in sper) println("sper ", s, " ", k, " ", @min(sper[s, k]), " ", @max(sper[s, k]))
-  foreach (k+ in ring) println("ring ", k, " ", ring[k])
-}
-"#;
-
 impl Writer<'_> {
     fn script(&mut self) {
-        self.out.push_str(GLOBALS);
+        self.options();
+        self.globals();
         self.functions();
         let points = self.shape.points;
         for point in points {
-            let _ = writeln!(self.out, "probe {point} {{");
-            self.body(6);
-            self.out.push_str("}\n");
+            for _ in 0..1 + self.random.below(2) {
+                self.probe(point);
+            }
         }
-        self.out.push_str(END);
+        self.show_globals();
     }
 
-    fn functions(&mut self) {
-        self.in_function = true;
-        self.calls = false;
-        self.out
-            .push_str("function f0:long(a:long, b:long) {\n  s = \"\"; t = \"\";\n");
-        self.statements(3);
-        let result = self.long(2);
-        let _ = writeln!(self.out, "  return {result}\n}}");
-        self.out
-            .push_str("function f1:long(a:long, b:long) {\n  s = \"\"; t = \"\";\n  if (a < 1 || a > 6) return b\n");
-        let step = self.long(1);
-        let _ = writeln!(
-            self.out,
-            "  b = ({step}) & 1023\n  return f1(a - 1, b) + a\n}}"
-        );
-        let (low, high) = (self.random.below(5), 2 + self.random.below(9));
-        let _ = writeln!(
-            self.out,
-            "function f2:long(a:long, b:long) {{ if (a > {low}) next; return b }}\n\
-             function f2:long(a:long, b:long) {{ if (a > {high}) next; return a }}\n\
-             function f3:string(a:long, s:string) {{ if (a) return s . \"!\"; return sprintf(\"%d:%s\", a, s) }}"
-        );
-        self.out
-            .push_str("function f4:string(s:string, t:string) {\n  a = strlen(s); b = 1;\n");
-        self.statements(3);
-        let result = self.text(2);
-        let _ = writeln!(self.out, "  return {result}\n}}");
-        self.in_function = false;
-        self.calls = true;
+    /// Limits: mostly many errors are allowed, so that what comes after them is seen.
+    fn options(&mut self) {
+        if !self.random.one_in(4) {
+            self.out.push_str("//# options: -DMAXERRORS=100\n");
+        }
+        if self.random.one_in(5) {
+            let length = [8, 16, 33, 64, 100, 256, 300][self.random.below(7)];
+            let _ = writeln!(self.out, "//# options: -DMAXSTRINGLEN={length}");
+        }
     }
 
-    fn body(&mut self, count: usize) {
-        self.out.push_str("  a = 1; b = 2; s = \"s\"; t = \"\";\n");
-        self.statements(count);
+    fn probe(&mut self, point: &str) {
+        self.scope = Scope {
+            longs: ["a", "b"].map(str::to_owned).into(),
+            texts: ["s", "t"].map(str::to_owned).into(),
+            counters: Vec::new(),
+        };
+        self.result = None;
+        let (number, text) = (self.number(), self.literal());
+        let _ = writeln!(
+            self.out,
+            "probe {point} {{\n  a = {number}; b = 2; s = {text}; t = \"\";"
+        );
+        self.statements(6);
         self.out
-            .push_str("  println(a, \" \", b, \" \", s, \" \", t)\n");
+            .push_str("  println(a, \" \", b, \" \", s, \" \", t)\n}\n");
+    }
+
+    /// A variable that can be set.
+    fn local(&mut self, ty: Ty) -> String {
+        let names = match ty {
+            Ty::Long => &self.scope.longs,
+            Ty::Text => &self.scope.texts,
+        };
+        self.random
+            .one_of(names)
+            .expect("every body has some")
+            .clone()
+    }
+
+    fn global(&mut self, ty: Ty) -> String {
+        let names = match ty {
+            Ty::Long => &self.world.longs,
+            Ty::Text => &self.world.texts,
+        };
+        self.random
+            .one_of(names)
+            .expect("every script has some")
+            .clone()
+    }
+
+    /// A local number that can be read.
+    fn readable_long(&mut self) -> String {
+        let names = self.scope.longs.iter().chain(&self.scope.counters);
+        self.random
+            .one_of(names)
+            .expect("every body has some")
+            .clone()
     }
 }
 
@@ -147,11 +208,76 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_script() {
-        let shape = Shape {
-            points: &["begin"],
-            ..Shape::default()
-        };
+        let shape = Shape::all(&["begin"]);
         assert_eq!(script(3, shape), script(3, shape));
         assert_ne!(script(3, shape), script(4, shape));
+    }
+
+    /// What the language has is there, sooner or later.
+    #[test]
+    fn scripts_have_all_of_the_language() {
+        let scripts: String = (0..300)
+            .map(|seed| script(seed, Shape::all(&["begin"])))
+            .collect();
+        let all = [
+            "%[",
+            "try",
+            "catch (",
+            "foreach (",
+            "limit",
+            "while (",
+            "for (",
+            "break",
+            "continue",
+            "return",
+            "next",
+            "delete",
+            "error(",
+            "exit()",
+            "sprintf(",
+            "printdln(",
+            "%.*",
+            "%*",
+            "%#c",
+            "matched(",
+            "ngroups()",
+            "=~",
+            "!~",
+            "<<<",
+            "@count",
+            "@variance",
+            "@hist_log",
+            "@hist_linear",
+            "@defined",
+            "in a",
+            "*]",
+            "str_replace(",
+            "htons(",
+            "errno_str(",
+            "late_keys[",
+            "-DMAXSTRINGLEN=",
+            "p0 - 2",
+            "_too(",
+        ];
+        for what in all {
+            assert!(scripts.contains(what), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_is_left_out() {
+        let shape = Shape {
+            whole_arrays: false,
+            statistics: false,
+            ..Shape::all(&["begin"])
+        };
+        for seed in 0..100 {
+            let text = script(seed, shape);
+            let handlers = text.split("probe end").next().unwrap();
+            assert!(
+                !handlers.contains("foreach") && !handlers.contains("@count"),
+                "{text}"
+            );
+        }
     }
 }

@@ -23,9 +23,20 @@ impl Random {
         (self.next() >> 33) as usize % n
     }
 
+    /// Any number.
+    pub fn any(&mut self) -> i64 {
+        self.next() as i64
+    }
+
     /// One of these.
     pub fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[self.below(from.len())]
+    }
+
+    /// One of these, if there are any.
+    pub fn one_of<'a, T>(&mut self, from: impl IntoIterator<Item = &'a T>) -> Option<&'a T> {
+        let from: Vec<&T> = from.into_iter().collect();
+        (!from.is_empty()).then(|| from[self.below(from.len())])
     }
 
     /// True once in `n` times.

@@ -1,6 +1,11 @@
 //! Random statements.
 
 use super::Writer;
+use super::world::{Element, Ty};
+
+const ASSIGNMENTS: [&str; 14] = [
+    "=", "=", "=", "=", "+=", "-=", "*=", "|=", "^=", "&=", "<<=", ">>=", "/=", "%=",
+];
 
 impl Writer<'_> {
     pub(super) fn statements(&mut self, count: usize) {
@@ -9,7 +14,7 @@ impl Writer<'_> {
         }
     }
 
-    fn line(&mut self, text: &str) {
+    pub(super) fn line(&mut self, text: &str) {
         for _ in 0..=self.depth {
             self.out.push_str("  ");
         }
@@ -17,7 +22,7 @@ impl Writer<'_> {
         self.out.push('\n');
     }
 
-    fn block(&mut self, head: &str, count: usize, tail: &str) {
+    pub(super) fn block(&mut self, head: &str, count: usize, tail: &str) {
         self.line(&format!("{head} {{"));
         self.depth += 1;
         self.statements(count);
@@ -26,100 +31,46 @@ impl Writer<'_> {
     }
 
     fn statement(&mut self) {
-        let choices = if self.depth < 4 { 36 } else { 24 };
+        let choices = if self.depth < 4 { 36 } else { 23 };
         let text = match self.random.below(choices) {
-            0..=2 => self.assignment(),
-            3 => format!("{} = {}", self.random.pick(&["s", "t", "gs"]), self.text(3)),
-            4 => format!(
-                "{} .= {}",
-                self.random.pick(&["s", "t", "gs"]),
-                self.text(1)
-            ),
-            5 => {
-                let place =
-                    self.random
-                        .pick(&["a", "g", "h", "arr[1]", "arr[b & 7]", "by[t, b & 1]"]);
+            0..=4 => self.long_assignment(),
+            5..=7 => self.text_assignment(),
+            8 | 9 => {
+                let place = self.long_place(1);
+                let step = self.random.pick(&["++", "--"]);
                 if self.random.one_in(2) {
-                    format!("{place}{}", self.random.pick(&["++", "--"]))
+                    format!("{place}{step}")
                 } else {
-                    format!("{}{place}", self.random.pick(&["++", "--"]))
+                    format!("{step}{place}")
                 }
             }
-            6 => {
-                let op = self
-                    .random
-                    .pick(&["=", "=", "+=", "-=", "|=", "*=", ">>=", "%="]);
-                format!("arr[({}) & 7] {op} {}", self.long(2), self.long(2))
-            }
-            7 => format!(
-                "by[{}, a & 3] {} {}",
-                self.text(1),
-                self.random.pick(&["=", "+="]),
-                self.long(1)
-            ),
-            8 => format!("st <<< {}", self.long(2)),
-            9 => format!("per[a & 3] <<< {}", self.long(2)),
-            10 => {
-                let op = self.random.pick(&["= 1", "+= 2", "++"]);
-                format!("ring[{} & 15] {op}", self.long(1))
-            }
-            11 => format!("println({}, \" \", {})", self.long(3), self.text(2)),
-            12 | 13 => self.printf(),
-            14 => self.removal(),
-            15 => format!("hist <<< {}", self.long(2)),
-            16 => format!("sper[{}, b & 1] <<< {}", self.text(1), self.long(1)),
-            17 | 18 => format!(
-                "names[({}) & 7] {} {}",
-                self.long(1),
-                self.random.pick(&["=", "=", ".="]),
-                self.text(2)
-            ),
-            19 => format!(
-                "wide[a & 1, {}, {}, {} & 1] {} {}",
-                self.text(1),
-                self.text(1),
-                self.long(1),
-                self.random.pick(&["=", "+=", "-="]),
-                self.long(1)
-            ),
-            20 => self
-                .random
-                .pick(&["if (a == 77) next", "if (b == 99) error(\"b\" . s)"])
-                .to_owned(),
-            21 if self.in_loop => {
-                let cond = self.long(2);
+            10..=12 => self.sample(),
+            13..=15 => self.print(),
+            16 => self.removal(),
+            17 => self.leave(),
+            18 => self.late(),
+            19 if self.in_loop => {
+                let condition = self.long(2);
                 let how = self.random.pick(&["break", "continue"]);
-                format!("if ({cond}) {how}")
+                format!("if ({condition}) {how}")
             }
-            22 => self.print(),
-            23 if self.shape.whole_arrays => self
-                .random
-                .pick(&[
-                    "if (@count(hist)) print(@hist_log(hist))",
-                    "if (@count(hist)) print(@hist_linear(hist, -20, 30, 7))",
-                    "if (@count(per[1])) print(@hist_log(per[1]))",
-                ])
-                .to_owned(),
-            24..=27 => return self.if_else(),
-            28 | 29 if self.shape.loops => return self.counted_loop(),
-            30 if self.shape.loops => return self.while_loop(),
-            31 if self.shape.whole_arrays => return self.each(),
-            32..=34 => {
-                self.block("try", 3, "");
-                self.block("catch (t)", 1, "");
-                return;
-            }
-            _ => format!("{} = {}", self.random.pick(&["a", "b"]), self.long(4)),
+            20 => self.call(None, 2).unwrap_or_else(|| self.print()),
+            21 => self.library_call(None, 2).unwrap_or_else(|| self.print()),
+            // What a value is made for need not be used.
+            22 => self.long(3),
+            23..=26 => return self.if_else(),
+            27..=29 if self.shape.loops && self.loops_within < 2 => return self.any_loop(),
+            30..=32 => return self.try_catch(),
+            33 => return self.block("", 2, ""),
+            _ => self.long_assignment(),
         };
         // Without the semicolon a `++` of the next line would belong to this one.
         self.line(&format!("{text};"));
     }
 
-    fn assignment(&mut self) -> String {
-        let place = self.random.pick(&["a", "b", "g", "h"]);
-        let op = self.random.pick(&[
-            "=", "=", "=", "+=", "-=", "*=", "|=", "^=", "&=", "<<=", ">>=", "/=", "%=",
-        ]);
+    fn long_assignment(&mut self) -> String {
+        let place = self.long_place(2);
+        let op = self.random.pick(&ASSIGNMENTS);
         let value = match op {
             "/=" | "%=" => self.divisor(2),
             _ => self.long(3),
@@ -127,134 +78,94 @@ impl Writer<'_> {
         format!("{place} {op} {value}")
     }
 
-    fn printf(&mut self) -> String {
-        let number = self.random.pick(&[
-            "%d", "%5d", "%-4d", "%03d", "%+d", "%i", "%u", "%x", "%08x", "%#x", "%X", "%o", "%#o",
-            "%p", "%c", "% d",
-        ]);
-        let text = self
-            .random
-            .pick(&["%s", "%8s", "%-6s", "%.2s", "%7.3s", "%s"]);
-        if self.random.one_in(6) {
-            return format!(
-                "printf(\"%*d|%-*s|%.*s|\\n\", ({}) & 15, {}, {} & 7, {}, {} & 3, {})",
-                self.long(1),
-                self.long(1),
-                self.simple_long(),
-                self.text(1),
-                self.simple_long(),
-                self.text(1)
-            );
-        }
-        format!(
-            "printf(\"{number} {text} %{}x|%%\\n\", {}, {}, {})",
-            self.random.pick(&["", "08", "#"]),
-            self.long(2),
-            self.text(2),
-            self.long(1)
-        )
+    fn text_assignment(&mut self) -> String {
+        let place = self.text_place(2);
+        let op = self.random.pick(&["=", "=", ".="]);
+        format!("{place} {op} {}", self.text(3))
     }
 
-    fn print(&mut self) -> String {
-        let mut values = Vec::new();
-        for _ in 0..=self.random.below(4) {
-            values.push(if self.random.one_in(2) {
-                self.long(1)
-            } else {
-                self.text(1)
-            });
-        }
-        let values = values.join(", ");
-        let delimiter = self.random.pick(&[",", "", "--"]);
-        match self.random.below(4) {
-            0 => format!("print({values})"),
-            1 => format!("println({values})"),
-            2 => format!("printd(\"{delimiter}\", {values}, a)"),
-            _ => format!("printdln(\"{delimiter}\", {values}, s)"),
-        }
+    /// Puts a number into a statistic.
+    fn sample(&mut self) -> String {
+        let Some(statistic) = self.random.one_of(&self.world.statistics).cloned() else {
+            return self.long_assignment();
+        };
+        let place = self.place_of(&statistic.name, &statistic.keys, 1);
+        format!("{place} <<< {}", self.long(2))
     }
 
     fn removal(&mut self) -> String {
-        let elements = [
-            "delete arr[a & 7]",
-            "delete g",
-            "delete gs",
-            "delete names[1]",
-            "delete by[s, b & 3]",
-            "delete wide[1, s, t, 0]",
-            "delete per[1]",
-            "delete ring[a & 15]",
-        ];
-        let whole = [
-            "delete arr",
-            "delete by[*, 1]",
-            "delete by[\"abc\", *]",
-            "delete wide[*, \"abc\", *, *]",
-            "delete st",
-            "delete hist",
-            "delete names",
-            "delete per",
-            "delete sper[s, *]",
-            "delete ring",
-        ];
-        if self.shape.whole_arrays && self.random.one_in(2) {
-            self.random.pick(&whole).to_owned()
-        } else {
-            self.random.pick(&elements).to_owned()
+        let scalars = self.world.longs.iter().chain(&self.world.texts);
+        let statistics = self.world.statistics.iter().filter(|s| s.keys.is_empty());
+        let scalars = scalars.chain(statistics.map(|s| &s.name));
+        if self.random.one_in(4) {
+            let scalar = self.random.one_of(scalars).cloned();
+            return scalar.map_or_else(|| self.print(), |name| format!("delete {name}"));
+        }
+        let Some(array) = self.random.one_of(&self.world.arrays).cloned() else {
+            return self.print();
+        };
+        match self.random.below(4) {
+            0 if self.shape.whole_arrays => format!("delete {}", array.name),
+            1 if self.shape.whole_arrays => {
+                format!("delete {}[{}]", array.name, self.keys(&array.keys, 1, true))
+            }
+            _ => format!(
+                "delete {}[{}]",
+                array.name,
+                self.keys(&array.keys, 1, false)
+            ),
+        }
+    }
+
+    /// Leaves the function or handler, in an orderly way or not.
+    fn leave(&mut self) -> String {
+        let condition = self.long(1);
+        let how = match self.random.below(4) {
+            0 | 1 => format!("error({})", self.text(2)),
+            2 if self.random.one_in(3) => "exit()".to_owned(),
+            _ if !self.in_function => "next".to_owned(),
+            _ => {
+                let value = self.result.map(|ty| self.value(ty, 1)).unwrap_or_default();
+                format!("return {value}")
+            }
+        };
+        format!("if (({condition}) == {}) {how}", self.random.below(4))
+    }
+
+    /// Does with a string what can be done without looking into it.
+    fn late(&mut self) -> String {
+        let Some(text) = self.late_text() else {
+            return self.print();
+        };
+        match self.random.below(4) {
+            0 => format!("println({text}, \" \", {})", self.long(1)),
+            1 => format!("printf(\"%s|%12s\\n\", {text}, {})", self.text(1)),
+            2 => format!("late_text = {text}"),
+            _ => format!("late_keys[{text}] += {}", self.long(1)),
         }
     }
 
     fn if_else(&mut self) {
-        let cond = self.long(3);
+        let condition = self.long(3);
         let tail = if self.random.one_in(2) { " else" } else { "" };
-        self.block(&format!("if ({cond})"), 3, tail);
+        self.block(&format!("if ({condition})"), 3, tail);
         if !tail.is_empty() {
             self.block("", 2, "");
         }
     }
 
-    fn counted_loop(&mut self) {
-        let var = format!("i{}", self.loops);
-        self.loops += 1;
-        let n = 1 + self.random.below(5);
-        let before = std::mem::replace(&mut self.in_loop, true);
-        self.block(&format!("for ({var} = 0; {var} < {n}; {var}++)"), 3, "");
-        self.in_loop = before;
-    }
-
-    fn while_loop(&mut self) {
-        let var = format!("i{}", self.loops);
-        self.loops += 1;
-        let first = self.random.below(4);
-        self.line(&format!("{var} = {first};"));
-        let (n, cond) = (2 + self.random.below(3), self.long(1));
-        let before = std::mem::replace(&mut self.in_loop, true);
-        self.block(&format!("while ({var}++ < {n} && ({cond}))"), 3, "");
-        self.in_loop = before;
-    }
-
-    fn each(&mut self) {
-        let var = self.loops;
-        self.loops += 1;
-        let head = match self.random.below(9) {
-            0 => format!("foreach (v{var} = k{var} in arr+)"),
-            1 => format!("foreach (v{var} = k{var} in arr- limit 2)"),
-            2 => format!("foreach (k{var}- in arr)"),
-            3 => format!("foreach ([x{var}+, k{var}] in by)"),
-            4 => format!("foreach (w{var} = k{var}+ in names limit 3)"),
-            5 => format!("foreach ([x{var}, k{var}-] in by[\"abc\", *])"),
-            6 => format!("foreach (v{var} = [x{var}, k{var}+] in by[s, *] limit 2)"),
-            _ => format!("foreach (k{var}+ in per)"),
-        };
-        self.line(&format!("{head} {{"));
-        self.depth += 1;
-        let before = std::mem::replace(&mut self.in_loop, true);
-        if self.random.one_in(2) {
-            self.line(&format!("b ^= k{var} + 1;"));
+    fn try_catch(&mut self) {
+        self.block("try", 3, "");
+        if self.random.one_in(3) {
+            self.block("catch", 2, "");
+        } else {
+            let message = self.local(Ty::Text);
+            self.block(&format!("catch ({message})"), 2, "");
         }
-        self.statements(2);
-        self.in_loop = before;
-        self.depth -= 1;
-        self.line("}");
+    }
+
+    /// Whether there is an array of such elements.
+    pub(super) fn has(&self, element: Element) -> bool {
+        self.world.arrays.iter().any(|a| a.element == element)
     }
 }
