@@ -26,17 +26,19 @@ pub(super) fn run(module: &mut Module, texts: &mut Interner) {
             merged.push(handler);
             continue;
         }
-        if let Some(first) = last.map(|id| &merged[id])
+        if let Some(id) = last
+            && let first = &merged[id]
             && is_same(first, &handler)
             && goes_on(&module.functions[first.func])
         {
-            let func = first.func;
-            let second = module.functions[handler.func].clone();
-            append(&mut module.functions[func], &second);
-            let stand_in = super::stand_in(&second);
-            let mut function = std::mem::replace(&mut module.functions[func], stand_in);
+            // It calls what either calls, and callees stand before their callers.
+            let func = first.func.max(handler.func);
+            let mut function = module.functions[first.func].clone();
+            append(&mut function, &module.functions[handler.func]);
+            module.functions[func] = super::stand_in(&function);
             super::clean(module, texts, &mut function);
             module.functions[func] = function;
+            merged[id].func = func;
             continue;
         }
         last = Some(merged.push(handler));

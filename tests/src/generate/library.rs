@@ -280,7 +280,6 @@ mod tests {
             "exit",
             "execname",
             "indent",
-            "printk",
             "randint",
         ] {
             assert!(!names.contains(&other), "{other}");

@@ -36,7 +36,8 @@ pub(super) struct LastMatch {
 /// Tables in the constants, and the text.
 struct Walk {
     text: TextMem,
-    len: VReg,
+    /// Its length, [`Cx::noted`].
+    len: Mem,
     classes: Mem,
     shift: u32,
 }
@@ -98,10 +99,13 @@ impl Cx<'_> {
         };
         let text = self.text(text);
         let text = self.text_in_memory(text);
-        let len = self.text_len(Text::Mem(text));
+        let bytes = self.text_len(Text::Mem(text));
+        let bytes = self.val_reg(bytes);
+        let len = self.noted();
+        self.store(Size::D, len, Src::Reg(bytes));
         let walk = Walk {
             text,
-            len: self.val_reg(len),
+            len,
             classes: Mem::Rodata(self.plan.constant(&tables.classes)),
             shift: tables.shift,
         };
@@ -132,13 +136,15 @@ impl Cx<'_> {
         back: (Mem, u32),
         none: BlockId,
     ) -> Mem {
-        let (state, start) = (self.temp(8), self.temp(8));
+        let (state, start) = (self.noted(), self.noted());
         self.store_imm(state, i64::from(tables.back.begin[2]));
         self.store_imm(start, -1);
-        self.note(state, start, walk.len, walk.len);
+        let len = self.load(Size::D, walk.len);
+        self.note(state, start, len, len);
         self.rounds_of(walk.text.cap, |cx, index, done| {
-            cx.jump_if(Cond::Ge, index, Src::Reg(walk.len), done);
-            let left = cx.alu(AluOp::Sub, walk.len, Src::Reg(index));
+            let len = cx.load(Size::D, walk.len);
+            cx.jump_if(Cond::Ge, index, Src::Reg(len), done);
+            let left = cx.alu(AluOp::Sub, len, Src::Reg(index));
             let at = cx.alu(AluOp::Sub, left, Src::Imm(1));
             cx.step(walk, state, back, at);
             cx.note(state, start, at, at);
@@ -151,20 +157,22 @@ impl Cx<'_> {
     /// Where the longest match from there ends, in memory.
     fn longest_end(&mut self, walk: &Walk, tables: &Captures, start: Mem) -> Mem {
         let next = self.table(&tables.forward.next);
-        let (state, end) = (self.temp(8), self.temp(8));
+        let (state, end) = (self.noted(), self.noted());
         let first = self.load(Size::D, start);
         let begin = self.one_of(first, &tables.forward.begin);
         self.store(Size::D, state, Src::Reg(begin));
         self.store_imm(end, 0);
-        let left = self.alu(AluOp::Sub, walk.len, Src::Reg(first));
+        let len = self.load(Size::D, walk.len);
+        let left = self.alu(AluOp::Sub, len, Src::Reg(first));
         self.note(state, end, first, left);
         self.rounds_of(walk.text.cap, |cx, index, done| {
             let first = cx.load(Size::D, start);
             let at = cx.alu(AluOp::Add, first, Src::Reg(index));
-            cx.jump_if(Cond::Ge, at, Src::Reg(walk.len), done);
+            let len = cx.load(Size::D, walk.len);
+            cx.jump_if(Cond::Ge, at, Src::Reg(len), done);
             cx.step(walk, state, next, at);
             let at = cx.alu(AluOp::Add, at, Src::Imm(1));
-            let left = cx.alu(AluOp::Sub, walk.len, Src::Reg(at));
+            let left = cx.alu(AluOp::Sub, len, Src::Reg(at));
             cx.note(state, end, at, left);
         });
         end
@@ -180,9 +188,10 @@ impl Cx<'_> {
     ) -> Mem {
         let bound = trail_bound(walk);
         let trail = self.temp_variable(bound + 8);
-        let state = self.temp(8);
+        let state = self.noted();
         let last = self.load(Size::D, end);
-        let left = self.alu(AluOp::Sub, walk.len, Src::Reg(last));
+        let len = self.load(Size::D, walk.len);
+        let left = self.alu(AluOp::Sub, len, Src::Reg(last));
         // The other way round: the second is for the text's end.
         let begin = self.one_of(left, &[tables.back.begin[0], tables.back.begin[1]]);
         self.store(Size::D, state, Src::Reg(begin));
@@ -226,7 +235,7 @@ impl Cx<'_> {
             let place = self.load(Size::D, from);
             self.store(Size::D, last.ends.at(slot), Src::Reg(place));
         }
-        let row = self.temp(8);
+        let row = self.noted();
         let first = self.load(Size::D, start);
         let begin = self.one_of(first, &[1, 0]);
         self.store(Size::D, row, Src::Reg(begin));
@@ -304,6 +313,12 @@ impl Cx<'_> {
             Some(last) => Ok(Val::Reg(self.load(Size::D, last.count))),
             None => Err(self.internal("no room for what matched")),
         }
+    }
+
+    /// Room for a number of the walks. It is in the scratch frame, as verifiers do not follow what is there: of a register, or of
+    /// the stack, they would know something else at each way out of a walk, and follow all that comes behind anew.
+    fn noted(&mut self) -> Mem {
+        self.temp_variable(8)
     }
 
     /// Does `body` for 0, 1, … until it goes to the block that it is given.

@@ -12,6 +12,8 @@ use crate::lir::{Ty, Value};
 
 /// A longer string that is searched for and is not a constant is compared in a loop.
 const UNROLLED_NEEDLE_BYTES: u32 = 64;
+/// Words compared at all places together that a verifier follows: it gives up after 8192 jumps.
+const WORDS_FOLLOWED: u32 = 4000;
 
 /// What is searched for.
 enum Pattern {
@@ -38,7 +40,10 @@ impl Cx<'_> {
         self.zero(hay.at(width_bytes(Ty::str(text_cap))), slack);
         let (done, result) = self.join();
         let missing = self.code.block(self.is_cold());
-        let is_long = constant.is_none() && needle_cap >= UNROLLED_NEEDLE_BYTES;
+        let is_long = match &constant {
+            Some(_) => (text_cap + 1) * (needle_cap / 8 + 2) > WORDS_FOLLOWED,
+            None => needle_cap >= UNROLLED_NEEDLE_BYTES,
+        };
         let (head, index) = if is_long {
             self.long_loop(text_cap + 1, missing)
         } else {
