@@ -10,12 +10,12 @@ use rtap_tests::scratch::Scratch;
 
 #[test]
 fn executors_agree_about_random_programs() {
-    agree(1, 150, None);
+    agree(7_013, 30, None);
 }
 
 #[test]
 fn executors_agree_about_programs_in_many_parts() {
-    agree(10_001, 40, Some(20));
+    agree(10_001, 12, Some(20));
 }
 
 fn agree(first: u64, programs: u64, part_insns: Option<u32>) {

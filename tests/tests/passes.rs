@@ -72,10 +72,7 @@ fn run(module: &Module) -> String {
         }
         if let Err(Stop::Error { site, arg, text }) = machine.run(handler, 0, &mut world) {
             let site = &machine.sites()[site];
-            let message = format!(
-                "{handler}: {:?} {} {arg} {text:?}\n",
-                site.kind, site.position
-            );
+            let message = format!("{:?} {} {arg} {text:?}\n", site.kind, site.position);
             world.out.extend_from_slice(message.as_bytes());
         }
     }

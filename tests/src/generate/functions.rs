@@ -13,7 +13,7 @@ impl Writer<'_> {
     /// Defines functions.
     pub(super) fn functions(&mut self) {
         self.in_function = true;
-        for n in 0..1 + self.random.below(4) {
+        for n in 0..=self.random.below(4) {
             let name = format!("f{n}");
             match self.random.below(6) {
                 0 | 1 => self.plain(name),

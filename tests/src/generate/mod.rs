@@ -134,7 +134,7 @@ impl Writer<'_> {
         self.functions();
         let points = self.shape.points;
         for point in points {
-            for _ in 0..1 + self.random.below(2) {
+            for _ in 0..=self.random.below(2) {
                 self.probe(point);
             }
         }

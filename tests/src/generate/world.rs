@@ -53,13 +53,13 @@ impl Writer<'_> {
     /// Declares globals, with a probe that never fires but tells their types, which the random part may not use.
     pub(super) fn globals(&mut self) {
         let mut types = String::from("probe never {\n  late_text = \"\"; late_keys[\"\"] = 0;\n");
-        for n in 0..1 + self.random.below(3) {
+        for n in 0..=self.random.below(3) {
             let name = format!("g{n}");
             let value = self.number();
             let _ = writeln!(self.out, "global {name} = {value}");
             self.world.longs.push(name);
         }
-        for n in 0..1 + self.random.below(2) {
+        for n in 0..=self.random.below(2) {
             let name = format!("t{n}");
             let value = self.literal();
             let _ = writeln!(self.out, "global {name} = {value}");
