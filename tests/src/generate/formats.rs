@@ -7,7 +7,7 @@ impl Writer<'_> {
     pub(super) fn print(&mut self) -> String {
         match self.random.below(9) {
             0..=3 => {
-                let (format, values) = self.format(2);
+                let (format, values) = self.format(2, true);
                 format!("printf(\"{format}\\n\"{values})")
             }
             4 => format!("print({})", self.values(2)),
@@ -25,7 +25,7 @@ impl Writer<'_> {
     pub(super) fn sprint(&mut self, depth: usize) -> String {
         match self.random.below(6) {
             0..=2 => {
-                let (format, values) = self.format(depth);
+                let (format, values) = self.format(depth, false);
                 format!("sprintf(\"{format}\"{values})")
             }
             3 => format!("sprint({})", self.values(depth)),
@@ -60,7 +60,7 @@ impl Writer<'_> {
     }
 
     /// A format, and its values with a comma before each.
-    fn format(&mut self, depth: usize) -> (String, String) {
+    fn format(&mut self, depth: usize, printed: bool) -> (String, String) {
         let (mut format, mut values) = (String::new(), String::new());
         for _ in 0..=self.random.below(4) {
             format += self.random.pick(&["", " ", "|", "x=", "\\t", "%%"]);
@@ -77,7 +77,7 @@ impl Writer<'_> {
                     format += self.random.pick(&["%c", "%#c", "%5c", "%-3c"]);
                     values += &format!(", {}", self.long(depth));
                 }
-                _ => self.memory_conversion(&mut format, &mut values),
+                _ => self.memory_conversion(printed, &mut format, &mut values),
             }
         }
         (format, values)
@@ -108,18 +108,20 @@ impl Writer<'_> {
         *values += &format!(", {}", self.text(depth));
     }
 
-    /// Memory at an address: nothing is ever at these.
-    fn memory_conversion(&mut self, format: &mut String, values: &mut String) {
+    /// Memory at an address: nothing is ever at these. Only where it is printed: what a string is made of is not read if
+    /// the string is not used.
+    fn memory_conversion(&mut self, printed: bool, format: &mut String, values: &mut String) {
         if !self.random.one_in(8) {
             *format += "%n";
             return;
         }
-        *format += &format!(
-            "%.{}{}",
-            1 + self.random.below(20),
-            self.random.pick(&["m", "M"])
-        );
-        *values += self.random.pick(&[", 0", ", 8", ", 4095"]);
+        let length = 1 + self.random.below(20);
+        let letter = self.random.pick(&["m", "M"]);
+        let address = self.random.pick(&[", 0", ", 8", ", 4095"]);
+        if printed {
+            *format += &format!("%.{length}{letter}");
+            *values += address;
+        }
     }
 
     fn width(&mut self, format: &mut String, values: &mut String) {
