@@ -126,7 +126,7 @@ fn line(insn: &Insn<Reg>, names: &dyn Names, target: impl Fn(i32) -> i32) -> Str
             )
         }
         Insn::Call(helper) => format!("call {}", helper.name()),
-        Insn::CallFn(func) => format!("call {}", names.subprogram(func)),
+        Insn::CallFn(func) | Insn::CallApart(func) => format!("call {}", names.subprogram(func)),
         Insn::Exit => "exit".to_owned(),
     }
 }

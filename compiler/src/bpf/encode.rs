@@ -150,7 +150,7 @@ pub fn encode(insns: &[Insn<Reg>]) -> Result<Code, TooFar> {
                 }
             }
             Insn::Call(helper) => put(0x80 | JMP, 0, 0, 0, helper as i32),
-            Insn::CallFn(func) => {
+            Insn::CallFn(func) | Insn::CallApart(func) => {
                 // src_reg 1 is BPF_PSEUDO_CALL; the linker fills the distance in.
                 put(0x80 | JMP, 0, 1, 0, -1);
                 code.relocs.push(Reloc {

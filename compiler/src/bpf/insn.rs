@@ -302,6 +302,9 @@ pub enum Insn<R> {
     Call(super::helpers::Helper),
     /// Call a subprogram of the image, by its number.
     CallFn(u32),
+    /// Call one of the functions apart ([`super::vcode::Apart`]), by its number among them: becomes a
+    /// `CallFn` when all functions have theirs.
+    CallApart(u32),
     /// Leave the program or subprogram.
     Exit,
 }
@@ -381,6 +384,7 @@ impl<R> Insn<R> {
             },
             Insn::Call(helper) => Insn::Call(helper),
             Insn::CallFn(func) => Insn::CallFn(func),
+            Insn::CallApart(number) => Insn::CallApart(number),
             Insn::Exit => Insn::Exit,
         }
     }

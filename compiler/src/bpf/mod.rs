@@ -37,7 +37,7 @@ use self::insn::{Insn, Wide};
 use self::plan::Plan;
 use self::regalloc::Allocator;
 use self::select::{Half, ProgramCx, Task};
-use self::vcode::VCode;
+use self::vcode::{Apart, VCode};
 use crate::btf::Btf;
 use crate::image::{Attach, META_VERSION, Meta, Program};
 use crate::lir::{Chains, Context, Function, Handler, Module};
@@ -244,7 +244,7 @@ fn generate_program(
             select::program(&task, plan, buffers)
         };
         let draft = run(&mut buffers, false)?;
-        let divided = outline::is_needed(&draft, settings.sizes) || !draft.callbacks.is_empty();
+        let divided = outline::is_needed(&draft, settings.sizes) || !draft.apart.is_empty();
         if divided {
             buffers.use_frame_only();
         }
@@ -253,7 +253,7 @@ fn generate_program(
             // Its frame shows that the program runs.
             buffers.extend_frame(FRAME_HEAD_BYTES);
         }
-        let mut code = run(&mut buffers, divided)?;
+        let code = run(&mut buffers, divided)?;
         let internal = |what: String| {
             vec![BpfError::Internal {
                 span: body.span,
@@ -263,7 +263,6 @@ fn generate_program(
         if buffers.mismatch() {
             return Err(internal("buffers differ between runs".to_owned()));
         }
-        let callbacks = std::mem::take(&mut code.callbacks);
         let mut parts = if divided {
             let outlined = outline::outline(code, buffers.frame_end(), settings.sizes)
                 .map_err(|error| error.at(body.span))?;
@@ -272,7 +271,7 @@ fn generate_program(
         } else {
             vec![Part::new(code, None)]
         };
-        add_callbacks(&mut parts, callbacks);
+        add_apart(&mut parts);
         if parts.len() > MAX_FUNCTIONS {
             return Err(Unfinished::TooManyLoops.at(body.span));
         }
@@ -294,8 +293,8 @@ fn generate_program(
 /// A function of a program before registers are allocated.
 struct Part {
     code: VCode,
-    /// The part that calls it, by its number; none for the entry.
-    caller: Option<usize>,
+    /// The parts that call it, by their numbers; none for the entry.
+    callers: Vec<usize>,
     is_callback: bool,
 }
 
@@ -303,16 +302,17 @@ impl Part {
     fn new(code: VCode, caller: Option<usize>) -> Part {
         Part {
             code,
-            caller,
+            callers: caller.into_iter().collect(),
             is_callback: false,
         }
     }
 }
 
-/// Adds callbacks, which are known by numbers of their own until now, behind the other parts.
-fn add_callbacks(parts: &mut Vec<Part>, callbacks: Vec<VCode>) {
+/// Adds the functions apart, which are known by numbers of their own until now, behind the other parts.
+fn add_apart(parts: &mut Vec<Part>) {
     let first = parts.len();
-    let mut callers = vec![0; callbacks.len()];
+    let apart = std::mem::take(&mut parts[0].code.apart);
+    let mut callers = vec![Vec::new(); apart.len()];
     for (number, part) in parts.iter_mut().enumerate() {
         let insts = part
             .code
@@ -320,23 +320,29 @@ fn add_callbacks(parts: &mut Vec<Part>, callbacks: Vec<VCode>) {
             .iter_mut()
             .flat_map(|block| &mut block.insts);
         for insn in insts.flat_map(|inst| &mut inst.code) {
-            if let Insn::LoadWide {
-                value: Wide::Function(callback),
-                ..
-            } = insn
-            {
-                if let Some(caller) = callers.get_mut(*callback as usize) {
-                    *caller = number;
+            let called = match insn {
+                Insn::LoadWide {
+                    value: Wide::Function(called),
+                    ..
+                } => called,
+                Insn::CallApart(called) => {
+                    *insn = Insn::CallFn(*called);
+                    let Insn::CallFn(called) = insn else { continue };
+                    called
                 }
-                *callback += first as u32;
+                _ => continue,
+            };
+            if let Some(callers) = callers.get_mut(*called as usize) {
+                callers.push(number);
             }
+            *called += first as u32;
         }
     }
-    for (code, caller) in callbacks.into_iter().zip(callers) {
+    for (Apart { code, is_callback }, callers) in apart.into_iter().zip(callers) {
         parts.push(Part {
             code,
-            caller: Some(caller),
-            is_callback: true,
+            callers,
+            is_callback,
         });
     }
 }
@@ -390,7 +396,7 @@ fn finish(
     for (number, part) in parts.into_iter().enumerate() {
         let Part {
             mut code,
-            caller,
+            callers,
             is_callback,
         } = part;
         code.split_critical_edges();
@@ -401,8 +407,10 @@ fn finish(
         if done.lines.is_empty() {
             done.lines.push((0, span));
         }
-        let above = caller.and_then(|caller| chains.get(caller)).copied();
-        let (calls, above) = above.unwrap_or((0, 0));
+        let above = callers.iter().filter_map(|caller| chains.get(*caller));
+        let (calls, above) = above.fold((0, 0), |most, above| {
+            (most.0.max(above.0), most.1.max(above.1))
+        });
         let own = done.stack_bytes.max(1).next_multiple_of(STACK_STEP_BYTES);
         chains.push((calls + 1, above + own));
         if calls + 1 > MAX_CALLS {

@@ -135,14 +135,23 @@ pub struct VCode {
     pub stack_bytes: u32,
     /// Its loops.
     pub loops: Vec<Loop>,
-    /// Functions that the kernel calls for each element of a map.
-    pub callbacks: Vec<VCode>,
+    /// Functions apart from it.
+    pub apart: Vec<Apart>,
     /// The program's context.
     pub ctx: Option<VReg>,
     /// The scratch frame.
     pub frame: Option<VReg>,
     /// The scratch frame's index in the map of frames.
     pub frame_index: Option<VReg>,
+}
+
+/// A function that shares nothing with a program but the scratch frame.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    /// Its code.
+    pub code: VCode,
+    /// Whether the kernel calls it, for each element of a map; else several places of the program do.
+    pub is_callback: bool,
 }
 
 /// What [`VCode::compact`] calls registers.

@@ -101,7 +101,7 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, Un
         // Where functions are too few for all, some stay where they are.
         loops.sort_by_key(|info| !of_script(info));
         let needed = loops.iter().filter(|info| of_script(info)).count();
-        let others = 1 + code.callbacks.len() + parts::MAX_PARTS;
+        let others = 1 + code.apart.len() + parts::MAX_PARTS;
         loops.truncate(needed.max(MAX_FUNCTIONS.saturating_sub(others)));
     } else {
         loops.retain(of_script);
@@ -124,7 +124,7 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, Un
     let nest = Regions::new(code.blocks.len(), chosen.clone());
     chosen.extend(nest.parts(&code, &flow, sizes));
     let mut regions = Regions::new(code.blocks.len(), chosen);
-    regions.bound_rounds(code.callbacks.len());
+    regions.bound_rounds(code.apart.len());
     let frame_bytes =
         slots::settle(&mut code, &flow, &mut regions, slots).map_err(Unfinished::Internal)?;
     let mut functions = Vec::with_capacity(regions.all.len() + 1);
@@ -235,16 +235,16 @@ impl Regions {
 
     /// The parts of functions that are too long, where the nest of calls has room for them.
     fn parts(&self, code: &VCode, flow: &Flow, sizes: Sizes) -> Vec<(Loop, BTreeSet<usize>)> {
-        let callbacks = usize::from(!code.callbacks.is_empty());
+        let apart = usize::from(!code.apart.is_empty());
         let levels = self.levels_below();
         let lengths = self.lengths(code);
         // How many calls are under way in each function.
         let mut depth = vec![1; self.all.len() + 1];
         let mut found = Vec::new();
         // Functions that are left for parts.
-        let mut room = MAX_FUNCTIONS.saturating_sub(depth.len() + code.callbacks.len());
+        let mut room = MAX_FUNCTIONS.saturating_sub(depth.len() + code.apart.len());
         for number in 0..depth.len() {
-            let most = depth[number] + 1 + levels[number] + callbacks;
+            let most = depth[number] + 1 + levels[number] + apart;
             let parts = if most <= MAX_CALLS && room != 0 && lengths[number] > sizes.whole {
                 let shares = self.shares(code, number);
                 parts::choose(code, flow, &shares, sizes, room.min(parts::MAX_PARTS))
@@ -271,7 +271,7 @@ impl Regions {
 
     /// Sees to it that verifiers can follow all rounds: where they are many, those of a loop are divided between two
     /// functions if calls can nest so deep; else a loop ends early, with MAXACTION's error.
-    fn bound_rounds(&mut self, callbacks: usize) {
+    fn bound_rounds(&mut self, apart: usize) {
         let most = |region: &Region| match region.info.kind {
             LoopKind::Rounds { most, .. } => u64::from(most),
             LoopKind::Whole { .. } | LoopKind::Once => 0,
@@ -281,14 +281,14 @@ impl Regions {
         let each = (MAX_ROUNDS / loops.max(1) as u32).max(LEAST_ROUNDS);
         let levels = self.levels_below();
         let mut depth = vec![1; self.all.len() + 1];
-        let mut functions = 1 + self.all.len() + callbacks;
+        let mut functions = 1 + self.all.len() + apart;
         for (at, region) in self.all.iter_mut().enumerate() {
             let own = depth[region.parent] + 1;
             depth[at + 1] = own;
             let LoopKind::Rounds { most, .. } = &mut region.info.kind else {
                 continue;
             };
-            let has_room = own + 1 + levels[at + 1] + callbacks.min(1) <= MAX_CALLS;
+            let has_room = own + 1 + levels[at + 1] + apart.min(1) <= MAX_CALLS;
             if all > EASY_ROUNDS && has_room && functions < MAX_FUNCTIONS {
                 let inner = (most.isqrt() + 1).min(each / 2);
                 *most = most.div_ceil(inner).min(each / 2);

@@ -72,7 +72,7 @@ fn a_round_is_a_function() {
         give_up: BlockId(4),
     };
     let outlined = outline(program(rounds), 64, Sizes::default()).expect("a loop with a frame");
-    assert_eq!(outlined.parts[1].caller, Some(0));
+    assert_eq!(outlined.parts[1].callers, [0]);
     // `i`, which lives across rounds and behind the loop.
     assert_eq!(outlined.frame_bytes, 72);
     let [main, body] = &outlined.parts[..] else {
@@ -106,8 +106,12 @@ fn many_rounds_are_rounds_of_rounds() {
         give_up: BlockId(4),
     };
     let outlined = outline(program(rounds), 64, Sizes::default()).expect("a loop with a frame");
-    let callers: Vec<_> = outlined.parts.iter().map(|part| part.caller).collect();
-    assert_eq!(callers, [None, Some(0), Some(1)]);
+    let callers: Vec<_> = outlined
+        .parts
+        .iter()
+        .map(|part| &part.callers[..])
+        .collect();
+    assert_eq!(callers, [&[][..], &[0], &[1]]);
     let [main, between, _] = &outlined.parts[..] else {
         panic!("three functions");
     };

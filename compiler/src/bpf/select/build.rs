@@ -470,6 +470,16 @@ impl Cx<'_> {
         reg
     }
 
+    /// Calls a function apart with the frame's index.
+    pub(super) fn call_apart(&mut self, number: u32, index: VReg) {
+        let mut t = Template::default();
+        t.read_fixed(index, Reg::R1);
+        t.add(Insn::CallApart(number));
+        t.clobbers = call_clobbers(false);
+        self.push(t);
+        self.globals = None;
+    }
+
     /// Calls a helper whose result is of no interest.
     pub(super) fn call_void(&mut self, helper: Helper, args: &[Arg]) {
         self.call_into(helper, args, None);

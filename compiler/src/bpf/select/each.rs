@@ -11,16 +11,10 @@ use super::{Cx, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{Cond, MapId, Reg, Size, Src};
-use crate::bpf::plan::Plan;
-use crate::bpf::vcode::{BlockId, Term, VCode};
+use crate::bpf::vcode::{BlockId, Term};
 use crate::image::ArrayLayout;
 use crate::lir::{Ty, Value};
 use crate::target::Feature;
-
-/// Where a callback keeps the frame's index, on its own stack.
-pub(super) const INDEX: Mem = Mem::Stack(-8);
-/// Bytes of stack that a callback's index takes.
-const INDEX_BYTES: u32 = 8;
 
 /// The element that a callback is called for.
 pub(super) struct Element {
@@ -74,34 +68,21 @@ impl Cx<'_> {
         &mut self,
         body: &mut dyn FnMut(&mut Self, &Element) -> Lowered<()>,
     ) -> Lowered<u32> {
-        let outer = std::mem::take(&mut self.code);
-        let (cur, frame, globals) = (self.cur, self.frame, self.globals.take());
-        self.cur = self.code.block(false);
-        let [map, key, value, context] = [0; 4].map(|_| self.code.vreg());
-        let mut t = Template::default();
-        for (n, arg) in [map, key, value, context].into_iter().enumerate() {
-            t.write_fixed(arg, Reg(n as u8 + 1));
-        }
-        self.push(t);
-        let index = self.load(Size::W, Mem::Ptr(context, 0));
-        self.store(Size::W, INDEX, Src::Reg(index));
-        let found = self.lookup(Plan::FRAMES, INDEX);
-        let stop = self.stop();
-        self.jump_if(Cond::Eq, found, Src::Imm(0), stop);
-        self.frame = Some(found);
-        let element = Element {
-            key: Mem::Ptr(key, 0),
-            value: Mem::Ptr(value, 0),
-        };
-        let done = body(self, &element);
-        let zero = self.imm(0);
-        self.finish_block(Term::Exit(zero));
-        self.code.stack_bytes = INDEX_BYTES;
-        let callback: VCode = std::mem::replace(&mut self.code, outer);
-        (self.cur, self.frame, self.globals) = (cur, frame, globals);
-        self.code.callbacks.push(callback);
-        done?;
-        Ok(self.code.callbacks.len() as u32 - 1)
+        self.apart(true, &mut |cx| {
+            let [map, key, value, context] = [0; 4].map(|_| cx.code.vreg());
+            let mut t = Template::default();
+            for (n, arg) in [map, key, value, context].into_iter().enumerate() {
+                t.write_fixed(arg, Reg(n as u8 + 1));
+            }
+            cx.push(t);
+            let index = cx.load(Size::W, Mem::Ptr(context, 0));
+            cx.find_frame(index);
+            let element = Element {
+                key: Mem::Ptr(key, 0),
+                value: Mem::Ptr(value, 0),
+            };
+            body(cx, &element)
+        })
     }
 
     /// In a callback: the block that ends the iteration.

@@ -5,7 +5,8 @@
 
 use regalloc2::VReg;
 
-use super::each::{INDEX, Slice};
+use super::apart::INDEX;
+use super::each::Slice;
 use super::order;
 use super::text::{Text, TextMem};
 use super::{Cx, Dest, Lowered, Val};

@@ -5,6 +5,7 @@
 //! scratch frame; the second run makes the same requests in the same order and is given
 //! these places. Nothing else may depend on where a buffer is.
 
+mod apart;
 mod array;
 mod build;
 mod control;
@@ -45,6 +46,7 @@ use cranelift_entity::SecondaryMap;
 use regalloc2::VReg;
 use rtap_grammar::source::Span;
 
+use self::apart::SharedTexts;
 use self::iterate::Iteration;
 use self::matched::LastMatch;
 use self::nest::Nest;
@@ -175,6 +177,8 @@ struct Cx<'a> {
     entry: Option<Mem>,
     /// Which point fired, where the program is for several.
     point: Option<VReg>,
+    /// Operations that several places share.
+    quoting: SharedTexts,
     /// Constant strings.
     literals: Vec<Vec<u8>>,
     errors: Vec<BpfError>,
@@ -295,6 +299,7 @@ pub fn program(
         iterations: Vec::new(),
         entry: None,
         point: None,
+        quoting: SharedTexts::new(),
         literals: Vec::new(),
         errors: Vec::new(),
     };

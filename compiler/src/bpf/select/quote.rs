@@ -6,7 +6,7 @@ use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::insn::{AluOp, Cond, Size, Src};
 use crate::image::width_bytes;
-use crate::lir::{Ty, Value};
+use crate::lir::{Op, Ty, Value};
 
 /// What follows the text when it was cut.
 const CUT: &[u8; 4] = b"\"...";
@@ -57,12 +57,32 @@ impl Cx<'_> {
         if cap < LEAST_CAP {
             return Err(self.unsupported("a quoted string this short", "raise MAXSTRINGLEN"));
         }
+        let long = self.is_long(text);
         let text = self.text(text);
-        let text = self.text_in_memory(text);
-        Ok(self.quote_memory(text, cap, dest))
+        if !long || !self.is_shared(quoted) {
+            let text = self.text_in_memory(text);
+            return Ok(Val::Text(self.quote_memory(text, cap, dest)));
+        }
+        let shared = match self.quoting.get(&cap) {
+            Some(shared) => *shared,
+            None => {
+                let own = Dest {
+                    value: None,
+                    range: (0, u32::MAX),
+                    padded: false,
+                    variable: false,
+                    ..dest
+                };
+                let shared = self.share_text(&|cx, text| cx.quote_memory(text, cap, own))?;
+                self.quoting.insert(cap, shared);
+                shared
+            }
+        };
+        let quoted = self.call_shared(shared, text);
+        Ok(self.private_copy(quoted, dest))
     }
 
-    fn quote_memory(&mut self, text: TextMem, cap: u32, dest: Dest) -> Val {
+    fn quote_memory(&mut self, text: TextMem, cap: u32, dest: Dest) -> Text {
         let table = self.plan.constant(&table());
         let bound = (cap + LONGEST + 1).next_power_of_two();
         let to = self.buffers.alloc(bound + 16, Access::Variable, dest.range);
@@ -112,11 +132,19 @@ impl Cx<'_> {
         self.store(Size::B, Mem::Ptr(place, 1), Src::Imm(0));
         self.jump(done, Vec::new());
         self.enter(done);
-        Val::Text(Text::Mem(TextMem {
+        Text::Mem(TextMem {
             mem: to,
             cap,
             padded: dest.padded,
             late: false,
-        }))
+        })
+    }
+}
+
+/// What an operation puts quotes around.
+fn quoted(op: &Op) -> Option<Value> {
+    match op {
+        Op::StrQuote(text) => Some(*text),
+        _ => None,
     }
 }
