@@ -10,7 +10,7 @@ use rtap_compiler::target::Target;
 use crate::attach::{self, AttachError, AttachOptions, Installed};
 use crate::bpf::{AttachType, Map, Mapping, ProgType, Program, RingReader, enable_stats};
 use crate::cli::Status;
-use crate::host::{LiveTarget, raise_memlock_limit};
+use crate::host::{Capability, LiveTarget, Rights, raise_memlock_limit};
 use crate::load::{LoadOptions, Loaded, ObjectFile, ProgramKind};
 use crate::session::timing::Runs;
 use crate::session::{Attached, Signals};
@@ -74,8 +74,13 @@ impl Plan<'_> {
             .then(enable_stats)
             .transpose()
             .map_err(|error| {
+                let missing = Rights::of_self().missing(&[Capability::SysAdmin]);
+                let reason = match missing.first() {
+                    Some(capability) => format!("{capability} missing"),
+                    None => error.to_string(),
+                };
                 Status::fail(
-                    &format!("-t: the kernel does not measure programs: {error}"),
+                    &format!("-t: the kernel does not measure programs: {reason}"),
                     Some("run it as root, or without -t"),
                 )
             })?;

@@ -55,7 +55,7 @@ pub enum Unavailable {
         option: Option<&'static str>,
     },
     /// Symbols are there, their addresses are hidden.
-    #[error("the kernel hides its symbols' addresses (kernel.kptr_restrict)")]
+    #[error("the kernel hides its symbols' addresses")]
     AddressesHidden,
     /// Any other failure of a file.
     #[error("cannot read {path}: {reason}")]
@@ -83,12 +83,14 @@ impl Unavailable {
     pub fn help(&self) -> Option<Remedy> {
         match self {
             Self::NoBtf { .. } => Some("use a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
-            Self::NoTracefs { .. } => {
-                Some("run as root, or have root run 'mount -t tracefs tracefs /sys/kernel/tracing'")
-            }
-            Self::Permission { .. } => Some("run as root"),
+            Self::NoTracefs { .. } => Some(
+                "run as root, or with CAP_SYS_ADMIN, or have root run 'mount -t tracefs tracefs /sys/kernel/tracing'",
+            ),
+            Self::Permission { .. } => Some("run as root, or with CAP_DAC_READ_SEARCH"),
             Self::NoModule { .. } => Some("load the module first"),
-            Self::AddressesHidden => Some("run as root, or set kernel.kptr_restrict to 0"),
+            Self::AddressesHidden => {
+                Some("run as root, or with CAP_SYSLOG, unless kernel.kptr_restrict is 2")
+            }
             Self::NotProvided { .. }
             | Self::BadBtf { .. }
             | Self::NoTracepoint { .. }

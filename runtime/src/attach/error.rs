@@ -5,7 +5,8 @@ use std::io;
 use rtap_compiler::target::{Feature, Unavailable};
 use thiserror::Error;
 
-use crate::load::LoadError;
+use crate::host::{Capability, Rights};
+use crate::load::{FILES, FORBIDDEN, LoadError};
 
 /// Why a probe point was not attached to. `Display` is a clause for a diagnostic.
 #[derive(Debug, Error)]
@@ -70,9 +71,9 @@ pub enum AttachError {
     /// What must be known to attach is not.
     #[error(transparent)]
     Unknown(#[from] Unavailable),
-    /// No right to attach.
-    #[error("no permission to attach")]
-    Permission,
+    /// No right to attach. The capabilities that are missing, if it is these.
+    #[error("{}", refusal_text(.0))]
+    Permission(Vec<&'static str>),
     /// Nothing to attach to.
     #[error("the program has no probe point in the kernel")]
     NoPoints,
@@ -89,8 +90,13 @@ pub enum AttachError {
 impl AttachError {
     /// A failure that has no more precise meaning.
     pub(super) fn io(what: &'static str, error: io::Error) -> Self {
+        Self::io_with(&[Capability::Bpf, Capability::Perfmon], what, error)
+    }
+
+    /// The same for what the kernel asks for certain capabilities.
+    pub(super) fn io_with(needed: &[Capability], what: &'static str, error: io::Error) -> Self {
         match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Self::Permission,
+            Some(libc::EPERM | libc::EACCES) => Self::Permission(Rights::of_self().missing(needed)),
             _ => Self::Io { what, error },
         }
     }
@@ -111,7 +117,10 @@ impl AttachError {
         match self {
             Self::Load(error) => error.help(),
             Self::Unknown(reason) => reason.help().map(str::to_owned),
-            Self::Permission => Some("run as root, or with CAP_BPF and CAP_PERFMON".to_owned()),
+            Self::Permission(missing) if missing.is_empty() => Some(FORBIDDEN.to_owned()),
+            Self::Permission(_) => {
+                Some("run it as root, or give rtap these capabilities".to_owned())
+            }
             Self::NoEvent => Some(
                 "virtual machines often have no hardware counters; perf.sw.* are the kernel's own"
                     .to_owned(),
@@ -124,7 +133,7 @@ impl AttachError {
                 Some(format!("{feature} came with Linux {major}.{minor}"))
             }
             Self::Io { error, .. } if error.raw_os_error() == Some(libc::EMFILE) => {
-                Some("raise the limit of open files: 'ulimit -n 65536'".to_owned())
+                Some(FILES.to_owned())
             }
             Self::NoTracepoint(_)
             | Self::NoFunction(_)
@@ -145,6 +154,17 @@ impl AttachError {
 impl From<LoadError> for AttachError {
     fn from(error: LoadError) -> Self {
         Self::Load(Box::new(error))
+    }
+}
+
+fn refusal_text(missing: &[&str]) -> String {
+    if missing.is_empty() {
+        "the kernel forbids it, although no capability is missing".to_owned()
+    } else {
+        format!(
+            "this process may not attach there: {} missing",
+            missing.join(", ")
+        )
     }
 }
 

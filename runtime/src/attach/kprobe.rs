@@ -13,6 +13,7 @@ use super::{AttachError, AttachOptions, Attachment, Outcome, load};
 use crate::bpf::link::KprobeTargets;
 use crate::bpf::perf::PerfEventSpec;
 use crate::bpf::{AttachType, Link, ProgType, Program};
+use crate::host::{Capability, Rights, needed_for_perf_events};
 use crate::load::{Loaded, ProgramKind};
 
 /// A kprobe's place.
@@ -53,11 +54,9 @@ pub(super) fn install(
         .enumerate()
         .filter_map(|(at, point)| place(at, &point.attach))
         .collect();
-    if places.len() > 1
-        && options.multi
-        && fit_one_link(&places)
-        && options.target.has(Feature::KprobeMulti)
-    {
+    // CAP_PERFMON does for such a link; perf events may want CAP_SYS_ADMIN.
+    let many = places.len() > 1 || !Rights::of_self().has(Capability::SysAdmin);
+    if many && options.multi && fit_one_link(&places) && options.target.has(Feature::KprobeMulti) {
         let kind = ProgramKind::new(ProgType::Kprobe, AttachType::TraceKprobeMulti);
         let program = load(loaded, symbol, kind)?;
         let attach = |group: &[&Place<'_>]| attach_group(&program, group, options);
@@ -177,6 +176,6 @@ fn explain(place: &Place<'_>, error: io::Error) -> AttachError {
         },
         // EINVAL and EILSEQ: on the list of what must not be probed, or no instruction there.
         Some(libc::EINVAL | libc::EILSEQ) => AttachError::Forbidden(name),
-        _ => AttachError::io("opening a kprobe", error),
+        _ => AttachError::io_with(needed_for_perf_events(), "opening a kprobe", error),
     }
 }

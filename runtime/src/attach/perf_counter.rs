@@ -10,7 +10,7 @@ use rtap_compiler::image::{Attach, COUNTERS_MAP, MOST_COUNTERS, Meta, Point};
 
 use super::AttachError;
 use crate::bpf::perf::PerfEventSpec;
-use crate::host::online_cpus;
+use crate::host::{needed_for_perf_events, online_cpus};
 use crate::load::Loaded;
 
 /// Opens all counters of an image. An error comes with the point that declares the counter.
@@ -57,6 +57,6 @@ fn open(attach: &Attach, loaded: &Loaded) -> Result<(), AttachError> {
 pub(super) fn refusal(error: std::io::Error) -> AttachError {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL) => AttachError::NoEvent,
-        _ => AttachError::io("opening a perf event", error),
+        _ => AttachError::io_with(needed_for_perf_events(), "opening a perf event", error),
     }
 }

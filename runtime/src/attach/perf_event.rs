@@ -8,12 +8,12 @@
 use std::io;
 
 use rtap_compiler::image::{Attach, DataAccess, DataPlace, PerfPeriod, Point};
-use rtap_compiler::target::{Feature, Kconfig, Target};
+use rtap_compiler::target::{Feature, Kconfig, Target, Unavailable};
 
 use super::{AttachError, AttachOptions, Attachment, Outcome, load};
 use crate::bpf::perf::{PerfEventSpec, SOFTWARE_CPU_CLOCK, TYPE_SOFTWARE};
 use crate::bpf::{AttachType, ProgType, Program};
-use crate::host::online_cpus;
+use crate::host::{Capability, online_cpus};
 use crate::load::{Loaded, ProgramKind};
 
 /// Ticks per second where the kernel's configuration cannot be read.
@@ -73,6 +73,9 @@ fn refusal(attach: &Attach, error: io::Error) -> AttachError {
         (Attach::Breakpoint { .. }, Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
             AttachError::BadBreakpoint
         }
+        (Attach::Breakpoint { .. }, _) => {
+            AttachError::io_with(&[Capability::SysAdmin], "opening a breakpoint", error)
+        }
         _ => super::perf_counter::refusal(error),
     }
 }
@@ -120,10 +123,11 @@ fn address_of(place: &DataPlace, target: &dyn Target) -> Result<u64, AttachError
             let symbols = target.symbols()?;
             // A variable rather than a function of the same name.
             let found = symbols.by_name(name).min_by_key(|s| s.is_function());
-            found
-                .map(|symbol| symbol.address)
-                .filter(|address| *address != 0)
-                .ok_or_else(|| AttachError::NoData(name.clone()))
+            match found.map(|symbol| symbol.address) {
+                Some(0) => Err(Unavailable::AddressesHidden.into()),
+                Some(address) => Ok(address),
+                None => Err(AttachError::NoData(name.clone())),
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use rtap_compiler::target::Feature;
 
 use super::{AttachError, AttachOptions, Attachment, Outcome};
 use crate::bpf::{AttachType, Btf, ProgType, Program};
+use crate::host::Capability;
 use crate::load::{Loaded, ProgramKind};
 
 /// What a point comes to on the running kernel.
@@ -33,7 +34,10 @@ pub(super) fn install(
     let module_btf = match place.module {
         Some(module) => {
             let btf = Btf::of_module(module);
-            Some(btf.map_err(|error| AttachError::io("finding a module's BTF", error))?)
+            let needed = &[Capability::SysAdmin];
+            let btf =
+                btf.map_err(|error| AttachError::io_with(needed, "finding a module's BTF", error));
+            Some(btf?)
         }
         None => None,
     };

@@ -17,6 +17,7 @@ use crate::bpf::link::UprobeTargets;
 use crate::bpf::perf::PerfEventSpec;
 use crate::bpf::prog::SLEEPABLE;
 use crate::bpf::{AttachType, Link, ProgType, Program};
+use crate::host::{Capability, Rights};
 use crate::load::{Loaded, ProgramKind};
 
 /// A uprobe's place.
@@ -65,7 +66,9 @@ pub(super) fn install(
         .enumerate()
         .filter_map(|(at, point)| place(at, &point.attach))
         .collect();
-    if places.len() > 1 && options.multi && options.target.has(Feature::UprobeMulti) {
+    // CAP_PERFMON does for these links; the PMU wants CAP_SYS_ADMIN.
+    let many = places.len() > 1 || !Rights::of_self().has(Capability::SysAdmin);
+    if many && options.multi && options.target.has(Feature::UprobeMulti) {
         let kind = kind(AttachType::TraceUprobeMulti, options);
         let program = load(loaded, symbol, kind)?;
         if let Ok(outcome) = attach_groups(&program, &places, options) {
@@ -171,6 +174,6 @@ fn explain(place: &Place<'_>, error: io::Error) -> AttachError {
             path: place.path.to_owned(),
             offset: place.offset,
         },
-        _ => AttachError::io("opening a uprobe", error),
+        _ => AttachError::io_with(&[Capability::SysAdmin], "opening a uprobe", error),
     }
 }

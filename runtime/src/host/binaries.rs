@@ -1,16 +1,16 @@
 //! Finding and reading programs and libraries.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use object::read::ReadCache;
 use rtap_compiler::probes::{glob, is_pattern};
 use rtap_compiler::target::{Arch, Binary, BinaryError, FileId};
 
-use super::file::reason;
+use super::file::{open_regular, reason};
 
 /// Where shells look when `$PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -32,7 +32,7 @@ pub(super) fn read(path: &str, arch: Arch) -> Result<Binary, BinaryError> {
     if binary.is_stripped() {
         let debug = debug_files(&binary);
         debug.iter().any(|path| {
-            let file = File::open(path).ok();
+            let file = open_regular(path).ok();
             file.is_some_and(|file| binary.add_debug_file(&ReadCache::new(file), arch))
         });
     }
@@ -50,7 +50,10 @@ fn debug_files(binary: &Binary) -> Vec<PathBuf> {
         )));
     }
     let directory = Path::new(&binary.path).parent();
-    if let (Some(name), Some(directory)) = (&binary.debug_link, directory) {
+    // A name, not a path: the file may be anybody's.
+    let name = binary.debug_link.as_deref();
+    let name = name.filter(|name| !name.contains('/'));
+    if let (Some(name), Some(directory)) = (name, directory) {
         paths.push(directory.join(name));
         paths.push(directory.join(".debug").join(name));
         let below_root = directory.strip_prefix("/").unwrap_or(directory);
@@ -165,25 +168,15 @@ fn open(path: &str) -> Result<File, BinaryError> {
         io::ErrorKind::PermissionDenied => BinaryError::Permission {
             path: path.to_owned(),
         },
+        io::ErrorKind::InvalidInput => BinaryError::NotElf {
+            path: path.to_owned(),
+        },
         _ => BinaryError::Io {
             path: path.to_owned(),
             reason: reason(&error),
         },
     };
-    // Opening a fifo must not wait for its writer.
-    let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_file() {
-        Ok(file)
-    } else {
-        Err(BinaryError::NotElf {
-            path: path.to_owned(),
-        })
-    }
+    open_regular(Path::new(path)).map_err(failed)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use rtap_compiler::image::SMALL_KEY_BYTES;
 use rtap_compiler::target::{Feature, Features, Target};
 
 use super::file::exists;
-use super::rights::{Rights, raise_memlock_limit};
+use super::rights::{Rights, needed_for_perf_events, raise_memlock_limit};
 use crate::bpf::map::{MapSpec, MapType};
 use crate::bpf::perf::PerfEventSpec;
 use crate::bpf::prog::SLEEPABLE;
@@ -42,7 +42,7 @@ impl FeatureProbes {
         *self.may_try.get_or_init(|| {
             // What other programs hold counts too: at the limit every try would fail.
             raise_memlock_limit();
-            Rights::of_self().missing_for_tracing().is_empty()
+            Rights::of_self().missing_for_tracing().is_empty() && is_permitted()
         })
     }
 
@@ -63,6 +63,12 @@ impl FeatureProbes {
         }
         self.had.load(Ordering::Acquire) & bit != 0
     }
+}
+
+/// Whether programs are loaded at all: a container's seccomp filter may refuse bpf(2), or a limit memory.
+fn is_permitted() -> bool {
+    let tried = ProgSpec::new("probe", ProgType::Kprobe, &RETURN_0).load_quietly();
+    !tried.is_err_and(|error| matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)))
 }
 
 /// The answer of the kernel, `None` when its release has to decide.
@@ -123,12 +129,11 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
         RingBuffer => makes_ring_buffer(),
         LargeKeys => takes_large_keys(),
         // In all kernels that rtap supports, or of no use without another feature.
-        ProgramStats
-        | BatchMapOps
-        | BatchPercpuArray
-        | RecursionGuard
-        | FuncArg
-        | PreemptibleTracepoint => return None,
+        ProgramStats | BatchMapOps | BatchPercpuArray | RecursionGuard | FuncArg => return None,
+        // Of interest where perf events can take their place.
+        PreemptibleTracepoint => {
+            feature.info().since <= target.kernel().minor() && opens_syscall_events(target)
+        }
         // As libbpf does: bpf_ktime_get_coarse_ns came with the same release.
         CgroupAccounting => {
             knows_helper(&ProgSpec::new("probe", ProgType::SocketFilter, &call(160)))
@@ -253,6 +258,16 @@ fn takes_uprobe_multi(attach: AttachType) -> bool {
     kprobe_program(attach).is_ok_and(|program| {
         Link::probe_uprobe_multi(&program, attach, BAD_ADDRESS) == Some(libc::EFAULT)
     })
+}
+
+/// Whether system calls can be had by perf events: their numbers are in tracefs.
+fn opens_syscall_events(target: &dyn Target) -> bool {
+    Rights::of_self()
+        .missing(needed_for_perf_events())
+        .is_empty()
+        && target
+            .tracepoint_format("raw_syscalls", "sys_enter")
+            .is_ok()
 }
 
 /// Links to something that is no perf event: known requests complain about that.

@@ -1,8 +1,9 @@
 //! Reading the kernel's files: failures as [`Unavailable`], and mappings.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rtap_compiler::target::Unavailable;
@@ -31,6 +32,21 @@ pub(super) fn unavailable(path: &str, error: &io::Error) -> Unavailable {
 pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// Opens a file that others may have put there: of a fifo or a device, which would be waited for or never end, nothing
+/// is read.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // Opening a fifo must not wait for its writer.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
 }
 
 /// Whether a file of that name exists.

@@ -15,9 +15,12 @@ mod tracefs;
 mod tests;
 
 pub use binaries::resolve as resolve_program;
+pub use file::open_regular;
 pub use machine::online_cpus;
 pub use own_stack::OwnStack;
-pub use rights::{Capability, Rights, raise_memlock_limit};
+pub use rights::{
+    Capability, Rights, is_locked_memory_limited, needed_for_perf_events, raise_memlock_limit,
+};
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -32,6 +35,7 @@ use rtap_compiler::target::{
 
 use features::FeatureProbes;
 use file::{KernelFile, exists, read_text, unavailable};
+use tracefs::Tracefs;
 
 /// Where the kernel shows its BTF and that of its modules.
 const BTF_DIRECTORY: &str = "/sys/kernel/btf";
@@ -56,7 +60,7 @@ pub struct LiveTarget {
     btf: Fact<Btf>,
     module_btfs: Facts<String, Result<Btf, Unavailable>>,
     modules: Fact<Arc<Vec<String>>>,
-    tracefs: Fact<&'static str>,
+    tracefs: Fact<Tracefs>,
     tracepoints: Fact<Arc<Vec<(String, String)>>>,
     formats: Facts<(String, String), Result<Arc<TracepointFormat>, Unavailable>>,
     syscalls: OnceLock<Arc<SyscallTable>>,
@@ -108,8 +112,12 @@ impl LiveTarget {
     }
 
     /// The directory of tracefs, mounted if need be.
-    pub fn tracefs(&self) -> Result<&'static str, Unavailable> {
-        self.tracefs.get_or_init(tracefs::locate).clone()
+    pub fn tracefs(&self) -> Result<&str, Unavailable> {
+        let found = self.tracefs.get_or_init(tracefs::locate);
+        found
+            .as_ref()
+            .map(|found| found.root.as_str())
+            .map_err(Clone::clone)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use super::machine::uname;
+
 /// Capabilities that matter here, with the kernel's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -20,6 +22,21 @@ pub enum Capability {
     Perfmon = 38,
     /// Loading programs, creating maps.
     Bpf = 39,
+}
+
+impl Capability {
+    /// What capabilities(7) calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Capability::DacReadSearch => "CAP_DAC_READ_SEARCH",
+            Capability::SysPtrace => "CAP_SYS_PTRACE",
+            Capability::SysAdmin => "CAP_SYS_ADMIN",
+            Capability::SysResource => "CAP_SYS_RESOURCE",
+            Capability::Syslog => "CAP_SYSLOG",
+            Capability::Perfmon => "CAP_PERFMON",
+            Capability::Bpf => "CAP_BPF",
+        }
+    }
 }
 
 /// The effective capabilities of this process.
@@ -45,17 +62,28 @@ impl Rights {
 
     /// What is missing for loading and attaching tracing programs: empty when nothing is.
     pub fn missing_for_tracing(self) -> Vec<&'static str> {
-        if self.has(Capability::SysAdmin) {
-            return Vec::new();
-        }
-        [
-            (Capability::Bpf, "CAP_BPF"),
-            (Capability::Perfmon, "CAP_PERFMON"),
-        ]
-        .into_iter()
-        .filter(|&(capability, _)| !self.has(capability))
-        .map(|(_, name)| name)
-        .collect()
+        self.missing(&[Capability::Bpf, Capability::Perfmon])
+    }
+
+    /// Which of these are missing. CAP_SYS_ADMIN does for those that were split off it.
+    pub fn missing(self, needed: &[Capability]) -> Vec<&'static str> {
+        let is_part = |needed| matches!(needed, Capability::Bpf | Capability::Perfmon);
+        let missing = needed.iter().filter(|&&needed| {
+            let by_admin = is_part(needed) && self.has(Capability::SysAdmin);
+            !self.has(needed) && !by_admin
+        });
+        missing.map(|needed| needed.name()).collect()
+    }
+}
+
+/// What opening any perf event takes. Debian's kernels, and those of others, know a level of
+/// `kernel.perf_event_paranoid` that takes more than CAP_PERFMON.
+pub fn needed_for_perf_events() -> &'static [Capability] {
+    let level = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    if level.trim().parse::<i32>().is_ok_and(|level| level > 2) {
+        &[Capability::SysAdmin]
+    } else {
+        &[Capability::Perfmon]
     }
 }
 
@@ -78,6 +106,18 @@ pub fn raise_memlock_limit() {
         // SAFETY: `current` is a valid structure.
         unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const current) };
     }
+}
+
+/// Whether the kernel charges maps and programs to the limit of locked memory (before Linux 5.11), and there is one.
+pub fn is_locked_memory_limited() -> bool {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid place to write to.
+    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    let (release, _) = uname();
+    limit.rlim_cur != libc::RLIM_INFINITY && release.minor() < (5, 11)
 }
 
 #[cfg(test)]

@@ -1,49 +1,93 @@
 //! tracefs: where it is, mounting it when it is nowhere, what it lists.
 
+use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 
 use rtap_compiler::target::{TraceableFunction, TracepointFormat, Unavailable};
 
 use super::file::{exists, read_text, reason};
 
-/// Where it is usually mounted, best first.
-const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+/// Where it is usually mounted.
+const PLACE: &str = "/sys/kernel/tracing";
+/// Where debugfs has it: the kernel mounts it there when somebody looks, and it stays.
+const PLACE_IN_DEBUGFS: &str = "/sys/kernel/debug/tracing";
 
-/// The directory that tracefs is mounted on; mounts it if it is not.
-pub(super) fn locate() -> Result<&'static str, Unavailable> {
-    let mounted = || {
-        PLACES
-            .into_iter()
-            .find(|place| exists(&format!("{place}/events")))
-    };
-    if let Some(place) = mounted() {
-        return Ok(place);
-    }
-    mount().map_err(|error| Unavailable::NoTracefs {
-        reason: reason(&error),
-    })?;
-    mounted().ok_or_else(|| Unavailable::NoTracefs {
-        reason: "it has no events".to_owned(),
-    })
+/// tracefs, as long as this exists.
+#[derive(Debug)]
+pub(super) struct Tracefs {
+    /// Its directory.
+    pub root: String,
+    /// If it is nowhere else: a mount that nobody but us sees, and that goes with its descriptor.
+    _mount: Option<OwnedFd>,
 }
 
-fn mount() -> io::Result<()> {
-    // SAFETY: the strings are terminated and constant; no data is passed.
-    let result = unsafe {
-        libc::mount(
-            c"tracefs".as_ptr(),
-            c"/sys/kernel/tracing".as_ptr(),
-            c"tracefs".as_ptr(),
-            libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
-            std::ptr::null(),
+/// Finds it; mounts it for ourselves if it is not mounted.
+pub(super) fn locate() -> Result<Tracefs, Unavailable> {
+    let at = |root: &str| Tracefs {
+        root: root.to_owned(),
+        _mount: None,
+    };
+    let is_there = |place: &str| fs::metadata(format!("{place}/events"));
+    let missing = match is_there(PLACE) {
+        Ok(_) => return Ok(at(PLACE)),
+        Err(error) => error,
+    };
+    match mount() {
+        Ok(mount) => Ok(Tracefs {
+            root: format!("/proc/self/fd/{}", mount.as_raw_fd()),
+            _mount: Some(mount),
+        }),
+        Err(_) if is_there(PLACE_IN_DEBUGFS).is_ok() => Ok(at(PLACE_IN_DEBUGFS)),
+        Err(_) if missing.kind() == io::ErrorKind::PermissionDenied => {
+            Err(Unavailable::Permission {
+                path: PLACE.to_owned(),
+            })
+        }
+        Err(error) => Err(Unavailable::NoTracefs {
+            reason: reason(&error),
+        }),
+    }
+}
+
+/// A mount of its own, attached nowhere (Linux 5.2).
+fn mount() -> io::Result<OwnedFd> {
+    const FSOPEN_CLOEXEC: u32 = 1;
+    const FSCONFIG_CMD_CREATE: u32 = 6;
+    const FSMOUNT_CLOEXEC: u32 = 1;
+    let nothing = std::ptr::null::<u8>();
+    // SAFETY: the name is a constant string; the call makes a descriptor.
+    let filesystem = descriptor(unsafe {
+        libc::syscall(libc::SYS_fsopen, c"tracefs".as_ptr(), FSOPEN_CLOEXEC)
+    })?;
+    let filesystem = filesystem.as_raw_fd();
+    // SAFETY: this command takes neither a name nor a value.
+    let made = unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            filesystem,
+            FSCONFIG_CMD_CREATE,
+            nothing,
+            nothing,
+            0,
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+    if made < 0 {
+        return Err(io::Error::last_os_error());
     }
+    let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+    // SAFETY: no addresses are passed; the call makes a descriptor.
+    descriptor(unsafe { libc::syscall(libc::SYS_fsmount, filesystem, FSMOUNT_CLOEXEC, attributes) })
+}
+
+/// The result of a call that makes a descriptor.
+fn descriptor(result: libc::c_long) -> io::Result<OwnedFd> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
 }
 
 /// All tracepoints as (system, name), sorted.

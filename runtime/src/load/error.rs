@@ -6,7 +6,8 @@ use rtap_compiler::btf::PathError;
 use rtap_compiler::target::Unavailable;
 use thiserror::Error;
 
-use super::verifier::Verdict;
+use super::verifier::{Verdict, system_word};
+use crate::host::is_locked_memory_limited;
 
 /// Why an image was not loaded. `Display` is a title for a diagnostic.
 #[derive(Debug, Error)]
@@ -18,7 +19,7 @@ pub enum LoadError {
     #[error("the image is damaged: {0}")]
     Damaged(String),
     /// A map could not be created or filled.
-    #[error("cannot create map '{name}': {error}")]
+    #[error("cannot create map '{name}': {}", system_word(.error))]
     Map {
         /// The map.
         name: String,
@@ -74,7 +75,8 @@ impl LoadError {
             }
         };
         match errno {
-            Some(libc::EPERM) => Some(RIGHTS.into()),
+            Some(libc::EPERM | libc::EACCES) => Some(refused_help().into()),
+            Some(libc::EMFILE) => Some(FILES.into()),
             Some(libc::ENOMEM) => Some("free some memory, or make the probe smaller".into()),
             Some(libc::E2BIG) => Some("make the probe smaller, or lower -DMAXACTION".into()),
             _ => None,
@@ -82,15 +84,29 @@ impl LoadError {
     }
 }
 
-const RIGHTS: &str = "run as root, or with CAP_BPF and CAP_PERFMON";
+/// What to do where all capabilities are there, which is looked at before anything is loaded.
+pub const FORBIDDEN: &str = "look for what restricts bpf(2) here: a container's seccomp filter, lockdown, a security module";
+
+/// What to do where descriptors ran out.
+pub const FILES: &str = "raise the limit of open files: 'ulimit -n 65536'";
+
+/// What to do where the kernel does not permit something although the capabilities are there.
+fn refused_help() -> &'static str {
+    if is_locked_memory_limited() {
+        "before Linux 5.11 maps and programs are locked memory: raise its limit with 'ulimit -l unlimited', or give rtap CAP_SYS_RESOURCE"
+    } else {
+        FORBIDDEN
+    }
+}
 
 /// What to do about a map that could not be made.
 fn map_help(error: &io::Error) -> Option<String> {
     let help = match error.raw_os_error()? {
-        libc::EPERM => RIGHTS,
+        libc::EPERM => refused_help(),
+        libc::EMFILE => FILES,
         libc::ENOMEM => "make the arrays smaller: '[n]' or -DMAXMAPENTRIES",
         libc::E2BIG => {
-            "make its keys or values smaller: shorter strings (-DMAXSTRINGLEN), fewer keys"
+            "make it smaller: fewer elements ('[n]'), shorter strings (-DMAXSTRINGLEN), fewer keys"
         }
         libc::EINVAL => "this kernel may not have its kind of map: rtap needs Linux 5.10",
         _ => return None,

@@ -17,7 +17,7 @@ mod verifier;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use error::LoadError;
+pub use error::{FILES, FORBIDDEN, LoadError};
 pub use image_file::ObjectFile;
 pub use verifier::{SourceLine, Verdict};
 

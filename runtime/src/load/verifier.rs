@@ -71,7 +71,8 @@ pub(super) fn explain(failure: &LoadFailure, linked: &Linked, object: &ObjectFil
     }
 }
 
-fn system_word(error: &io::Error) -> String {
+/// The system's reason without Rust's "(os error 1)".
+pub(super) fn system_word(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -146,8 +146,11 @@ impl TargetProcess {
     /// to terminate otherwise.
     pub fn dismiss(&mut self) {
         if self.is_child && self.gate.take().is_none() {
-            // SAFETY: a signal to our own child, which has not been waited for.
-            unsafe { libc::kill(self.pid as i32, libc::SIGTERM) };
+            // A stopped one takes it when it goes on.
+            for signal in [libc::SIGTERM, libc::SIGCONT] {
+                // SAFETY: a signal to our own child, which has not been waited for.
+                unsafe { libc::kill(self.pid as i32, signal) };
+            }
         }
     }
 }

@@ -93,7 +93,7 @@ impl Kallsyms {
         match found[..] {
             // Hidden addresses are zeros: then no symbol is in the table.
             [_] if self.symbols.is_empty() => {
-                Err("the kernel hides its symbols' addresses (kernel.kptr_restrict)".to_owned())
+                Err("the kernel hides its symbols' addresses: CAP_SYSLOG is missing, or kernel.kptr_restrict is 2".to_owned())
             }
             [address] => Ok(address),
             [] => Err(format!("the kernel has no symbol '{name}'")),

@@ -7,11 +7,13 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSegment, ObjectSymbol, ReadCache, SymbolKind};
 
 use crate::bpf::{MapEvent, MapLog};
+use crate::host::open_regular;
 
 /// How long a process's maps are believed.
 const FRESH: Duration = Duration::from_millis(200);
@@ -205,8 +207,8 @@ fn mapping(line: &str) -> Option<Mapping> {
 
 impl Symbols {
     fn read(path: &str) -> Option<Symbols> {
-        let data = fs::read(path).ok()?;
-        let file = object::File::parse(&*data).ok()?;
+        let data = ReadCache::new(open_regular(Path::new(path)).ok()?);
+        let file = object::File::parse(&data).ok()?;
         let segments = file
             .segments()
             .map(|s| {
@@ -259,6 +261,19 @@ mod tests {
         assert_eq!(mapping("7f00-8000 rw-p 00000000 00:00 0      [heap]"), None);
         assert_eq!(mapping("7f00-8000 rw-p 00000000 00:00 0"), None);
         assert_eq!(mapping("nonsense"), None);
+    }
+
+    /// A process may have put anything where it had a file.
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        assert!(Symbols::read("/dev/zero").is_none());
+        assert!(Symbols::read("/proc/self/exe").is_some());
+        let fifo = std::env::temp_dir().join(format!("rtap-fifo-{}", std::process::id()));
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        let read = Symbols::read(&fifo.to_string_lossy());
+        fs::remove_file(&fifo).expect("it is ours");
+        assert!(read.is_none());
     }
 
     #[test]

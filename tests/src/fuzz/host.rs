@@ -2,9 +2,14 @@
 
 use std::fs;
 
+use rtap::interp::{Context, Machine, MemStore, Program};
 use rtap::load::ObjectFile;
+use rtap::output::Events;
+use rtap::values::Text;
 use rtap_compiler::btf::{Btf, Step, resolve_path};
 use rtap_compiler::image::Meta;
+use rtap_compiler::lir::verify::verify;
+use rtap_compiler::lir::{Channel, Env, Exec};
 use rtap_compiler::pipeline;
 use rtap_compiler::resolve::TapsetLibrary;
 use rtap_compiler::session::{Options, Session};
@@ -15,21 +20,79 @@ use rtap_grammar::source::Files;
 
 use crate::paths;
 
-/// An image from a file.
+/// An image from a file: read, and what of it runs in user space run, after the checks that `rtap run` makes. Records are
+/// decoded as if its programs had made them: cut out of the image.
 pub(super) fn image(bytes: &[u8]) {
     let Ok(object) = ObjectFile::parse(bytes) else {
         return;
     };
     let _ = object.symbols().count();
-    if let Some(meta) = object.meta_bytes() {
-        let _ = Meta::decode(meta);
+    let meta = object.meta_bytes().and_then(|meta| Meta::decode(meta).ok());
+    let Some(meta) = meta.filter(|meta| verify(&meta.module).is_ok()) else {
+        return;
+    };
+    let Ok(program) = Program::new(&meta.module, &meta.layout) else {
+        return;
+    };
+    let mut machine = Machine::new(&program, MemStore::new(&meta.module.globals));
+    machine.loop_limit = machine.loop_limit.min(10_000);
+    let mut cx = Nobody::default();
+    for (id, handler) in &meta.module.handlers {
+        if handler.exec == Exec::User {
+            let _ = machine.run(id, 0, &mut cx);
+        }
+    }
+    let events = Events {
+        renderer: program.renderer(),
+        channels: &[],
+    };
+    for record in bytes.chunks(256).take(64) {
+        for number in 0..2 {
+            let record = [&[0, 0, 0, 0, number, 0, 0, 0], record].concat();
+            let _ = events.decode(&record, &mut Vec::new(), &mut machine.store.host);
+        }
     }
 }
 
-/// Images of two small scripts.
+/// Surroundings in which nothing is there and nothing is done.
+#[derive(Default)]
+struct Nobody {
+    out: Vec<u8>,
+    asked: u32,
+}
+
+impl Context for Nobody {
+    fn env(&mut self, _env: Env) -> i64 {
+        0
+    }
+
+    fn comm(&mut self) -> Text {
+        Text::default()
+    }
+
+    fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    fn printed(&mut self) {
+        self.out.clear();
+    }
+
+    fn send(&mut self, _channel: Channel, _text: &[u8]) {}
+
+    fn request_exit(&mut self) {}
+
+    fn interrupted(&mut self) -> bool {
+        self.asked += 1;
+        self.asked > 20
+    }
+}
+
+/// Images of small scripts.
 pub(super) fn images() -> Vec<Vec<u8>> {
     let scripts = [
         "probe begin { println(1) }",
+        "global a, n function f(x) { return x > 0 ? f(x - 1) . \"b\" : \"\" } probe begin { for (i = 0; i < 9; i++) a[i, f(i)] = i try { n = 1 / n } catch (m) { printf(\"%s %5d %c\\n\", m, n, 65) } } probe end { foreach ([i, t] in a- limit 3) println(i, substr(t, 1, i), strlen(t)) if (\"ab\" =~ \"a(b*)\") println(matched(1)) }",
         "global a, s probe kernel.trace(\"sched_switch\") { a[execname()]++ s <<< $prev->pid } probe end { print(@hist_log(s)) }",
     ];
     let target = FixtureTarget::standard();

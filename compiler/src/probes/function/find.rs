@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 use super::super::{Request, glob, is_pattern};
 use super::address::Place;
 use crate::btf::{Btf, Kind as BtfKind, Signature};
-use crate::target::{Unavailable, suggest};
+use crate::target::{Feature, Unavailable, suggest};
 
 /// A kernel that lists fewer exported symbols does not list them.
 const FEW_EXPORTS: usize = 3;
@@ -128,6 +128,25 @@ pub(super) fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str)
             address: 0,
         })
         .collect()
+}
+
+/// A pattern means functions that can be traced: where only the right to read their list is missing, others are no
+/// substitute.
+pub(super) fn need_list(request: &Request<'_>) -> Result<(), Box<Diagnostic>> {
+    let (Err(why), true) = (
+        request.session.target.traceable_functions(),
+        request.session.target.has(Feature::Kprobe),
+    ) else {
+        return Ok(());
+    };
+    if !matches!(why, Unavailable::Permission { .. }) {
+        return Ok(());
+    }
+    let title = "which functions can be probed is not known";
+    let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
+        .label(request.span, "a pattern needs the list of them")
+        .note(why.to_string());
+    Err(Box::new(diag.help_if(why.help().map(str::to_owned))))
 }
 
 /// Leaves the functions that modules can call: those with a `__ksymtab_` symbol.

@@ -83,6 +83,9 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         .components
         .first()
         .is_some_and(|c| &*c.name == "kprobe");
+    if is_pattern(pattern) {
+        find::need_list(request)?;
+    }
     let btf = find::btf(request, module);
     let mut found = match (&btf, &at) {
         (_, Some(place)) if place.address != 0 => vec![Found::at(place)],

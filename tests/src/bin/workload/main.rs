@@ -16,6 +16,7 @@
 mod faults;
 mod held;
 mod marks;
+mod rights;
 mod threads;
 mod unseen;
 
@@ -32,7 +33,8 @@ const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
 #[rustfmt::skip]
-const ACTIONS: [(&str, &str, &str); 31] = [
+const ACTIONS: [(&str, &str, &str); 33] = [
+    ("as-nobody", "CAPABILITIES COMMAND", "becomes nobody with these capabilities (bpf,perfmon; none), then a shell with COMMAND"),
     ("bound-threads", "T N", "T threads, bound to the processors in turn: each calls rtap_workload_fn(i, N), then getppid, for i in 0..N"),
     ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
     ("call-six", "N", "calls rtap_workload_six(1, -2, 3, -4, 5, -6) N times, which returns -3"),
@@ -62,6 +64,7 @@ const ACTIONS: [(&str, &str, &str); 31] = [
     ("touch-children", "C N", "C forked children at once: each does what a thread of `touch-threads` does"),
     ("touch-threads", "T N", "T threads at once: each calls rtap_workload_fn(1, 0), touches N fresh pages first, yields after each, calls rtap_workload_fn(2, N)"),
     ("udp", "N BYTES PORT", "N messages from UDP port PORT + 1 to PORT of 127.0.0.1: each is sent, then received"),
+    ("without-bpf", "COMMAND", "a shell with COMMAND, in which bpf(2) is refused by a seccomp filter"),
     ("write", "N BYTES", "N write of so many bytes to /dev/null on descriptor 77"),
     ("write-text", "TEXT N", "N write of TEXT to /dev/null on descriptor 77"),
 ];
@@ -164,6 +167,7 @@ fn act(words: &[&str]) -> Result<u8, String> {
     let n = number(usize::from(matches!(*action, "open" | "write-text"))).unwrap_or(0);
     facts.add("n", n);
     match *action {
+        "as-nobody" => rights::as_nobody(at(0)?, at(1)?)?,
         "bound-threads" => facts.add("tids", threads::bound(n, number(1)?)?),
         "call-function" => {
             let last = (0..n as i64).fold(0, |_, i| rtap_workload_fn(i, 2 * i + 1));
@@ -261,6 +265,7 @@ fn act(words: &[&str]) -> Result<u8, String> {
         "touch-children" => faults::in_children(n, number(1)?)?,
         "touch-threads" => faults::in_threads(n, number(1)?)?,
         "udp" => udp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?,
+        "without-bpf" => rights::without_bpf(at(0)?)?,
         "write" | "write-text" => {
             let bytes = if *action == "write" {
                 vec![b'x'; number(1)? as usize]
