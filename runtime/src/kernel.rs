@@ -93,6 +93,8 @@ impl Plan<'_> {
         };
         let mut installed = Vec::with_capacity(self.meta.programs.len());
         let mut begin_programs = Vec::new();
+        // Whose program each of those installed is.
+        let mut handlers = Vec::with_capacity(self.meta.programs.len());
         for program in &self.meta.programs {
             if Signals::caught() {
                 return Err(Status::Failure);
@@ -154,16 +156,27 @@ impl Plan<'_> {
             let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
             let result = result.map_err(|error| self.refused(&handler.name, &error))?;
             self.report_failed(&result, &points)?;
+            handlers.push(&handler.name);
             installed.push((name_of(&handler.name, &points, program.entry_half), result));
         }
         if self.verbose > 0 {
             let took = begin.elapsed();
             let links: usize = installed.iter().map(|(_, i)| i.links()).sum();
             let programs = installed.len();
-            let infos = installed.iter().filter_map(|(_, i)| i.program.info().ok());
-            let (insns, verified) = infos.fold((0, 0), |(insns, verified), info| {
-                (insns + info.xlated_insns, verified + info.verified_insns)
-            });
+            let (mut insns, mut verified) = (0, 0);
+            for (handler, (_, program)) in handlers.iter().zip(&installed) {
+                let Ok(info) = program.program.info() else {
+                    continue;
+                };
+                insns += info.xlated_insns;
+                verified += info.verified_insns;
+                if self.verbose > 1 {
+                    Status::say(&format!(
+                        "rtap: {handler}: {} instructions ({} verified)",
+                        info.xlated_insns, info.verified_insns
+                    ));
+                }
+            }
             let s = |count: usize| if count == 1 { "" } else { "s" };
             Status::say(&format!(
                 "rtap: {programs} program{} of {insns} instructions ({verified} verified), \

@@ -111,6 +111,11 @@ pub enum LoopKind {
         /// Most rounds.
         most: u32,
     },
+    /// The loop around a long one inside an operation, which goes round by some rounds of that (`outline/chunks.rs`).
+    Chunks {
+        /// Most rounds.
+        most: u32,
+    },
     /// No loop: a part of a long program.
     Once,
 }

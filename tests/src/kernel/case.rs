@@ -15,6 +15,7 @@
 //! | key | |
 //! |---|---|
 //! | `PROG`, `FILE`, `RUN` | a script; the path of one in the repository; or a shell command, in place of `rtap run` |
+//! | `POINTS` | patterns: a probe for each point that matches, which prints all its variables. The size of each is measured |
 //! | `BUILT` | a script that this machine's `rtap build` compiles; its image is run |
 //! | `ARGS` | more options of `rtap run`, quoted as for the shell; `{pid}` is that of the `TARGET` |
 //! | `WORKLOAD` | runs as `-c` |
@@ -68,9 +69,22 @@ pub enum Program {
     Built(String, String),
     /// A script's path, relative to the workspace.
     File(String),
+    /// Patterns of probe points.
+    Points(String),
     /// A shell command.
     Shell(String),
 }
+
+/// Writes the script of a [`Program::Points`] from what `rtap list` says: for each point a probe that prints its variables.
+/// Points to which a number belongs are only forms. `pp()` keeps handlers of equal points apart.
+const PROBES: &str = r#"
+    !/\(number\)/ {
+        printf "probe %s ? { println(pp()", $1
+        for (i = 2; i <= NF; i++)
+            if ($i ~ /^[a-z_][a-z0-9_]*:(long|string)$/ && !seen[$1, $i]++)
+                printf ", %s", substr($i, 1, index($i, ":") - 1)
+        print ") }"
+    }"#;
 
 /// What a test must bring.
 #[derive(Debug, Default)]
@@ -118,7 +132,11 @@ impl Case {
     /// Whether the size of its programs is compared with [`super::sizes`].
     pub fn is_measured(&self) -> bool {
         let file = self.name.split('/').next().unwrap_or_default();
-        MEASURED.contains(&file) && matches!(self.program, Program::Script(_) | Program::File(_))
+        match self.program {
+            Program::Points(_) => true,
+            Program::Script(_) | Program::File(_) => MEASURED.contains(&file),
+            Program::Built(..) | Program::Shell(_) => false,
+        }
     }
 
     /// The job that runs this test; its time-out is multiplied by `slowness`.
@@ -132,6 +150,13 @@ impl Case {
             Program::Script(text) => (format!("{run} -e \"$0\""), text.clone()),
             Program::File(path) | Program::Built(_, path) => {
                 (format!("{run} \"$0\""), path.clone())
+            }
+            Program::Points(patterns) => {
+                let list = format!("for point in {patterns}; do rtap list \"$point\"; done");
+                (
+                    format!("{list} | awk '{PROBES}' | {run} -v - -c true"),
+                    "sh".to_owned(),
+                )
             }
             Program::Shell(command) => (command.clone(), "sh".to_owned()),
         };
@@ -236,12 +261,12 @@ fn case(file: &str, name: &str, entries: &[(String, String)]) -> Result<Case> {
                 let (name, value) = value.split_once('=').with_context(context)?;
                 env.push((name.to_owned(), value.to_owned()));
             }
-            "PROG" | "BUILT" | "FILE" | "RUN" | "ARGS" | "WORKLOAD" | "BESIDE" | "TARGET"
-            | "READY" | "REQUIRES" | "TIMEOUT" => {}
+            "PROG" | "BUILT" | "FILE" | "POINTS" | "RUN" | "ARGS" | "WORKLOAD" | "BESIDE"
+            | "TARGET" | "READY" | "REQUIRES" | "TIMEOUT" => {}
             unknown => bail!("test {name}: there is no key {unknown}"),
         }
     }
-    let wanted = ["PROG", "BUILT", "FILE", "RUN"];
+    let wanted = ["PROG", "BUILT", "FILE", "POINTS", "RUN"];
     let mut given = wanted
         .iter()
         .filter_map(|key| Some((*key, find(key)?.to_owned())));
@@ -249,8 +274,9 @@ fn case(file: &str, name: &str, entries: &[(String, String)]) -> Result<Case> {
         (Some(("PROG", text)), None) => Program::Script(text),
         (Some(("BUILT", text)), None) => Program::Built(text, format!("built/{file}-{name}.o")),
         (Some(("FILE", path)), None) => Program::File(path),
+        (Some(("POINTS", patterns)), None) => Program::Points(patterns),
         (Some((_, command)), None) => Program::Shell(command),
-        _ => bail!("test {name} needs one of PROG, BUILT, FILE and RUN"),
+        _ => bail!("test {name} needs one of PROG, BUILT, FILE, POINTS and RUN"),
     };
     let companion = |first: bool, command: &str| Companion {
         argv: vec!["sh".to_owned(), "-c".to_owned(), format!("exec {command}")],

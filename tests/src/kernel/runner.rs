@@ -119,7 +119,7 @@ fn image(cases: &[Case], rtap: &Path) -> Result<Image> {
             Program::Built(_, built) => {
                 image.add(&paths::target().join(built), &format!("/{built}"))?;
             }
-            Program::Script(_) | Program::Shell(_) => {}
+            Program::Script(_) | Program::Points(_) | Program::Shell(_) => {}
         }
     }
     Ok(image)
@@ -139,7 +139,9 @@ fn on_host(cases: &[Case], rtap: &Path, record: Recorder<'_>) {
             let mut job = case.job(1);
             let directory = match case.program {
                 Program::Built(..) => paths::target(),
-                Program::File(_) | Program::Script(_) | Program::Shell(_) => paths::workspace(),
+                Program::File(_) | Program::Script(_) | Program::Points(_) | Program::Shell(_) => {
+                    paths::workspace()
+                }
             };
             job.directory = directory.to_string_lossy().into_owned();
             job.env

@@ -102,12 +102,12 @@ fn enter(body: &mut VCode, entry: BlockId, first: BlockId, frame: VReg, index: V
 /// order of what is returned for them, from 1.
 fn leave(body: &mut VCode, renamed: &BTreeMap<usize, BlockId>, info: Loop) -> Vec<BlockId> {
     let again = match info.kind {
-        LoopKind::Rounds { .. } => Some(info.head),
+        LoopKind::Rounds { .. } | LoopKind::Chunks { .. } => Some(info.head),
         LoopKind::Whole { .. } | LoopKind::Once => None,
     };
     let mut ways: Vec<BlockId> = match info.kind {
         LoopKind::Rounds { give_up, .. } => vec![give_up],
-        LoopKind::Whole { .. } | LoopKind::Once => Vec::new(),
+        LoopKind::Whole { .. } | LoopKind::Chunks { .. } | LoopKind::Once => Vec::new(),
     };
     for &block in renamed.values() {
         let at = block.0 as usize;
@@ -167,6 +167,10 @@ impl Call {
             }
             LoopKind::Rounds { most, give_up } => {
                 go_round(code, [self.info.head, again, left], result, (most, give_up));
+            }
+            // It has left before it is out of rounds, which no verifier knows.
+            LoopKind::Chunks { most } => {
+                go_round(code, [self.info.head, again, left], result, (most, left));
             }
         }
         go_on(code, left, result, ways);

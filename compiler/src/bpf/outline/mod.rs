@@ -11,11 +11,12 @@
 //!
 //! Loops inside operations on strings count their rounds in registers, and verifiers take them as they are. When a
 //! program has many of these, they move to functions as well, each with all its rounds: then only
-//! one at a time counts against the verifier's limits.
+//! one at a time counts against the verifier's limits. Those that are long move in any case, some rounds at a time (`chunks`).
 //!
 //! A function that is still too long is divided (`parts`); a part is called once, where it stood.
 
 mod carve;
+mod chunks;
 mod emit;
 mod parts;
 mod region;
@@ -39,7 +40,7 @@ const MAX_ROUNDS: u32 = 100_000;
 /// Rounds that each loop can make in any case.
 const LEAST_ROUNDS: u32 = 1024;
 /// Up to so many rounds in all loops together are followed soon enough.
-const EASY_ROUNDS: u64 = 10_000;
+const EASY_ROUNDS: u64 = 64;
 
 /// How much of the verifier's patience the loops inside operations may take before they move
 /// to functions: rounds times conditional jumps. It gives up at 8192.
@@ -55,19 +56,18 @@ pub struct Outlined {
 
 /// Whether the program is too long for one function, or has loops that must become functions.
 pub fn is_needed(code: &VCode, sizes: Sizes) -> bool {
-    code.loops
-        .iter()
-        .any(|info| matches!(info.kind, LoopKind::Rounds { .. }))
-        || parts::length(code) > sizes.whole
-        || is_impatient(code)
+    if code.loops.iter().any(is_of_script) || parts::length(code) > sizes.whole {
+        return true;
+    }
+    let flow = has_whole_loops(&code.loops).then(|| Flow::new(code));
+    flow.is_some_and(|flow| {
+        let mut loops = code.loops.iter();
+        loops.any(|info| chunks::is_dear(code, &flow, info)) || is_impatient(code, &flow)
+    })
 }
 
 /// Whether the loops inside operations are too much for one function.
-fn is_impatient(code: &VCode) -> bool {
-    if !has_whole_loops(&code.loops) {
-        return false;
-    }
-    let flow = Flow::new(code);
+fn is_impatient(code: &VCode, flow: &Flow) -> bool {
     let mut sum = 0;
     for info in &code.loops {
         if let LoopKind::Whole { most } = info.kind
@@ -78,6 +78,36 @@ fn is_impatient(code: &VCode) -> bool {
         }
     }
     sum > PATIENCE
+}
+
+/// Whether a loop has to become a function.
+fn is_of_script(info: &Loop) -> bool {
+    matches!(info.kind, LoopKind::Rounds { .. })
+}
+
+/// The loops that become functions, those that have to first; long ones are divided.
+fn choose(code: &mut VCode) -> Vec<Loop> {
+    if !has_whole_loops(&code.loops) {
+        return std::mem::take(&mut code.loops);
+    }
+    let flow = Flow::new(code);
+    let is_impatient = is_impatient(code, &flow);
+    let (mut chosen, whole): (Vec<Loop>, Vec<Loop>) = std::mem::take(&mut code.loops)
+        .into_iter()
+        .partition(is_of_script);
+    // Where functions are too few for all, some stay where they are.
+    let others = 1 + code.apart.len() + parts::MAX_PARTS;
+    let (dear, cheap): (Vec<Loop>, Vec<Loop>) =
+        (whole.into_iter()).partition(|info| chunks::is_dear(code, &flow, info));
+    let room = MAX_FUNCTIONS.saturating_sub(others + chosen.len());
+    for info in dear.into_iter().take(room) {
+        chosen.push(chunks::divide(code, &flow, info));
+    }
+    if is_impatient {
+        let room = MAX_FUNCTIONS.saturating_sub(others + chosen.len());
+        chosen.extend(cheap.into_iter().take(room));
+    }
+    chosen
 }
 
 /// Whether there are loops inside operations.
@@ -94,18 +124,7 @@ fn jumps(block: &VBlock) -> usize {
 
 /// Makes functions of a program's loops and of parts of it. Slots begin at `slots`.
 pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, Unfinished> {
-    let is_impatient = is_impatient(&code);
-    let mut loops = std::mem::take(&mut code.loops);
-    let of_script = |info: &Loop| matches!(info.kind, LoopKind::Rounds { .. });
-    if is_impatient {
-        // Where functions are too few for all, some stay where they are.
-        loops.sort_by_key(|info| !of_script(info));
-        let needed = loops.iter().filter(|info| of_script(info)).count();
-        let others = 1 + code.apart.len() + parts::MAX_PARTS;
-        loops.truncate(needed.max(MAX_FUNCTIONS.saturating_sub(others)));
-    } else {
-        loops.retain(of_script);
-    }
+    let loops = choose(&mut code);
     let begins = add_beginnings(&mut code, &loops);
     let flow = Flow::new(&code);
     let round = loops
@@ -274,7 +293,7 @@ impl Regions {
     fn bound_rounds(&mut self, apart: usize) {
         let most = |region: &Region| match region.info.kind {
             LoopKind::Rounds { most, .. } => u64::from(most),
-            LoopKind::Whole { .. } | LoopKind::Once => 0,
+            LoopKind::Whole { .. } | LoopKind::Chunks { .. } | LoopKind::Once => 0,
         };
         let all: u64 = self.all.iter().map(most).sum();
         let loops = self.all.iter().filter(|region| most(region) != 0).count();

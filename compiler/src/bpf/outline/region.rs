@@ -94,7 +94,7 @@ impl Flow {
         let mut blocks = self.natural_loop(head)?;
         let keep = match info.kind {
             LoopKind::Rounds { give_up, .. } => Some(give_up.0 as usize),
-            LoopKind::Whole { .. } | LoopKind::Once => None,
+            LoopKind::Whole { .. } | LoopKind::Chunks { .. } | LoopKind::Once => None,
         };
         // In a loop of the script, what an operation began in a round it also ends there.
         let of_script = code.blocks[head].boundary;

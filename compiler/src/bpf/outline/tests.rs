@@ -68,7 +68,7 @@ fn calls(code: &VCode) -> usize {
 #[test]
 fn a_round_is_a_function() {
     let rounds = LoopKind::Rounds {
-        most: 1000,
+        most: 50,
         give_up: BlockId(4),
     };
     let outlined = outline(program(rounds), 64, Sizes::default()).expect("a loop with a frame");
@@ -90,13 +90,40 @@ fn a_round_is_a_function() {
 }
 
 #[test]
-fn short_loops_inside_operations_stay() {
+fn loops_inside_operations_stay_or_are_divided() {
     let whole = |most| program(LoopKind::Whole { most });
     assert!(!is_needed(&whole(100), Sizes::default()));
     assert!(is_needed(&whole(8192), Sizes::default()));
     let outlined = outline(whole(8192), 64, Sizes::default()).expect("a loop with a frame");
-    assert_eq!(outlined.parts.len(), 2);
-    assert_eq!(calls(&outlined.parts[0].code), 1);
+    let [main, body] = &outlined.parts[..] else {
+        panic!("two functions");
+    };
+    let (main, body) = (&main.code, &body.code);
+    assert_eq!((calls(main), calls(body)), (1, 0));
+    // Both go round: the caller 129 times at most, and the function 64 times.
+    assert_eq!((bounds(main), bounds(body)), (vec![129], vec![9, 64]));
+    assert!(goes_round(main) && goes_round(body));
+}
+
+/// What numbers are compared with, 0 left out.
+fn bounds(code: &VCode) -> Vec<i32> {
+    let terms = code.blocks.iter().filter_map(|block| block.term.as_ref());
+    let right = terms.filter_map(|term| match term {
+        Term::If {
+            right: Src::Imm(right),
+            ..
+        } => Some(*right),
+        _ => None,
+    });
+    let mut bounds: Vec<i32> = right.filter(|right| *right != 0).collect();
+    bounds.sort_unstable();
+    bounds
+}
+
+/// Whether there is a loop.
+fn goes_round(code: &VCode) -> bool {
+    let flow = Flow::new(code);
+    (0..code.blocks.len()).any(|block| flow.goes_round(block))
 }
 
 #[test]
