@@ -122,7 +122,7 @@ pub(super) fn attachment(
 
 /// Whether every verifier lets a typed program read an argument of a type: old ones (6.1) know pointers
 /// to structures and plain `void *`, not `const void *` or `int *`.
-fn readable(btf: &Btf, ty: TypeId) -> bool {
+pub(super) fn readable(btf: &Btf, ty: TypeId) -> bool {
     let Some(to) = btf.pointee(ty) else {
         return true;
     };

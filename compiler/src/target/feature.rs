@@ -86,6 +86,10 @@ features! {
     PerfHardware "hardware perf events" (2, 6) option "CONFIG_PERF_EVENTS";
     /// Hardware breakpoints on data.
     HardwareBreakpoint "hardware breakpoints" (2, 6) option "CONFIG_HAVE_HW_BREAKPOINT";
+    /// Programs on trampolines may read arguments that point to numbers.
+    NumberArguments "arguments that point to numbers" (5, 17);
+    /// They may read whatever pointers there are.
+    PointerArguments "arguments that point to anything" (7, 0);
     /// Links and cookies for kprobes, uprobes and perf events.
     PerfEventLink "perf event links" (5, 15);
     /// Cookies for BTF tracepoints, fentry and fexit.

@@ -129,7 +129,8 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
         RingBuffer => makes_ring_buffer(),
         LargeKeys => takes_large_keys(),
         // In all kernels that rtap supports, or of no use without another feature.
-        ProgramStats | BatchMapOps | BatchPercpuArray | RecursionGuard | FuncArg => return None,
+        ProgramStats | BatchMapOps | BatchPercpuArray | NumberArguments | PointerArguments
+        | RecursionGuard | FuncArg => return None,
         // Of interest where perf events can take their place.
         PreemptibleTracepoint => {
             feature.info().since <= target.kernel().minor() && opens_syscall_events(target)

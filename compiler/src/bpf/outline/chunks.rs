@@ -19,7 +19,7 @@ use crate::bpf::insn::{Cond, Src};
 use crate::bpf::vcode::{BlockId, Edge, Loop, LoopKind, Term, VCode};
 
 /// Rounds at a time.
-const CHUNK: u32 = 64;
+const CHUNK: u32 = 32;
 /// Loops are divided that are longer than this: rounds times instructions.
 const DEAR: usize = 4096;
 

@@ -100,8 +100,8 @@ fn loops_inside_operations_stay_or_are_divided() {
     };
     let (main, body) = (&main.code, &body.code);
     assert_eq!((calls(main), calls(body)), (1, 0));
-    // Both go round: the caller 129 times at most, and the function 64 times.
-    assert_eq!((bounds(main), bounds(body)), (vec![129], vec![9, 64]));
+    // Both go round: the caller 257 times at most, and the function 32 times.
+    assert_eq!((bounds(main), bounds(body)), (vec![257], vec![9, 32]));
     assert!(goes_round(main) && goes_round(body));
 }
 

@@ -8,6 +8,7 @@
 //! of which the compiler has kept only optimised copies ([`find`]) has kprobes there.
 
 mod address;
+mod args;
 mod find;
 mod vars;
 
@@ -225,10 +226,14 @@ fn choose(
     } else {
         Feature::Fentry
     };
+    let btf = find::btf(request, module).ok();
     let no_trampoline = if target.has(feature) {
         match &function.signature {
             None => Some(function.undescribed()),
             Some(s) if s.variadic => Some("it takes a variable number of arguments".to_owned()),
+            Some(s) if btf.as_ref().is_some_and(|btf| args::has_structures(btf, s)) => {
+                Some("it takes a structure by value".to_owned())
+            }
             Some(s) if s.params.len() > MAX_TRAMPOLINE_ARGS => {
                 Some(format!("it has more than {MAX_TRAMPOLINE_ARGS} parameters"))
             }
@@ -240,10 +245,14 @@ fn choose(
     let no_kprobe =
         (!target.has(Feature::Kprobe)).then(|| feature_missing(request, Feature::Kprobe));
     let prefer_kprobe = many && target.has(Feature::KprobeMulti);
+    let readable = match (&btf, &function.signature) {
+        (Some(btf), Some(signature)) => args::are_readable(target, btf, signature, is_return),
+        _ => true,
+    };
     let (first, second) = match style {
         KprobeStyle::Fentry => ((trampoline, &no_trampoline), None),
         KprobeStyle::Kprobe => ((kprobe, &no_kprobe), None),
-        KprobeStyle::Auto if only_kprobe || prefer_kprobe || request.registers => {
+        KprobeStyle::Auto if only_kprobe || prefer_kprobe || !readable || request.registers => {
             ((kprobe, &no_kprobe), Some((trampoline, &no_trampoline)))
         }
         KprobeStyle::Auto => ((trampoline, &no_trampoline), Some((kprobe, &no_kprobe))),

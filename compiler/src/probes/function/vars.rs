@@ -6,7 +6,7 @@ use rtap_grammar::source::Span;
 
 use super::super::{ContextVars, Typed, VarInfo};
 use super::find::Found;
-use super::{How, MAX_TRAMPOLINE_ARGS};
+use super::{How, MAX_TRAMPOLINE_ARGS, args};
 use crate::access::{BtfType, CType};
 use crate::btf::TypeId;
 use crate::hir::{Expr, ExprKind, Ty};
@@ -37,7 +37,7 @@ impl FunctionVars {
 }
 
 impl ContextVars for FunctionVars {
-    fn get(&self, _: &mut Cx<'_>, name: &str, span: Span) -> Option<Typed> {
+    fn get(&self, cx: &mut Cx<'_>, name: &str, span: Span) -> Option<Typed> {
         let signature = self.found.signature.as_ref()?;
         if name == "return" {
             let kind = match self.how {
@@ -51,10 +51,18 @@ impl ContextVars for FunctionVars {
             .params
             .iter()
             .position(|param| param.name == name)?;
-        let number = u8::try_from(index).ok()?;
+        let number = match self.how {
+            How::Fentry | How::Fexit => index,
+            How::Kprobe | How::Kretprobe => {
+                let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok()?;
+                args::register(&btf, &signature.params, index)?
+            }
+        };
+        let in_register = number < MAX_TRAMPOLINE_ARGS;
+        let number = u8::try_from(number).ok()?;
         let kind = match self.how {
             How::Fentry | How::Fexit => ExprKind::CtxArg(number),
-            How::Kprobe | How::Kretprobe if index >= MAX_TRAMPOLINE_ARGS => return None,
+            How::Kprobe | How::Kretprobe if !in_register => return None,
             How::Kprobe => ExprKind::CtxReg(CtxReg::Arg(number)),
             How::Kretprobe => ExprKind::EntryArg(number),
         };

@@ -1,0 +1,64 @@
+//! What parameters mean for how a function can be probed: which types old verifiers keep from programs on
+//! trampolines, and where arguments are when structures are passed by value.
+
+use crate::btf::{Btf, Param, Signature, Type, TypeId};
+use crate::probes::syscall;
+use crate::target::{Feature, Target};
+
+/// Structures up to this size are passed in registers.
+const MAX_STRUCT_BYTES: u64 = 16;
+
+/// Whether a structure is passed by value. On trampolines kernels before 6.1 refuse such functions.
+pub(super) fn has_structures(btf: &Btf, signature: &Signature) -> bool {
+    signature
+        .params
+        .iter()
+        .any(|param| is_structure(btf, param.ty))
+}
+
+/// Whether this kernel's verifier lets a program on a trampoline read all parameters, and the result where `is_return`.
+pub(super) fn are_readable(
+    target: &dyn Target,
+    btf: &Btf,
+    signature: &Signature,
+    is_return: bool,
+) -> bool {
+    if target.has(Feature::PointerArguments) {
+        return true;
+    }
+    let readable = |ty: TypeId| {
+        syscall::readable(btf, ty) || target.has(Feature::NumberArguments) && to_number(btf, ty)
+    };
+    signature.params.iter().all(|param| readable(param.ty))
+        && (!is_return || readable(signature.result))
+}
+
+/// Which of the registers for arguments has the one with this index; `None` where that depends on more than is known.
+pub(super) fn register(btf: &Btf, params: &[Param], index: usize) -> Option<usize> {
+    let mut register = 0;
+    for param in params.get(..index)? {
+        register += if is_structure(btf, param.ty) {
+            let bytes = btf.size_of(param.ty).ok()?;
+            if bytes > MAX_STRUCT_BYTES {
+                return None;
+            }
+            bytes.div_ceil(8) as usize
+        } else {
+            1
+        };
+    }
+    Some(register)
+}
+
+fn is_structure(btf: &Btf, ty: TypeId) -> bool {
+    matches!(
+        btf.get_stripped(ty),
+        Ok((_, Type::Struct(_) | Type::Union(_)))
+    )
+}
+
+/// Whether it points to a number.
+fn to_number(btf: &Btf, ty: TypeId) -> bool {
+    btf.pointee(ty)
+        .is_some_and(|to| matches!(btf.get_stripped(to), Ok((_, Type::Int { .. }))))
+}
