@@ -4,18 +4,18 @@
 
 use rtap::host::Rights;
 use rtap_tests::agree::{LIMIT, Runner, SHAPE, Verdict};
-use rtap_tests::generate::script;
+use rtap_tests::generate::{Shape, script};
 use rtap_tests::paths;
 use rtap_tests::scratch::Scratch;
 
 #[test]
 fn executors_agree_about_random_programs() {
-    agree(7_013, 30, None);
+    agree(1, 200, None);
 }
 
 #[test]
 fn executors_agree_about_programs_in_many_parts() {
-    agree(10_001, 12, Some(20));
+    agree(1_001, 50, Some(20));
 }
 
 fn agree(first: u64, programs: u64, part_insns: Option<u32>) {
@@ -34,13 +34,18 @@ fn agree(first: u64, programs: u64, part_insns: Option<u32>) {
         at: &at,
         part_insns,
     };
+    // Short ones: what is long enough can be too much for a verifier.
+    let shape = Shape {
+        statements: 3,
+        ..SHAPE
+    };
     let mut agreed = 0;
     for seed in first..first + programs {
-        let text = script(seed, SHAPE);
+        let text = script(seed, shape);
         let verdict = runner.compare(&text).expect("rtap runs");
         let acceptable = matches!(verdict, Verdict::Agree | Verdict::Unavailable(_));
         assert!(acceptable, "seed {seed}: {verdict:?}\n{text}");
         agreed += u64::from(verdict == Verdict::Agree);
     }
-    assert!(agreed > programs * 3 / 4, "only {agreed} programs ran");
+    assert!(agreed > programs * 9 / 10, "only {agreed} programs ran");
 }

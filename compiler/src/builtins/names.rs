@@ -173,11 +173,13 @@ fn one_of(l: &mut Lower<'_>, v: Value, items: &[Item<'_>], cap: u32, span: Span)
 /// Names of the bits of `v`.
 pub fn flags<'a>(v: i64, items: impl Iterator<Item = Item<'a>>) -> String {
     let mut text = String::new();
-    let mut zero = "0x0";
+    let mut zero = None;
     let mut rest = v;
     for item in items {
         match item.value {
-            Some((0, 0)) => zero = item.name,
+            Some((0, 0)) => {
+                zero.get_or_insert(item.name);
+            }
             Some((value, mask)) if v & mask == value && rest & mask == value => {
                 add(&mut text, item.name);
                 rest &= !mask;
@@ -189,7 +191,7 @@ pub fn flags<'a>(v: i64, items: impl Iterator<Item = Item<'a>>) -> String {
         add(&mut text, &format!("{rest:#x}"));
     }
     if text.is_empty() {
-        zero.to_owned()
+        zero.unwrap_or("0x0").to_owned()
     } else {
         text
     }

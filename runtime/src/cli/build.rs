@@ -76,10 +76,13 @@ pub fn write_image(job: &mut Job, args: &ScriptArgs) -> Status {
         Path::new(stem).with_extension("o")
     });
     let name = path.display().to_string();
-    let written = create(&path).and_then(|mut file| match file.write_all(&output.elf) {
-        // Half an image is of no use.
-        Err(error) if file.metadata()?.is_file() => fs::remove_file(&path).and(Err(error)),
-        written => written,
+    let written = create(&path).and_then(|mut file| {
+        file.write_all(&output.elf).inspect_err(|_| {
+            // Half an image is of no use. What is behind a link (/dev/stdout) is not ours to remove.
+            if fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+                let _ = fs::remove_file(&path);
+            }
+        })
     });
     match written {
         Ok(()) => Status::print(&format!("{name}\n")),

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// What files of others are refused with.
@@ -16,18 +16,21 @@ const NOT_OURS: &str = "another user has put it there";
 pub(super) fn create(path: &Path) -> io::Result<File> {
     let shared = parent_is_shared(path);
     let refused = || Err(io::Error::new(io::ErrorKind::PermissionDenied, NOT_OURS));
-    // Nobody else can remove our file, or our link, from such a directory, so it is the one that is opened.
-    if shared && fs::symlink_metadata(path).is_ok_and(|found| !is_trusted(&found)) {
+    let there = fs::symlink_metadata(path);
+    if shared && there.as_ref().is_ok_and(|found| !is_trusted(found)) {
         return refused();
     }
+    // Where there was no link of ours, none is followed that somebody has put there since.
+    let follow = !shared || there.is_ok_and(|found| found.is_symlink());
     let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
+        .custom_flags(if follow { 0 } else { libc::O_NOFOLLOW })
         .open(path)?;
     let found = file.metadata()?;
-    // Somebody may have been quicker.
-    if shared && found.is_file() && !is_trusted(&found) {
+    // Somebody may have been quicker, or it is another name of a file of ours.
+    if shared && found.is_file() && (!is_trusted(&found) || found.nlink() > 1) {
         return refused();
     }
     if found.is_file() {
@@ -43,15 +46,14 @@ fn is_trusted(file: &fs::Metadata) -> bool {
     file.uid() == user || file.uid() == 0
 }
 
-/// Whether everybody can make files in the directory of a path, but only remove their own.
+/// Whether everybody can make files in the directory of a path.
 fn parent_is_shared(path: &Path) -> bool {
-    const STICKY: u32 = 0o1000;
     const OTHERS_WRITE: u32 = 0o002;
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     let directory = fs::metadata(parent.unwrap_or(Path::new(".")));
-    directory.is_ok_and(|found| found.mode() & (STICKY | OTHERS_WRITE) == STICKY | OTHERS_WRITE)
+    directory.is_ok_and(|found| found.mode() & OTHERS_WRITE != 0)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     // Opening a fifo must not wait for its writer.
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_NONBLOCK)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)?;
     if file.metadata()?.is_file() {
         Ok(file)

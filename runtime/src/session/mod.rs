@@ -227,7 +227,8 @@ impl<'a> Session<'a> {
         }
         self.check_skipped();
         let drain_until = Instant::now() + LAST_DRAIN;
-        while self.sink.error().is_none()
+        // What a full disk does not take goes to standard error.
+        while self.sink.error() != Some(SinkError::Closed)
             && self.drain(queue, BATCH) > 0
             && Instant::now() < drain_until
         {}

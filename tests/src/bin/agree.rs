@@ -28,6 +28,9 @@ struct Options {
     /// How many at a time.
     #[arg(short, long, default_value_t = 2)]
     jobs: u64,
+    /// Most statements of a block.
+    #[arg(long, default_value_t = SHAPE.statements)]
+    statements: usize,
     /// Stops after so many faults.
     #[arg(long, default_value_t = 5)]
     faults: u64,
@@ -65,6 +68,7 @@ fn main() -> Result<ExitCode> {
     let shape = Shape {
         whole_arrays: !options.without.contains(&Lacking::Foreach),
         statistics: !options.without.contains(&Lacking::Statistics),
+        statements: options.statements,
         ..SHAPE
     };
     if options.print {

@@ -42,6 +42,8 @@ pub struct Shape<'a> {
     pub whole_arrays: bool,
     /// Whether bodies read statistics.
     pub statistics: bool,
+    /// Most statements of a block.
+    pub statements: usize,
 }
 
 impl<'a> Shape<'a> {
@@ -53,6 +55,7 @@ impl<'a> Shape<'a> {
             loops: true,
             whole_arrays: true,
             statistics: true,
+            statements: 6,
         }
     }
 }

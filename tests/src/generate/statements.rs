@@ -9,7 +9,8 @@ const ASSIGNMENTS: [&str; 14] = [
 
 impl Writer<'_> {
     pub(super) fn statements(&mut self, count: usize) {
-        for _ in 0..=self.random.below(count) {
+        let most = count.min(self.shape.statements).max(1);
+        for _ in 0..=self.random.below(most) {
             self.statement();
         }
     }

@@ -171,7 +171,7 @@ impl Writer<'_> {
             let _ = writeln!(
                 out,
                 "  {head} {{\n    println(\"{name} \", {shown}\" \", @count({place}), \" \", @sum({place}), \" \", @min({place}), \" \", @max({place}), \" \", @avg({place}), \" \", @variance({place}))\n    \
-                 print(\"{name} \", {shown}sprint(@hist_log({place})), sprint(@hist_linear({place}{linear})))\n  }}"
+                 println(\"{name} \", {shown}sprint(@hist_log({place})), sprint(@hist_linear({place}{linear})))\n  }}"
             );
         }
         out.push_str("}\n");

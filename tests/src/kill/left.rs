@@ -72,7 +72,8 @@ impl After {
             let is_over = begin.elapsed() > patience;
             if is_over {
                 // Those of other tracers, which are still running.
-                own.retain(|object| !held().contains(object));
+                let held = held();
+                own.retain(|object| !held.contains(object));
             }
             left.extend(own.iter().map(|(kind, id)| format!("{kind} {id}")));
             let mounts = lines("/proc/self/mounts").into_iter();
