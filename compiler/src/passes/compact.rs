@@ -16,8 +16,8 @@ pub(super) fn run(module: &mut Module) {
     Tables::default().run(module);
 }
 
-/// Keeps the functions that handlers reach.
-fn functions(module: &mut Module) {
+/// Keeps the functions that handlers reach, callees first.
+pub(super) fn functions(module: &mut Module) {
     let mut reached = EntitySet::new();
     let mut work: Vec<Func> = module.handlers.values().map(|h| h.func).collect();
     while let Some(func) = work.pop() {

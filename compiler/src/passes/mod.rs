@@ -47,6 +47,8 @@ pub fn optimise(module: &mut Module) {
     // Callees first: what is inlined is clean already. Inlining makes constants meet branches, so
     // callers are cleaned afterwards.
     inline::run(module, &mut texts);
+    // Calls that are gone may have parted functions that recursed together: callees first again.
+    compact::functions(module);
     check(module, "inline");
 
     // Only now is it known what is read: functions that nobody calls any more are gone.

@@ -47,6 +47,19 @@ enum Part<'a> {
     Ending(Box<Part<'a>>, End),
 }
 
+impl Part<'_> {
+    /// Whether blanks may stand behind what is shown.
+    fn is_left(&self) -> bool {
+        let flag = match self {
+            Part::Padded(Conv { flag, .. }, _) | Part::Number(Conv { flag, .. }, _) => *flag,
+            Part::SizedText(field, _) | Part::SizedNumber(field, _) => field.flag,
+            Part::Ending(part, _) => return part.is_left(),
+            Part::Literal(_) | Part::Whole(_) => None,
+        };
+        flag == Some(ConvFlag::Left)
+    }
+}
+
 /// When a part is the last.
 enum End {
     /// If the low byte of this is 0.
@@ -187,6 +200,12 @@ impl Cx<'_> {
                 Part::Ending(part, end) => (*part, Some(end)),
                 part => (part, None),
             };
+            // A 0 comes before the blanks behind it.
+            if let Some(end @ End::Zero(_)) = &end
+                && part.is_left()
+            {
+                self.end_at(end, (before, before), done);
+            }
             self.append_part(&mut builder, part);
             if let Some(end) = end {
                 self.end_at(&end, (before, builder.cursor), done);
