@@ -229,7 +229,7 @@ impl Attach {
         matches!(self, Attach::Uprobe { .. } | Attach::Uretprobe { .. })
     }
 
-    /// Whether the kernel may come there while it takes, holds or gives back a lock, that of a map too.
+    /// Whether the kernel may come there while it takes or gives back a lock, that of a map too.
     pub fn is_in_locks(&self) -> bool {
         match self {
             Attach::RawTracepoint { name } | Attach::BtfTracepoint { name, .. } => {

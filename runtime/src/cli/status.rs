@@ -55,8 +55,7 @@ impl Status {
 
     /// Reports an output that cannot be written.
     pub fn not_written(name: &str, error: &io::Error) -> Status {
-        let text = error.to_string();
-        let reason = text.split(" (os error").next().unwrap_or(&text);
+        let reason = crate::host::reason(error);
         Status::fail(
             &format!("cannot write {name}: {reason}"),
             Some("name another file with -o"),

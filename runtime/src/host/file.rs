@@ -29,7 +29,7 @@ pub(super) fn unavailable(path: &str, error: &io::Error) -> Unavailable {
 }
 
 /// A failure without Rust's "(os error 2)".
-pub(super) fn reason(error: &io::Error) -> String {
+pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

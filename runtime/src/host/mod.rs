@@ -15,7 +15,7 @@ mod tracefs;
 mod tests;
 
 pub use binaries::resolve as resolve_program;
-pub use file::open_regular;
+pub use file::{open_regular, reason};
 pub use machine::online_cpus;
 pub use own_stack::OwnStack;
 pub use rights::{

@@ -6,8 +6,8 @@ use rtap_compiler::btf::PathError;
 use rtap_compiler::target::Unavailable;
 use thiserror::Error;
 
-use super::verifier::{Verdict, system_word};
-use crate::host::is_locked_memory_limited;
+use super::verifier::Verdict;
+use crate::host::{is_locked_memory_limited, reason};
 
 /// Why an image was not loaded. `Display` is a title for a diagnostic.
 #[derive(Debug, Error)]
@@ -19,7 +19,7 @@ pub enum LoadError {
     #[error("the image is damaged: {0}")]
     Damaged(String),
     /// A map could not be created or filled.
-    #[error("cannot create map '{name}': {}", system_word(.error))]
+    #[error("cannot create map '{name}': {}", reason(.error))]
     Map {
         /// The map.
         name: String,

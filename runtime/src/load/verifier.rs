@@ -1,11 +1,11 @@
 //! A refusal by the verifier in terms of the script: one sentence, at a line.
 
 use std::fmt;
-use std::io;
 
 use super::image_file::ObjectFile;
 use super::link::Linked;
 use crate::bpf::prog::LoadFailure;
+use crate::host::reason;
 
 /// A place in the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl fmt::Display for Verdict {
 /// Finds sentence and place in a failure's log.
 pub(super) fn explain(failure: &LoadFailure, linked: &Linked, object: &ObjectFile) -> Verdict {
     let insn = last_insn(&failure.log);
-    let message = last_sentence(&failure.log).unwrap_or_else(|| system_word(&failure.error));
+    let message = last_sentence(&failure.log).unwrap_or_else(|| reason(&failure.error));
     let place = insn.and_then(|insn| {
         let after = linked
             .lines
@@ -69,12 +69,6 @@ pub(super) fn explain(failure: &LoadFailure, linked: &Linked, object: &ObjectFil
         errno: failure.error.raw_os_error(),
         log: failure.log.clone(),
     }
-}
-
-/// The system's reason without Rust's "(os error 1)".
-pub(super) fn system_word(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// The last line that is neither an instruction, a state, a source line nor statistics.

@@ -32,8 +32,7 @@ impl Unwritten {
 
     /// The reason without Rust's "(os error 28)".
     pub fn reason(&self) -> String {
-        let text = self.error.to_string();
-        text.split(" (os error").next().unwrap_or(&text).to_owned()
+        crate::host::reason(&self.error)
     }
 }
 

@@ -1,5 +1,9 @@
 //! What is run to be killed: everything that rtap can have in the kernel or beside it. All say `ready`.
 
+/// Counts calls of functions of the kernel, however they are probed.
+const FUNCTIONS: &str = "global n probe begin { println(\"ready\") }
+    probe kernel.function(\"vfs_*\")? { n[ppfunc()]++ } probe kernel.function(\"vfs_read\").return? { n[\"r\"]++ }";
+
 /// Names, and the arguments of `rtap`.
 pub const PLANS: &[(&str, &[&str])] = &[
     (
@@ -29,8 +33,7 @@ pub const PLANS: &[(&str, &[&str])] = &[
         &[
             "run",
             "-e",
-            "global n probe begin { println(\"ready\") }
-             probe kernel.function(\"vfs_*\")? { n[ppfunc()]++ } probe kernel.function(\"vfs_read\").return? { n[\"r\"]++ }",
+            FUNCTIONS,
         ],
     ),
     (
@@ -40,8 +43,7 @@ pub const PLANS: &[(&str, &[&str])] = &[
             "--kprobe-style",
             "kprobe",
             "-e",
-            "global n probe begin { println(\"ready\") }
-             probe kernel.function(\"vfs_*\")? { n[ppfunc()]++ } probe kernel.function(\"vfs_read\").return? { n[\"r\"]++ }",
+            FUNCTIONS,
         ],
     ),
     (

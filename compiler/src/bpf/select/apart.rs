@@ -65,6 +65,15 @@ impl Cx<'_> {
         self.frame = Some(found);
     }
 
+    /// The index of the scratch frame.
+    pub(super) fn frame_index(&mut self) -> VReg {
+        match self.code.frame_index {
+            Some(index) => index,
+            // The recording run: there is no frame yet.
+            None => self.imm(0),
+        }
+    }
+
     /// Whether more than one operation like this is on strings that are not short.
     pub(super) fn is_shared(&self, like: fn(&Op) -> Option<Value>) -> bool {
         let mut count = 0;
@@ -112,11 +121,7 @@ impl Cx<'_> {
     pub(super) fn call_shared(&mut self, shared: SharedText, text: Text) -> Text {
         let from = shared.from;
         self.copy_text(text, from.mem, from.width(), false);
-        let index = match self.code.frame_index {
-            Some(index) => index,
-            // The recording run: there is no frame yet.
-            None => self.imm(0),
-        };
+        let index = self.frame_index();
         self.call_apart(shared.number, index);
         shared.made
     }

@@ -44,11 +44,7 @@ impl Cx<'_> {
             return Err(self.needs_kernel(what, "5.13", "do it in an end or timer probe"));
         }
         let context = self.buffers.alloc(8, Access::Stack, (self.pos, self.pos));
-        let index = match self.code.frame_index {
-            Some(index) => index,
-            // The recording run: there is no frame yet.
-            None => self.imm(0),
-        };
+        let index = self.frame_index();
         self.store(Size::W, context, Src::Reg(index));
         let callback = self.callback(body)?;
         self.call_void(

@@ -59,13 +59,13 @@ impl Cx<'_> {
         }
         let long = self.is_long(text);
         let text = self.text(text);
-        if !long || !self.is_shared(quoted) {
-            let text = self.text_in_memory(text);
-            return Ok(Val::Text(self.quote_memory(text, cap, dest)));
-        }
         let shared = match self.quoting.get(&cap) {
-            Some(shared) => *shared,
-            None => {
+            Some(shared) if long => *shared,
+            _ if !long || !self.is_shared(quoted) => {
+                let text = self.text_in_memory(text);
+                return Ok(Val::Text(self.quote_memory(text, cap, dest)));
+            }
+            _ => {
                 let own = Dest {
                     value: None,
                     range: (0, u32::MAX),
