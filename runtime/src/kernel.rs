@@ -11,7 +11,7 @@ use crate::attach::{self, AttachError, AttachOptions, Installed};
 use crate::bpf::{AttachType, Map, Mapping, ProgType, Program, RingReader, enable_stats};
 use crate::cli::Status;
 use crate::host::{Capability, LiveTarget, Rights, raise_memlock_limit};
-use crate::load::{LoadOptions, Loaded, ObjectFile, ProgramKind};
+use crate::load::{self, LoadOptions, Loaded, ObjectFile, ProgramKind};
 use crate::session::timing::Runs;
 use crate::session::{Attached, Signals};
 
@@ -53,7 +53,10 @@ impl Plan<'_> {
             same_kernel: self.same_kernel,
         };
         let loaded = ObjectFile::parse(image)
-            .and_then(|object| Loaded::new(object, &options))
+            .and_then(|object| {
+                debug_assert!(load::check(&object, self.meta).is_ok());
+                Loaded::new(object, &options)
+            })
             .map_err(|error| Status::fail(&error.to_string(), error.help().as_deref()))?;
         attach::perf_counter::open_all(self.meta, &loaded)
             .map_err(|(point, error)| self.refused(&point.text, &error))?;

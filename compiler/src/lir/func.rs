@@ -20,6 +20,9 @@ pub enum Ty {
     },
 }
 
+/// The most bytes that a string's type may have.
+pub const MOST_STRING_BYTES: u32 = (1 << 16) - 1;
+
 impl Ty {
     /// A string of characters of at most `cap` bytes.
     pub fn str(cap: u32) -> Self {

@@ -158,6 +158,22 @@ pub enum Histogram {
 }
 
 impl Histogram {
+    /// Most buckets of a linear one, those outside of its ends apart.
+    pub const MOST_LINEAR_BUCKETS: i64 = 128;
+
+    /// Whether its ends and width are such as [`Histogram::buckets`] and the others here take.
+    pub fn is_sound(self) -> bool {
+        match self {
+            Histogram::Log => true,
+            Histogram::Linear { low, high, width } => {
+                let range = high
+                    .checked_sub(low)
+                    .filter(|range| *range > 0 && width > 0);
+                range.is_some_and(|range| range / width < Self::MOST_LINEAR_BUCKETS)
+            }
+        }
+    }
+
     /// Number of buckets, the overflow buckets included.
     pub fn buckets(self) -> usize {
         match self {
@@ -580,6 +596,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The largest MAXNESTING.
+    pub const MOST_NESTING: u32 = 1000;
+    /// What MAXSTRINGLEN may be.
+    pub const STRING_LENGTHS: std::ops::RangeInclusive<u32> = 8..=16384;
+
     /// The rounds that `while` and `for` loops of one run of a user-side handler may make. `foreach` ends by itself.
     pub fn user_rounds(&self) -> u32 {
         match self.max_action_interruptible {

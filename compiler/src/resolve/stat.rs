@@ -9,8 +9,6 @@ use crate::builtins;
 use crate::hir::{Expr, ExprKind, StatRef, Ty};
 use crate::lir::{CtxReg, Histogram, Space, StatField};
 
-/// Most buckets of a linear histogram.
-const MAX_LINEAR_BUCKETS: i64 = 128;
 /// Greatest bit shift of a variance. (It is checked and has no effect: ours is exact.)
 const MAX_VARIANCE_SHIFT: i64 = 62;
 
@@ -91,6 +89,7 @@ impl Cx<'_> {
     }
 
     fn linear(&mut self, low: i64, high: i64, width: i64, span: Span) -> Option<Histogram> {
+        const MOST: i64 = Histogram::MOST_LINEAR_BUCKETS;
         let (problem, help) = if width < 1 {
             let problem = "the width of a bucket is at least 1".to_owned();
             (
@@ -107,12 +106,11 @@ impl Cx<'_> {
             let buckets = high
                 .checked_sub(low)
                 .map_or(i64::MAX, |range| range / width + 1);
-            if buckets <= MAX_LINEAR_BUCKETS {
+            if buckets <= MOST {
                 return Some(Histogram::Linear { low, high, width });
             }
-            let problem =
-                format!("{buckets} buckets are more than the {MAX_LINEAR_BUCKETS} there may be");
-            let least = high.abs_diff(low) / MAX_LINEAR_BUCKETS as u64 + 1;
+            let problem = format!("{buckets} buckets are more than the {MOST} there may be");
+            let least = high.abs_diff(low) / MOST as u64 + 1;
             (problem, format!("a width of {least} is enough"))
         };
         self.fail_with(

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::Map;
+use super::{Map, MapType};
 
 /// Set in a record's length while its producer still writes it.
 const BUSY: u32 = 1 << 31;
@@ -37,6 +37,10 @@ unsafe impl Send for RingReader {}
 impl RingReader {
     /// Maps a ring buffer of `map.max_entries()` bytes.
     pub fn new(map: Map) -> io::Result<Self> {
+        // Only such a map has these pages, and a power of two of bytes.
+        if map.kind() != MapType::RingBuf {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         // SAFETY: no arguments but a constant.
         let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         let data_bytes = u64::from(map.max_entries());

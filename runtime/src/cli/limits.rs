@@ -47,7 +47,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "MAXNESTING",
         least: 1,
-        most: 1000,
+        most: Limits::MOST_NESTING,
         field: |l| &mut l.max_nesting,
     },
     Row {
@@ -58,8 +58,8 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "MAXSTRINGLEN",
-        least: 8,
-        most: 16384,
+        least: *Limits::STRING_LENGTHS.start(),
+        most: *Limits::STRING_LENGTHS.end(),
         field: |l| &mut l.max_string_len,
     },
 ];

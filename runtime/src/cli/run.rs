@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtap_compiler::image::{Meta, MetaError, header};
-use rtap_compiler::lir::{self, Handler};
+use rtap_compiler::image::{Meta, header};
+use rtap_compiler::lir::Handler;
 use rtap_compiler::target::{Feature, Target};
 
 use super::Status;
@@ -20,7 +20,7 @@ use crate::bpf::RingReader;
 use crate::host::{LiveTarget, OwnStack, Rights};
 use crate::interp::{BpfStore, MemStore, Program, UserSide};
 use crate::kernel::{Installation, Plan};
-use crate::load::ObjectFile;
+use crate::load::{ObjectFile, read_meta};
 use crate::output::Sink;
 use crate::session::{self, Control, Executor, Session, Signals, TargetProcess};
 
@@ -50,7 +50,9 @@ fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
     }
     check_foreign(&args)?;
     if text.bytes.starts_with(b"\x7fELF") {
-        let meta = read_meta(&text.bytes).map_err(|error| {
+        let object = ObjectFile::parse(&text.bytes);
+        let meta = object.and_then(|object| read_meta(&object));
+        let meta = meta.map_err(|error| {
             Status::fail(
                 &format!("{}: {error}", text.name),
                 Some("build it again with this rtap: rtap build SCRIPT -o FILE"),
@@ -97,18 +99,6 @@ fn check_foreign(args: &RunArgs) -> Result<(), Status> {
         Status::say(&format!("note: {note}"));
     }
     Ok(())
-}
-
-/// The metadata of an image. Its LIR is verified before anything is done with it: the file may
-/// come from anybody.
-fn read_meta(image: &[u8]) -> Result<Meta, String> {
-    let object = ObjectFile::parse(image).map_err(|error| error.to_string())?;
-    let bytes = object
-        .meta_bytes()
-        .ok_or_else(|| MetaError::NotAnImage.to_string())?;
-    let meta = Meta::decode(bytes).map_err(|error| error.to_string())?;
-    lir::verify::verify(&meta.module).map_err(|_| MetaError::Damaged.to_string())?;
-    Ok(meta)
 }
 
 /// Refuses an image that relies on what the running kernel has not.

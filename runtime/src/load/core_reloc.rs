@@ -21,6 +21,9 @@ const CLASS_STX: u8 = 3;
 const CLASS_ALU: u8 = 4;
 const CLASS_ALU64: u8 = 7;
 
+/// Most indexes of an access string (`BPF_CORE_SPEC_MAX_LEN` of libbpf).
+const MOST_INDEXES: usize = 64;
+
 /// A path into a type, by names.
 struct NamedPath {
     root: TypeId,
@@ -209,6 +212,9 @@ fn enumerator(
 /// Turns member indexes into names.
 fn named_path(local: &Btf, root: TypeId, access: &str) -> Result<NamedPath, LoadError> {
     let bad = || LoadError::damaged(format!("a bad access string '{access}'"));
+    if access.split(':').nth(MOST_INDEXES).is_some() {
+        return Err(LoadError::damaged("an access string is too long"));
+    }
     let mut indexes = access
         .split(':')
         .map(|index| index.parse::<i64>().map_err(|_| bad()));

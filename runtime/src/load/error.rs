@@ -3,6 +3,7 @@
 use std::io;
 
 use rtap_compiler::btf::PathError;
+use rtap_compiler::image::MetaError;
 use rtap_compiler::target::Unavailable;
 use thiserror::Error;
 
@@ -15,6 +16,9 @@ pub enum LoadError {
     /// Not an object of eBPF programs.
     #[error("not an rtap image: {0}")]
     NotAnImage(&'static str),
+    /// Its metadata cannot be used.
+    #[error(transparent)]
+    Meta(#[from] MetaError),
     /// Parts of it contradict each other.
     #[error("the image is damaged: {0}")]
     Damaged(String),
@@ -66,7 +70,7 @@ impl LoadError {
         let errno = match self {
             Self::Map { error, .. } => return map_help(error),
             Self::Refused { verdict, .. } => verdict.errno,
-            Self::NotAnImage(_) => {
+            Self::NotAnImage(_) | Self::Meta(_) => {
                 return Some("build one with 'rtap build SCRIPT -o FILE'".into());
             }
             Self::NoTypes(reason) => return reason.help().map(str::to_owned),

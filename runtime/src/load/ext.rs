@@ -1,5 +1,7 @@
 //! `.BTF.ext`: function records, line records and CO-RE relocations of the code sections.
 
+use std::collections::HashMap;
+
 use rtap_compiler::btf::Btf;
 
 use super::error::LoadError;
@@ -42,6 +44,7 @@ pub(super) fn read(
     code: &mut [CodeSection],
 ) -> Result<(), LoadError> {
     let cut = || LoadError::damaged("'.BTF.ext' is cut short");
+    let names = &names.iter().map(String::as_str).zip(0..).collect();
     let header_bytes = word(blob, 4).ok_or_else(cut)? as usize;
     if header_bytes < HEADER_BYTES || word(blob, 0).map(|w| w & 0xffff) != Some(0xeb9f) {
         return Err(LoadError::damaged("'.BTF.ext' has a bad header"));
@@ -107,7 +110,7 @@ fn records(
     table: &[u8],
     words: usize,
     btf: &Btf,
-    names: &[String],
+    names: &HashMap<&str, usize>,
     code: &mut [CodeSection],
     add: &mut dyn FnMut(&mut CodeSection, [u32; 4]),
 ) -> Result<(), LoadError> {
@@ -126,13 +129,13 @@ fn records(
         let name = btf.string(word(table, at).ok_or_else(cut)?);
         let count = word(table, at + 4).ok_or_else(cut)? as usize;
         at += 8;
-        let section = names.iter().position(|known| known == name);
+        let section = names.get(name);
         for _ in 0..count {
             let mut record = [0; 4];
             for (n, slot) in record.iter_mut().enumerate().take(words) {
                 *slot = word(table, at + n * 4).ok_or_else(cut)?;
             }
-            if let Some(code) = section.and_then(|index| code.get_mut(index)) {
+            if let Some(code) = section.and_then(|&index| code.get_mut(index)) {
                 add(code, record);
             }
             at += record_bytes;

@@ -146,6 +146,15 @@ impl ObjectFile {
         let mut places = Places::default();
         let mut ext = None;
         let mut code_names = Vec::new();
+        // Sections may lie over one another: a small file must not become a large one.
+        let mut room = MAX_SECTIONS_BYTES;
+        let mut take = |bytes: u64| {
+            room = usize::try_from(bytes)
+                .ok()
+                .and_then(|bytes| room.checked_sub(bytes))?;
+            Some(())
+        };
+        let too_big = || LoadError::damaged("its sections are too big");
         for (index, section) in sections.enumerate() {
             let name = sections.section_name(endian, section)?;
             let name = String::from_utf8_lossy(name).into_owned();
@@ -156,6 +165,7 @@ impl ObjectFile {
                 rtap_compiler::image::META_SECTION => this.meta = Some(bytes()?.to_vec()),
                 MAPS_SECTION => places.maps = Some(index.0),
                 _ if section.sh_flags(endian).0 & elf::SHF_EXECINSTR.0 != 0 => {
+                    take(section.sh_size(endian)).ok_or_else(too_big)?;
                     places.code.insert(index.0, this.code.len());
                     this.code.push(CodeSection::new(bytes()?)?);
                     code_names.push(name);
@@ -165,12 +175,9 @@ impl ObjectFile {
                     .any(|prefix| is_data(&name, prefix)) =>
                 {
                     places.data.insert(index.0, this.data.len());
-                    let size = usize::try_from(section.sh_size(endian)).unwrap_or(usize::MAX);
+                    take(section.sh_size(endian)).ok_or_else(too_big)?;
                     let bytes = if section.sh_type(endian) == elf::SHT_NOBITS {
-                        if size > MAX_DATA_BYTES {
-                            return Err(LoadError::damaged("a data section is too big"));
-                        }
-                        vec![0; size]
+                        vec![0; section.sh_size(endian) as usize]
                     } else {
                         bytes()?.to_vec()
                     };
@@ -217,13 +224,17 @@ impl ObjectFile {
             return Ok(());
         };
         let btf = Btf::parse(bytes.clone())?;
+        let data = self.data.iter_mut();
+        let mut data: HashMap<&str, &mut u32> = data
+            .map(|data| (data.name.as_str(), &mut data.btf_type))
+            .collect();
         for section in btf.own_ids_of(Kind::DataSec) {
             let Type::DataSec(all) = btf.get(section)? else {
                 continue;
             };
             let name = btf.name(section);
-            if let Some(data) = self.data.iter_mut().find(|data| data.name == name) {
-                data.btf_type = section.0;
+            if let Some(btf_type) = data.get_mut(name) {
+                **btf_type = section.0;
             }
             if name == MAPS_SECTION {
                 for variable in all.variables() {
@@ -244,17 +255,17 @@ impl ObjectFile {
         places: &mut Places,
     ) -> Result<(), LoadError> {
         let symbols = sections.symbols(endian, data, elf::SHT_SYMTAB)?;
+        let names = self.maps.iter().enumerate();
+        let maps: HashMap<&[u8], usize> =
+            names.map(|(n, decl)| (decl.name.as_bytes(), n)).collect();
         for symbol in symbols.iter() {
             let section = symbol.st_shndx(endian).0 as usize;
             if Some(section) == places.maps {
                 let name = symbols.symbol_name(endian, symbol)?;
-                let map = self
-                    .maps
-                    .iter()
-                    .position(|decl| decl.name.as_bytes() == name);
+                let map = maps.get(name);
                 places
                     .map_offsets
-                    .extend(map.map(|map| (symbol.st_value(endian), map)));
+                    .extend(map.map(|&map| (symbol.st_value(endian), map)));
                 continue;
             }
             let Some(&section) = places.code.get(&section) else {
@@ -306,6 +317,11 @@ impl ObjectFile {
             };
             for entry in entries {
                 let code = &mut self.code[code];
+                if code.relocs.len() >= code.insns.len() {
+                    return Err(LoadError::damaged(
+                        "it has more relocations than instructions",
+                    ));
+                }
                 let insn = (entry.r_offset(endian) / 8) as usize;
                 let symbol = symbols.symbol(object::SymbolIndex(entry.r_sym(endian) as usize))?;
                 let resolver = Resolver {
@@ -326,8 +342,8 @@ impl ObjectFile {
     }
 }
 
-/// Largest data section that is believed.
-const MAX_DATA_BYTES: usize = 64 << 20;
+/// The most bytes of code and data that are believed.
+const MAX_SECTIONS_BYTES: usize = 64 << 20;
 
 fn is_data(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix)

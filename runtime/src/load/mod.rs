@@ -1,11 +1,12 @@
 //! From an image's bytes to maps and programs in the kernel.
 //!
-//! `image_file` reads the ELF file, `maps` creates its maps, `core_reloc` adapts field
+//! `image_file` reads the ELF file, `check` compares its parts, `maps` creates its maps, `core_reloc` adapts field
 //! accesses to the running kernel, `link` puts each program together with its
 //! subprograms and map descriptors, `verifier` explains a refusal in terms of the script.
 //!
 //! The image is not trusted: it may come from a file. Damaged ones give an error.
 
+mod check;
 mod core_reloc;
 mod error;
 mod ext;
@@ -17,6 +18,7 @@ mod verifier;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use check::{check, read_meta};
 pub use error::{FILES, FORBIDDEN, LoadError};
 pub use image_file::ObjectFile;
 pub use verifier::{SourceLine, Verdict};

@@ -426,7 +426,8 @@ fn field_accesses_follow_the_kernel() {
     assert_eq!(insns[3] >> 32, btf.size_of(task).unwrap());
     assert_eq!(insns[4] >> 32, offset("comm") + 5);
     assert_eq!(insns[5] >> 32, 4);
-    for bad in ["0:2", "0:9", "0:x", "", "0:1:1"] {
+    let endless = "0".to_owned() + &":0".repeat(100_000);
+    for bad in ["0:2", "0:9", "0:x", "", "0:1:1", &endless] {
         let mut object = relocatable(vec![add], &[(0, bad, 0)]);
         assert!(core_reloc::apply(&mut object, &target).is_err(), "{bad}");
     }
@@ -439,5 +440,20 @@ fn field_accesses_follow_the_kernel() {
             .to_string(),
         "this kernel has no '->no_such_member' for 'struct task_struct': struct task_struct has no \
          member 'no_such_member'"
+    );
+}
+
+#[test]
+fn a_small_file_does_not_become_a_large_one() {
+    let mut elf = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
+    for name in [".bss.a", ".bss.b"] {
+        let kind = SectionKind::UninitializedData;
+        let section = elf.add_section(Vec::new(), name.into(), kind);
+        elf.append_section_bss(section, 40 << 20, 8);
+    }
+    let error = ObjectFile::parse(&elf.write().unwrap()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the image is damaged: its sections are too big"
     );
 }

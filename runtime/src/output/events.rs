@@ -102,9 +102,13 @@ fn print_histogram(body: &[u8], out: &mut Vec<u8>) -> Result<Event, BadRecord> {
     const { assert!(HIST_HEAD_WORDS == 4, "the pattern above") };
     let kind = match linear {
         0 => Histogram::Log,
-        _ if width > 0 => Histogram::Linear { low, high, width },
-        _ => return Err(BadRecord::Corrupt("a histogram without width")),
+        _ => Histogram::Linear { low, high, width },
     };
+    if !kind.is_sound() {
+        return Err(BadRecord::Corrupt(
+            "a histogram without width, or too large",
+        ));
+    }
     if counts.len() != kind.buckets() {
         return Err(BadRecord::Corrupt("a histogram of the wrong size"));
     }

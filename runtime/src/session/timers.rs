@@ -54,7 +54,7 @@ impl Timer {
             random,
         };
         if randomize_ns == 0 {
-            timer.set(now + period_ns, period_ns)?;
+            timer.set(now.saturating_add(period_ns), period_ns)?;
         } else {
             timer.arm_randomized()?;
         }
@@ -79,7 +79,7 @@ impl Timer {
     /// The next expiration: one period after the last one was due, give or take up to
     /// `randomize_ns`. What chance adds does not pile up.
     fn arm_randomized(&mut self) -> io::Result<()> {
-        self.due_ns += self.period_ns;
+        self.due_ns = self.due_ns.saturating_add(self.period_ns);
         // xorshift64: the quality does not matter, only that timers do not march in step.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

@@ -3,12 +3,10 @@
 use std::fs;
 
 use rtap::interp::{Context, Machine, MemStore, Program};
-use rtap::load::ObjectFile;
+use rtap::load::{ObjectFile, read_meta};
 use rtap::output::Events;
 use rtap::values::Text;
 use rtap_compiler::btf::{Btf, Step, resolve_path};
-use rtap_compiler::image::Meta;
-use rtap_compiler::lir::verify::verify;
 use rtap_compiler::lir::{Channel, Env, Exec};
 use rtap_compiler::pipeline;
 use rtap_compiler::resolve::TapsetLibrary;
@@ -27,8 +25,7 @@ pub(super) fn image(bytes: &[u8]) {
         return;
     };
     let _ = object.symbols().count();
-    let meta = object.meta_bytes().and_then(|meta| Meta::decode(meta).ok());
-    let Some(meta) = meta.filter(|meta| verify(&meta.module).is_ok()) else {
+    let Ok(meta) = read_meta(&object) else {
         return;
     };
     let Ok(program) = Program::new(&meta.module, &meta.layout) else {

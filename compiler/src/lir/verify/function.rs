@@ -2,7 +2,7 @@
 
 use cranelift_entity::SecondaryMap;
 
-use super::{VerifyError, op};
+use super::{VerifyError, global, op};
 use crate::lir::cfg::Cfg;
 use crate::lir::*;
 
@@ -77,7 +77,13 @@ fn check_indices(func: &Function) -> Result<(), String> {
             }
         });
     }
-    bad.map_or(Ok(()), Err)
+    bad.map_or(Ok(()), Err)?;
+    let values = func.values.values().map(|value| value.ty);
+    let types = values.chain(func.params.iter().copied()).chain(func.ret);
+    for ty in types {
+        global::check_type(ty)?;
+    }
+    Ok(())
 }
 
 impl Cx<'_> {

@@ -3,6 +3,8 @@
 //! # Of a module
 //! * Every index refers to something.
 //! * Arrays have 1-9 keys; initial values have their global's type.
+//! * Strings have at most [`MOST_STRING_BYTES`](super::MOST_STRING_BYTES); linear histograms have a width, and the buckets
+//!   that [`Histogram::is_sound`](super::Histogram::is_sound) allows; limits are in their range.
 //! * A handler's function has no parameters and no result.
 //! * A callee stands before its callers, unless they are in one group of recursion.
 //! * What a kernel handler reaches by calls holds no user-side operation, what a user-side
@@ -31,6 +33,7 @@
 //!   renders it.
 
 mod function;
+mod global;
 mod module;
 mod op;
 #[cfg(test)]

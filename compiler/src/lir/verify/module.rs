@@ -3,7 +3,7 @@
 use cranelift_entity::{EntitySet, SecondaryMap};
 use rustc_hash::FxHashMap;
 
-use super::{VerifyError, function};
+use super::{VerifyError, function, global};
 use crate::lir::cfg::{call_groups, for_each_callee};
 use crate::lir::*;
 
@@ -16,9 +16,12 @@ pub(super) fn check(module: &Module, errors: &mut Vec<VerifyError>) {
         });
     };
     for (id, global) in &module.globals {
-        if let Err(message) = check_global(global) {
+        if let Err(message) = global::check(global) {
             error(format!("{id}: {message}"));
         }
+    }
+    if let Err(message) = global::check_limits(&module.limits) {
+        error(message.to_owned());
     }
     for (id, site) in &module.sites {
         // Chains of callers end.
@@ -42,22 +45,6 @@ pub(super) fn check(module: &Module, errors: &mut Vec<VerifyError>) {
     // Places make sense only where every call leads somewhere.
     if errors.is_empty() {
         check_places(module, errors);
-    }
-}
-
-fn check_global(global: &GlobalData) -> Result<(), &'static str> {
-    match &global.kind {
-        GlobalKind::Scalar { ty, init } => match (ty, init) {
-            (Ty::I64, Init::Int(_)) => Ok(()),
-            (Ty::Str { cap, late: false }, Init::Str(text)) if text.len() <= *cap as usize => {
-                Ok(())
-            }
-            (Ty::Str { late: true, .. }, Init::Str(text)) if text.is_empty() => Ok(()),
-            _ => Err("the initial value is not of its type"),
-        },
-        GlobalKind::Stat(_) => Ok(()),
-        GlobalKind::Array { keys, .. } if (1..=9).contains(&keys.len()) => Ok(()),
-        GlobalKind::Array { .. } => Err("an array has 1 to 9 keys"),
     }
 }
 

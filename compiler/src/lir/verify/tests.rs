@@ -2,6 +2,7 @@
 
 use super::verify;
 use crate::lir::text::parse;
+use crate::lir::*;
 
 /// Globals and sites that the cases below use.
 const TABLES: &str = r#"
@@ -252,4 +253,88 @@ fn modules_are_consistent() {
         ),
         "a late string rendered",
     );
+}
+
+/// What `verify` says of the tables alone, after a change.
+fn changed(change: impl FnOnce(&mut Module)) -> String {
+    let mut module = parse(TABLES).unwrap();
+    change(&mut module);
+    let errors = verify(&module).err().unwrap_or_default();
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    errors.join("; ")
+}
+
+fn array(keys: Vec<Ty>, value: ElementKind) -> GlobalKind {
+    GlobalKind::Array {
+        keys,
+        value,
+        max_entries: 8,
+        wrap: false,
+    }
+}
+
+#[test]
+fn what_a_module_asks_for_is_bounded() {
+    let long = Ty::str(MOST_STRING_BYTES + 1);
+    let kinds = [
+        array(vec![long], ElementKind::Plain(Ty::I64)),
+        array(vec![Ty::I64], ElementKind::Plain(long)),
+        GlobalKind::Scalar {
+            ty: long,
+            init: Init::Str("".into()),
+        },
+    ];
+    for kind in kinds {
+        broken(
+            &changed(|module| module.globals[Global::from_u32(0)].kind = kind),
+            "a string is too long",
+        );
+    }
+    broken(
+        &errors("fn0 \"f\"(str<65536>) {\nblock0(v0: str<65536>):\nreturn\n}"),
+        "a string is too long",
+    );
+    broken(
+        &changed(|module| module.limits.max_nesting = u32::MAX),
+        "MAXNESTING",
+    );
+    for len in [0, 7, 16385] {
+        broken(
+            &changed(|module| module.limits.max_string_len = len),
+            "MAXSTRINGLEN",
+        );
+    }
+}
+
+#[test]
+fn histograms_have_buckets() {
+    let with = |low, high, width, times| {
+        let histograms = vec![Histogram::Linear { low, high, width }; times];
+        let layout = StatLayout {
+            histograms,
+            ..StatLayout::default()
+        };
+        let stat = changed(|module| {
+            module.globals[Global::from_u32(0)].kind = GlobalKind::Stat(layout.clone());
+        });
+        let element = ElementKind::Stat(layout);
+        let of_array = changed(|module| {
+            module.globals[Global::from_u32(0)].kind = array(vec![Ty::I64], element);
+        });
+        assert_eq!(stat, of_array);
+        stat
+    };
+    assert_eq!(with(0, 127, 1, 1), "");
+    assert_eq!(with(i64::MIN, -1, i64::MAX, 1), "");
+    for (low, high, width) in [
+        (0, 128, 1),
+        (0, 10, 0),
+        (0, 10, -1),
+        (10, 0, 1),
+        (i64::MIN, i64::MAX, 1),
+        (i64::MIN, i64::MAX, i64::MAX),
+    ] {
+        broken(&with(low, high, width, 1), "a histogram has no width");
+    }
+    broken(&with(0, 127, 1, 1000), "too many histograms");
 }
