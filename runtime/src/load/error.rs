@@ -3,7 +3,7 @@
 use std::io;
 
 use rtap_compiler::btf::PathError;
-use rtap_compiler::image::MetaError;
+use rtap_compiler::image::{EVENTS_MAP, MetaError};
 use rtap_compiler::target::Unavailable;
 use thiserror::Error;
 
@@ -68,7 +68,7 @@ impl LoadError {
     /// What to do about it, for a diagnostic's `help:`.
     pub fn help(&self) -> Option<String> {
         let errno = match self {
-            Self::Map { error, .. } => return map_help(error),
+            Self::Map { name, error } => return map_help(name, error),
             Self::Refused { verdict, .. } => verdict.errno,
             Self::NotAnImage(_) | Self::Meta(_) => {
                 return Some("build one with 'rtap build SCRIPT -o FILE'".into());
@@ -104,10 +104,11 @@ fn refused_help() -> &'static str {
 }
 
 /// What to do about a map that could not be made.
-fn map_help(error: &io::Error) -> Option<String> {
+fn map_help(name: &str, error: &io::Error) -> Option<String> {
     let help = match error.raw_os_error()? {
         libc::EPERM => refused_help(),
         libc::EMFILE => FILES,
+        libc::ENOMEM if name == EVENTS_MAP => "make the output buffer smaller: '-s MIB'",
         libc::ENOMEM => "make the arrays smaller: '[n]' or -DMAXMAPENTRIES",
         libc::E2BIG => {
             "make it smaller: fewer elements ('[n]'), shorter strings (-DMAXSTRINGLEN), fewer keys"
