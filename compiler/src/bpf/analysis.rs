@@ -7,7 +7,7 @@ use cranelift_entity::{EntityRef, SecondaryMap};
 
 use super::graph;
 use crate::lir::{
-    Block, BlockCall, Env, Func, Function, Global, GlobalKind, Module, NestOp, Op, Space,
+    Block, BlockCall, Env, Exec, Func, Function, Global, GlobalKind, Module, NestOp, Op, Space,
     Terminator, Value,
 };
 
@@ -76,6 +76,29 @@ pub fn deletes_elements(module: &Module, array: Global) -> bool {
         });
     }
     found
+}
+
+/// Whether kernel handlers only add to a global, and user-side ones reset it or delete of it.
+pub fn takes_turns(module: &Module, global: Global) -> bool {
+    let (mut added, mut other, mut reset) = (false, false, false);
+    let mut asked = BTreeSet::new();
+    for handler in module.handlers.values() {
+        let in_kernel = handler.exec == Exec::Kernel;
+        for called in reachable(module, handler.func) {
+            if !asked.insert((in_kernel, called)) {
+                continue;
+            }
+            for_each_op(&module.functions[called], |op| {
+                if op.global() == Some(global) {
+                    let adds = matches!(op, Op::ArrayAdd(..) | Op::StatPush(..));
+                    added |= in_kernel && adds;
+                    other |= in_kernel && !adds;
+                    reset |= !in_kernel && op.resets_global();
+                }
+            });
+        }
+    }
+    added && reset && !other
 }
 
 /// Whether the handler body `func`, or anything it calls, reads a performance counter.

@@ -5,11 +5,12 @@ use cranelift_entity::SecondaryMap;
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
 
+use super::analysis::takes_turns;
 use super::insn::MapId;
 use crate::image::{
     ArrayLayout, Attach, COUNTERS_MAP, DeletedLayout, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP,
     GlobalLayout, Layout, MOST_COUNTERS, Program, ProgramCounter, RODATA_MAP, RecordLayout,
-    SNAPSHOTS_MAP, Slot, StatRecord, ValueLayout, WrapLayout, header, width_bytes,
+    SNAPSHOTS_MAP, Slot, StatRecord, TurnLayout, ValueLayout, WrapLayout, header, width_bytes,
 };
 use crate::lir::{
     Context, ElementKind, Exec, FormatId, Function, Global, GlobalKind, HandlerId, Init, Module, Ty,
@@ -125,7 +126,7 @@ pub enum Place {
     /// In the globals map at this offset.
     Scalar(Slot),
     /// In a map of its own, at its only element.
-    Stat(MapId, StatRecord),
+    Stat(MapId, StatRecord, Option<TurnLayout>),
     /// In a hash map.
     Array(MapId, ArrayLayout),
 }
@@ -319,7 +320,8 @@ impl Plan {
                     stat_shape(&record),
                     1,
                 );
-                Place::Stat(map, record)
+                let turns = takes_turns(module, global).then(|| self.turns(map));
+                Place::Stat(map, record, turns)
             }
             GlobalKind::Array {
                 keys,
@@ -368,6 +370,8 @@ impl Plan {
                     self.wrap(&data.name, &key, *max_entries, deleted)
                 });
                 let map = self.map(&data.name, sort, key, shape, *max_entries);
+                let turns =
+                    (wrap.is_none() && takes_turns(module, global)).then(|| self.turns(map));
                 Place::Array(
                     map,
                     ArrayLayout {
@@ -377,11 +381,32 @@ impl Plan {
                         key_bytes,
                         value,
                         wrap,
+                        turns,
                     },
                 )
             }
         };
         self.places[global] = Some(place);
+    }
+
+    /// Makes the map that another takes turns with.
+    fn turns(&mut self, map: MapId) -> TurnLayout {
+        let first = self.maps[map.0 as usize].clone();
+        let name = format!("{}_turn", first.name);
+        let other = self.map(&name, first.sort, first.key, first.value, first.max_entries);
+        TurnLayout {
+            other: self.maps[other.0 as usize].name.clone(),
+            turn: self.word(name),
+        }
+    }
+
+    /// A word of the globals map.
+    fn word(&mut self, name: String) -> u32 {
+        let at = self.globals_bytes;
+        self.globals_bytes += 8;
+        self.globals_data.resize(self.globals_bytes as usize, 0);
+        self.globals_fields.push((name, at, Shape::I64));
+        at
     }
 
     /// Makes the maps by which an array knows its oldest element.
@@ -404,10 +429,7 @@ impl Plan {
         let [queue, other] = ["order", "older"]
             .map(|what| self.map(&of(what), MapSort::Queue, Shape::None, entry.clone(), room));
         let born = self.map(&of("born"), MapSort::Hash, key.clone(), Shape::I64, room);
-        let turn = self.globals_bytes;
-        self.globals_bytes += 8;
-        self.globals_data.resize(self.globals_bytes as usize, 0);
-        self.globals_fields.push((of("turn"), turn, Shape::I64));
+        let turn = self.word(of("turn"));
         let [queue, other, born] =
             [queue, other, born].map(|map| self.maps[map.0 as usize].name.clone());
         WrapLayout {
@@ -497,9 +519,10 @@ impl Plan {
         for (global, place) in self.places.iter() {
             globals[global] = place.as_ref().map(|place| match place {
                 Place::Scalar(slot) => GlobalLayout::Scalar(*slot),
-                Place::Stat(map, record) => GlobalLayout::Stat {
+                Place::Stat(map, record, turns) => GlobalLayout::Stat {
                     map: self.maps[map.0 as usize].name.clone(),
                     record: record.clone(),
+                    turns: turns.clone(),
                 },
                 Place::Array(_, layout) => GlobalLayout::Array(layout.clone()),
             });

@@ -120,6 +120,8 @@ pub enum GlobalLayout {
         map: String,
         /// The record.
         record: StatRecord,
+        /// The map that it takes turns with.
+        turns: Option<TurnLayout>,
     },
     /// An array: a hash map.
     Array(ArrayLayout),
@@ -164,6 +166,20 @@ pub struct ArrayLayout {
     pub value: ValueLayout,
     /// How it forgets its oldest element when it is full, if it does.
     pub wrap: Option<WrapLayout>,
+    /// The map that it takes turns with.
+    pub turns: Option<TurnLayout>,
+}
+
+/// How what user-side handlers reset or delete is taken from kernel handlers that only add to it. Two maps of one shape take turns:
+/// kernel handlers add to the one that a word names. Who wants to take all that there is changes that
+/// word and waits until no handler is left that has read it before; then the other map is nobody
+/// else's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnLayout {
+    /// The other map's name.
+    pub other: String,
+    /// The word of the globals map that says whose turn it is: 0, or 1 for the other one.
+    pub turn: u32,
 }
 
 /// How elements of an array are known by age. Each that is made gets an entry at the end of a queue (a BPF queue map,

@@ -330,6 +330,19 @@ impl Op {
         )
     }
 
+    /// Whether the operation changes its global otherwise than by adding to it.
+    pub fn resets_global(&self) -> bool {
+        self.updates_global()
+            && !matches!(
+                self,
+                Op::GlobalAdd(..)
+                    | Op::GlobalFetchAdd(..)
+                    | Op::ArrayAdd(..)
+                    | Op::ArrayFetchAdd(..)
+                    | Op::StatPush(..)
+            )
+    }
+
     /// Where the operation can run.
     pub fn place(&self) -> Place {
         match self {

@@ -67,6 +67,7 @@ impl Reader {
                 max_entries: 1,
                 flags: 0,
                 btf: None,
+                inner: None,
             },
             1,
         )?;

@@ -18,13 +18,14 @@ pub enum MapType {
     PerCpuArray = 6,
     StackTrace = 7,
     LruHash = 9,
+    ArrayOfMaps = 12,
     Queue = 22,
     RingBuf = 27,
     TaskStorage = 29,
 }
 
 impl MapType {
-    /// The kind of a number, `None` for those not in use here.
+    /// The kind of a number, `None` for those that images do not use.
     pub fn from_number(number: u32) -> Option<Self> {
         use MapType::*;
         [
@@ -78,6 +79,8 @@ pub struct MapSpec<'a> {
     pub flags: u32,
     /// BTF object with the ids of the key's and value's types.
     pub btf: Option<(BorrowedFd<'a>, u32, u32)>,
+    /// What the maps in a map of maps are like.
+    pub inner: Option<BorrowedFd<'a>>,
 }
 
 /// A map.
@@ -146,6 +149,7 @@ impl Map {
             max_entries: spec.max_entries,
             map_flags: spec.flags,
             map_name: sys::object_name(spec.name),
+            inner_map_fd: spec.inner.map_or(0, |inner| inner.as_raw_fd() as u32),
             btf_fd,
             btf_key_type_id: key_type,
             btf_value_type_id: value_type,

@@ -7,6 +7,7 @@
 //!
 //! Every object here owns its file descriptor: dropped is closed, closed is gone.
 
+pub mod grace;
 pub mod kernel_memory;
 pub mod link;
 pub mod map;
@@ -17,6 +18,7 @@ pub mod prog;
 pub mod ring;
 mod sys;
 
+pub use grace::Grace;
 pub use link::Link;
 pub use map::{Entries, Map, MapSpec, MapType};
 pub use map_log::{MapEvent, MapLog};

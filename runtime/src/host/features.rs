@@ -292,6 +292,7 @@ fn takes_sleepable_queues() -> bool {
         max_entries: 1,
         flags: 0,
         btf: None,
+        inner: None,
     };
     let Ok(queue) = Map::create(&spec, 1) else {
         return false;
@@ -318,6 +319,7 @@ fn makes_ring_buffer() -> bool {
         max_entries: page,
         flags: 0,
         btf: None,
+        inner: None,
     };
     Map::create(&spec, 1).is_ok()
 }
@@ -331,6 +333,7 @@ fn takes_large_keys() -> bool {
         max_entries: 1,
         flags: 0,
         btf: None,
+        inner: None,
     };
     Map::create(&spec, 1).is_ok()
 }

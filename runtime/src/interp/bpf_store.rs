@@ -8,7 +8,9 @@
 //! writing a per-CPU element would undo what other CPUs add meanwhile. Statistics that kernel
 //! handlers read as well are written to the map all the same.
 //!
-//! Additions to elements of arrays that others update too are done by a small program in the
+//! What kernel handlers only add to and user-side ones delete is in two maps that take turns (`turns`).
+//!
+//! Additions to elements of other arrays that others update too are done by a small program in the
 //! kernel (`adder`), as a read and a write would undo what others add in between.
 
 mod adder;
@@ -17,14 +19,17 @@ mod extra;
 mod order;
 mod seen;
 mod snapshot;
+mod turns;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rtap_compiler::image::{ArrayLayout, GlobalLayout, Layout, Slot, StatRecord, ValueLayout};
-use rtap_compiler::lir::{Global, Module, Ty};
+use rtap_compiler::image::{
+    ArrayLayout, GlobalLayout, Layout, SessionState, Slot, StatRecord, ValueLayout, header,
+};
+use rtap_compiler::lir::{Global, HandlerId, Module, Ty};
 use thiserror::Error;
 
 pub use snapshot::BpfSnapshot;
@@ -35,9 +40,10 @@ use extra::{Extra, merge, push_here, statistics_read_in_kernel};
 use order::Order;
 use seen::Seen;
 use snapshot::Wanted;
+use turns::Turns;
 
 use super::store::{Store, StoreError};
-use crate::bpf::{Map, Mapping};
+use crate::bpf::{Grace, Map, Mapping};
 use crate::values::{Stat, Value, read_slot, write_slot};
 
 /// The image's layouts and its maps do not go together.
@@ -51,6 +57,11 @@ pub struct BpfStore<'m> {
     mapping: Option<Arc<Mapping>>,
     failure: Option<io::Error>,
     seen: Seen,
+    /// What each user-side handler takes from kernel handlers that add to it.
+    takers: HashMap<HandlerId, HashSet<Global>>,
+    /// Of these, what the handler that runs has not come to yet.
+    taking: HashSet<Global>,
+    grace: Option<Grace>,
     /// A value's bytes, on their way.
     value: Vec<u8>,
     key: Vec<u8>,
@@ -71,6 +82,8 @@ enum Cell<'m> {
         order: Option<Order<'m>>,
         adding: Adding,
     },
+    /// A statistic or an array that kernel handlers only add to.
+    Turns(Turns<'m>),
     /// Not in the image: no handler uses it.
     None,
 }
@@ -112,11 +125,25 @@ impl<'m> BpfStore<'m> {
                     }
                     Cell::Scalar(*slot)
                 }
-                Some(GlobalLayout::Stat { map, record }) => Cell::Stat {
+                Some(GlobalLayout::Stat {
+                    map: name,
+                    record,
+                    turns: Some(turns),
+                }) => {
+                    let layout = turns::of_scalar(name, record);
+                    let turns = Turns::new(&global.name, layout, turns, &map, mapping.as_ref());
+                    Cell::Turns(turns.ok_or_else(|| NoMap(global.name.clone()))?)
+                }
+                Some(GlobalLayout::Stat { map, record, .. }) => Cell::Stat {
                     map: find(map)?,
                     record: Rc::new(record.clone()),
                     extra: extra(id),
                 },
+                Some(GlobalLayout::Array(array)) if let Some(turns) = &array.turns => {
+                    let layout = Rc::new(array.clone());
+                    let turns = Turns::new(&global.name, layout, turns, &map, mapping.as_ref());
+                    Cell::Turns(turns.ok_or_else(|| NoMap(global.name.clone()))?)
+                }
                 Some(GlobalLayout::Array(array)) => {
                     let mut extra = extra(id);
                     // A wrapping array forgets its oldest elements, wherever they are from.
@@ -144,11 +171,18 @@ impl<'m> BpfStore<'m> {
                 None => Cell::None,
             });
         }
+        let taken = |(id, cell): (usize, &Cell<'_>)| {
+            matches!(cell, Cell::Turns(_)).then(|| Global::from_u32(id as u32))
+        };
+        let taken = cells.iter().enumerate().filter_map(taken).collect();
         Ok(BpfStore {
             cells,
             mapping,
             failure: None,
-            seen: Seen::new(module),
+            seen: Seen::new(module, &taken),
+            takers: turns::takers(module, &taken),
+            taking: HashSet::new(),
+            grace: None,
             value: Vec::new(),
             key: Vec::new(),
         })
@@ -167,6 +201,39 @@ impl<'m> BpfStore<'m> {
             (Cell::Scalar(slot), Some(mapping)) => Some((*slot, mapping)),
             _ => None,
         }
+    }
+
+    /// A global that kernel handlers only add to.
+    fn turns(&mut self, global: Global) -> Option<&mut Turns<'m>> {
+        if self.taking.contains(&global) {
+            let taken = self.take();
+            BpfStore::note(&mut self.failure, taken);
+        }
+        turns_of(&mut self.cells, global)
+    }
+
+    /// Takes all that the handler is going to take from kernel handlers.
+    fn take(&mut self) -> io::Result<()> {
+        let taking = std::mem::take(&mut self.taking);
+        let mut all: Vec<&mut Turns<'m>> = Vec::new();
+        for (n, cell) in self.cells.iter_mut().enumerate() {
+            if let Cell::Turns(turns) = cell
+                && taking.contains(&Global::from_u32(n as u32))
+            {
+                turns.change();
+                all.push(turns);
+            }
+        }
+        let state = self.mapping.as_ref().map(|m| m.load(header::STATE));
+        // No handler has run yet before.
+        if state != Some(SessionState::Starting as u64) {
+            let grace = match &mut self.grace {
+                Some(grace) => grace,
+                none => none.insert(Grace::new()?),
+            };
+            grace.wait()?;
+        }
+        all.into_iter().try_for_each(Turns::take)
     }
 
     fn array(&mut self, global: Global) -> Option<Parts<'_, 'm>> {
@@ -194,11 +261,28 @@ impl<'m> BpfStore<'m> {
     }
 }
 
+fn turns_of<'c, 'm>(cells: &'c mut [Cell<'m>], global: Global) -> Option<&'c mut Turns<'m>> {
+    match cells.get_mut(global.as_u32() as usize)? {
+        Cell::Turns(turns) => Some(turns),
+        _ => None,
+    }
+}
+
 impl Store for BpfStore<'_> {
     type Snapshot = BpfSnapshot;
 
-    fn begin(&mut self) {
+    fn begin(&mut self, handler: HandlerId) {
         self.seen.begin();
+        self.taking = self.takers.get(&handler).cloned().unwrap_or_default();
+    }
+
+    fn end(&mut self) {
+        self.taking.clear();
+        for cell in &mut self.cells {
+            if let Cell::Turns(turns) = cell {
+                turns.end();
+            }
+        }
     }
 
     fn get(&mut self, global: Global) -> Value {
@@ -250,6 +334,10 @@ impl Store for BpfStore<'_> {
     }
 
     fn element(&mut self, global: Global, keys: &[Value]) -> Option<Value> {
+        if let Some(turns) = self.turns(global) {
+            let found = turns.element(keys);
+            return BpfStore::note(&mut self.failure, found);
+        }
         let mut parts = self.array(global)?;
         parts.set_key(keys);
         if !parts.read() {
@@ -259,6 +347,10 @@ impl Store for BpfStore<'_> {
     }
 
     fn contains(&mut self, global: Global, keys: &[Value]) -> bool {
+        if let Some(turns) = self.turns(global) {
+            let found = turns.contains(keys);
+            return BpfStore::note(&mut self.failure, found);
+        }
         self.array(global).is_some_and(|mut parts| {
             parts.set_key(keys);
             parts.extra.records.contains_key(&*parts.key) || parts.read()
@@ -266,6 +358,9 @@ impl Store for BpfStore<'_> {
     }
 
     fn insert(&mut self, global: Global, keys: &[Value], value: &Value) -> Result<(), StoreError> {
+        if let Some(turns) = self.turns(global) {
+            return turns.insert(keys, value);
+        }
         let Some(mut parts) = self.array(global) else {
             return Ok(());
         };
@@ -291,6 +386,9 @@ impl Store for BpfStore<'_> {
         keys: &[Value],
         n: i64,
     ) -> Result<i64, StoreError> {
+        if let Some(turns) = self.turns(global) {
+            return turns.fetch_add(keys, n);
+        }
         let Some(mut parts) = self.array(global) else {
             return Ok(0);
         };
@@ -302,55 +400,44 @@ impl Store for BpfStore<'_> {
     }
 
     fn remove(&mut self, global: Global, keys: &[Value]) {
-        if let Some(mut parts) = self.array(global) {
+        if let Some(turns) = self.turns(global) {
+            turns.remove(keys);
+        } else if let Some(mut parts) = self.array(global) {
             parts.set_key(keys);
             parts.delete();
         }
     }
 
     fn clear(&mut self, global: Global, slice: &[Option<Value>]) {
+        if let Some(turns) = self.turns(global) {
+            turns.clear(slice);
+            return;
+        }
         match self.cells.get_mut(global.as_u32() as usize) {
             Some(Cell::Scalar(slot)) => {
                 let zero = Value::zero(slot.ty);
                 self.set(global, &zero);
             }
-            Some(Cell::Stat { map, record, extra }) => {
+            Some(Cell::Stat { map, extra, .. }) => {
                 extra.records.clear();
-                let key = vec![0; map.key_size()];
-                let read = self.seen.get(global, &[]).filter(|_| !extra.direct);
-                if let Some(read) = read
-                    && record.min.is_none()
-                    && record.max.is_none()
-                {
-                    // Taken away here, in place of being written there: nothing is lost.
-                    let read = merge(record, read, map.cpu_stride());
-                    extra.join(&[], record, &seen::negative(&read));
-                    return;
-                }
-                if let Some(read) = read {
-                    let found = map.lookup(&key, &mut self.value);
-                    if BpfStore::note(&mut self.failure, found)
-                        && let Some(since) =
-                            seen::since(record, read, &self.value, map.cpu_stride())
-                    {
-                        extra.join(&[], record, &since);
-                    }
-                }
                 let zeros = vec![0; map.value_bytes()];
-                let cleared = map.update(&key, &zeros, 0);
+                let cleared = map.update(&vec![0; map.key_size()], &zeros, 0);
                 BpfStore::note(&mut self.failure, cleared);
-                self.seen.note(global, &[], &zeros);
             }
             Some(Cell::Array { .. }) => {
                 if let Some(mut parts) = self.array(global) {
                     parts.clear(slice);
                 }
             }
-            Some(Cell::None) | None => {}
+            Some(Cell::Turns(_) | Cell::None) | None => {}
         }
     }
 
     fn contains_slice(&mut self, global: Global, slice: &[Option<Value>]) -> bool {
+        if let Some(turns) = self.turns(global) {
+            let found = turns.contains_slice(slice);
+            return BpfStore::note(&mut self.failure, found);
+        }
         self.array(global).is_some_and(|parts| {
             let wanted = Wanted::new(parts.layout, slice);
             parts.extra.records.keys().any(|key| wanted.matches(key))
@@ -361,6 +448,9 @@ impl Store for BpfStore<'_> {
     }
 
     fn push(&mut self, global: Global, keys: &[Value], n: i64) -> Result<(), StoreError> {
+        if let Some(turns) = self.turns(global) {
+            return turns.push(keys, n);
+        }
         match self.cells.get_mut(global.as_u32() as usize) {
             Some(Cell::Stat { map, record, extra }) => {
                 if !extra.direct {
@@ -379,23 +469,21 @@ impl Store for BpfStore<'_> {
                 };
                 parts.push(keys, n)
             }
-            Some(Cell::Scalar(_) | Cell::None) | None => Ok(()),
+            Some(Cell::Scalar(_) | Cell::Turns(_) | Cell::None) | None => Ok(()),
         }
     }
 
     fn stat(&mut self, global: Global, keys: &[Value]) -> Option<Stat> {
+        if let Some(turns) = self.turns(global) {
+            let found = turns.stat(keys);
+            return BpfStore::note(&mut self.failure, found);
+        }
         match self.cells.get_mut(global.as_u32() as usize)? {
             Cell::Stat { map, record, extra } => {
                 let mut stat = Stat::new(&record.layout);
-                let before = self.seen.again(global, &[]).filter(|_| !extra.direct);
-                if let Some(before) = before {
-                    stat = merge(record, before, map.cpu_stride());
-                } else {
-                    let found = map.lookup(&vec![0; map.key_size()], &mut self.value);
-                    if BpfStore::note(&mut self.failure, found) {
-                        stat = merge(record, &self.value, map.cpu_stride());
-                        self.seen.note(global, &[], &self.value);
-                    }
+                let found = map.lookup(&vec![0; map.key_size()], &mut self.value);
+                if BpfStore::note(&mut self.failure, found) {
+                    stat = merge(record, &self.value, map.cpu_stride());
                 }
                 if let Some(bytes) = extra.records.get(&[][..]) {
                     let _ = stat.merge(record, bytes);
@@ -419,7 +507,7 @@ impl Store for BpfStore<'_> {
                     None => found.then_some(stat),
                 }
             }
-            Cell::Scalar(_) | Cell::None => None,
+            Cell::Scalar(_) | Cell::Turns(_) | Cell::None => None,
         }
     }
 
@@ -428,6 +516,9 @@ impl Store for BpfStore<'_> {
         global: Global,
         slice: &[Option<Value>],
     ) -> Result<BpfSnapshot, StoreError> {
+        if let Some(turns) = self.turns(global) {
+            return Ok(turns.snapshot(slice)?);
+        }
         let Some(parts) = self.array(global) else {
             return Ok(BpfSnapshot::default());
         };
@@ -440,31 +531,9 @@ impl Store for BpfStore<'_> {
                 parts.seen.note(global, key, value);
             }
         }
-        let mut extra = parts.extra.records.clone();
-        extra.retain(|key, _| wanted.matches(key));
-        let chosen = (!wanted.is_all()).then(|| {
-            let entries = entries.iter().zip(0..);
-            entries
-                .filter(|((key, _), _)| wanted.matches(key))
-                .map(|(_, index)| index)
-                .collect()
-        });
-        // Elements that only user space has made stand at the end.
-        let mut only_extra: Vec<Vec<u8>> = Vec::new();
-        if !extra.is_empty() {
-            let in_map: HashSet<&[u8]> = entries.iter().map(|(key, _)| key).collect();
-            let missing = extra.keys().filter(|key| !in_map.contains(key.as_slice()));
-            only_extra = missing.cloned().collect();
-            only_extra.sort_unstable();
-        }
-        Ok(BpfSnapshot {
-            layout: Some(Rc::clone(parts.layout)),
-            stride: parts.map.cpu_stride(),
-            entries,
-            chosen,
-            extra,
-            only_extra,
-        })
+        let (layout, stride) = (parts.layout, parts.map.cpu_stride());
+        let extra = &parts.extra.records;
+        Ok(BpfSnapshot::new(layout, stride, entries, extra, &wanted))
     }
 
     fn take_failure(&mut self) -> Option<io::Error> {

@@ -5,14 +5,18 @@ use std::collections::HashSet;
 use rtap_compiler::lir::{Exec, Func, Module, Op, Terminator};
 
 /// Calls `f` on each operation of the handlers that `exec` runs and the functions they call.
-pub(super) fn for_each_op_of(exec: Exec, module: &Module, mut f: impl FnMut(&Op)) {
-    let mut known: HashSet<Func> = HashSet::new();
-    let mut functions: Vec<Func> = module
-        .handlers
-        .values()
+pub(super) fn for_each_op_of(exec: Exec, module: &Module, f: impl FnMut(&Op)) {
+    let handlers = module.handlers.values();
+    let functions = handlers
         .filter(|handler| handler.exec == exec)
         .map(|handler| handler.func)
         .collect();
+    for_each_op_from(functions, module, f);
+}
+
+/// Calls `f` on each operation of the functions and those they call.
+pub(super) fn for_each_op_from(mut functions: Vec<Func>, module: &Module, mut f: impl FnMut(&Op)) {
+    let mut known: HashSet<Func> = HashSet::new();
     while let Some(id) = functions.pop() {
         let Some(function) = module.functions.get(id).filter(|_| known.insert(id)) else {
             continue;

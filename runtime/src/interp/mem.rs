@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use cranelift_entity::{EntityRef, PrimaryMap};
 use rtap_compiler::lir::{
-    ElementKind, Global, GlobalData, GlobalKind, Init, StatField, StatLayout, Ty,
+    ElementKind, Global, GlobalData, GlobalKind, HandlerId, Init, StatField, StatLayout, Ty,
 };
 
 use super::store::{Snapshot, Store, StoreError, matches};
@@ -191,7 +191,9 @@ impl Array {
 impl Store for MemStore {
     type Snapshot = MemSnapshot;
 
-    fn begin(&mut self) {}
+    fn begin(&mut self, _handler: HandlerId) {}
+
+    fn end(&mut self) {}
 
     fn get(&mut self, global: Global) -> Value {
         match self.globals.get(global.index()) {

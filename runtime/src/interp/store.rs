@@ -6,7 +6,7 @@
 
 use std::io;
 
-use rtap_compiler::lir::{Global, StatField};
+use rtap_compiler::lir::{Global, HandlerId, StatField};
 use thiserror::Error;
 
 use crate::values::{Stat, Value};
@@ -28,7 +28,10 @@ pub trait Store {
     type Snapshot: Snapshot;
 
     /// A handler begins.
-    fn begin(&mut self);
+    fn begin(&mut self, handler: HandlerId);
+
+    /// It has ended.
+    fn end(&mut self);
 
     /// The value of a scalar.
     fn get(&mut self, global: Global) -> Value;

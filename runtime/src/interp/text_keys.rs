@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 
 use indexmap::IndexMap;
-use rtap_compiler::lir::{Exec, Global, GlobalKind, Module, Op, StatField, Ty};
+use rtap_compiler::lir::{Exec, Global, GlobalKind, HandlerId, Module, Op, StatField, Ty};
 
 use super::kernel_ops::for_each_op_of;
 use super::program::Program;
@@ -162,8 +162,12 @@ fn join(sum: bool, a: Value, b: Value) -> Value {
 impl<S: Store> Store for TextKeys<'_, S> {
     type Snapshot = Merged<S::Snapshot>;
 
-    fn begin(&mut self) {
-        self.inner.begin();
+    fn begin(&mut self, handler: HandlerId) {
+        self.inner.begin(handler);
+    }
+
+    fn end(&mut self) {
+        self.inner.end();
     }
 
     fn get(&mut self, global: Global) -> Value {

@@ -65,8 +65,9 @@ impl<S: Store> Executor for UserSide<'_, S> {
             signals: Signals::count(),
             output_failed,
         };
-        self.machine.store.begin();
+        self.machine.store.begin(handler);
         let result = self.machine.run(handler, point, &mut cx);
+        self.machine.store.end();
         // Commands start after the handler that asked for them (function::system).
         for command in cx.commands {
             self.commands.run(&command, sink);

@@ -60,6 +60,7 @@ fn declared(
         btf: btf
             .filter(|_| types.0 != 0 && types.1 != 0)
             .map(|btf| (btf.as_fd(), types.0, types.1)),
+        inner: None,
     };
     with_fall_backs(&spec, options, possible_cpus)
 }
@@ -81,6 +82,7 @@ fn filled(data: &DataSection, btf: Option<&Btf>, options: &LoadOptions<'_>) -> i
         btf: btf
             .filter(|_| data.btf_type != 0)
             .map(|btf| (btf.as_fd(), 0, data.btf_type)),
+        inner: None,
     };
     let map = with_fall_backs(&spec, options, 1)?;
     map.update(&0u32.to_ne_bytes(), &data.bytes, 0)?;

@@ -71,8 +71,8 @@ impl Cx<'_> {
         (!makes_in_loops(layout) || !matches!(mem, Mem::Ptr(..))).then_some(mem)
     }
 
-    pub(super) fn lookup(&mut self, map: MapId, key: Mem) -> VReg {
-        self.call(Helper::MapLookupElem, &[Arg::Map(map), Arg::Addr(key)])
+    pub(super) fn lookup(&mut self, map: impl Into<Arg>, key: Mem) -> VReg {
+        self.call(Helper::MapLookupElem, &[map.into(), Arg::Addr(key)])
     }
 
     pub(super) fn array_get(&mut self, array: Global, keys: &[Value], dest: Dest) -> Lowered<Val> {
@@ -159,7 +159,7 @@ impl Cx<'_> {
                         cx.store_val(element, val);
                         cx.jump(done, Vec::new());
                     };
-                    let array = (map, &layout);
+                    let array = (map.into(), &layout);
                     self.with_element(array, key, &store, Some(done), (site, done), &set);
                     self.enter(done);
                     return Ok(());
@@ -219,7 +219,7 @@ impl Cx<'_> {
         let result = self.update(map, key, value, EXIST);
         self.jump_if_int(Cond::Eq, result, 0, done);
         self.jump_if_int(Cond::Ne, result, ENOENT, skipped);
-        let result = self.make(map, layout, key, value);
+        let result = self.make(map.into(), layout, key, value);
         self.jump_if_int(Cond::Eq, result, 0, done);
         self.jump_if_int(Cond::Ne, result, EEXIST, skipped);
         let result = self.update(map, key, value, EXIST);
@@ -230,11 +230,11 @@ impl Cx<'_> {
     }
 
     /// `map[key] = value`; the register is 0 on success.
-    pub(super) fn update(&mut self, map: MapId, key: Mem, value: Mem, flags: i64) -> VReg {
+    pub(super) fn update(&mut self, map: impl Into<Arg>, key: Mem, value: Mem, flags: i64) -> VReg {
         self.call(
             Helper::MapUpdateElem,
             &[
-                Arg::Map(map),
+                map.into(),
                 Arg::Addr(key),
                 Arg::Addr(value),
                 Arg::Imm(flags),
@@ -270,7 +270,7 @@ impl Cx<'_> {
     /// to go without one. `fresh` is where to go when this run made it; else the new element is worked with.
     pub(super) fn with_element(
         &mut self,
-        (map, layout): (MapId, &ArrayLayout),
+        (map, layout): (Arg, &ArrayLayout),
         key: Mem,
         initial: &dyn Fn(&mut Self) -> Mem,
         fresh: Option<BlockId>,
@@ -349,7 +349,7 @@ impl Cx<'_> {
             };
             cx.jump(done, args);
         };
-        let array = (map, &layout);
+        let array = (self.in_turn(map, layout.turns.as_ref()), &layout);
         self.with_element(array, key, &store, Some(made), (site, made), &add);
         self.enter(done);
         Ok(old.map(Val::Reg))
@@ -375,7 +375,7 @@ impl Cx<'_> {
                 self.array_del(global, &keys)
             }
             Some(Place::Array(map, layout)) => self.clear_slice(map, &layout, slice),
-            Some(Place::Stat(map, record)) => self.clear_stat(map, &record),
+            Some(Place::Stat(map, record, _)) => self.clear_stat(map, &record),
             None => Err(self.internal("a global without a place")),
         }
     }

@@ -123,6 +123,12 @@ pub(super) enum Arg {
     Clamped(VReg, i32),
 }
 
+impl From<MapId> for Arg {
+    fn from(map: MapId) -> Arg {
+        Arg::Map(map)
+    }
+}
+
 impl From<Val> for Arg {
     fn from(val: Val) -> Arg {
         match val {
@@ -184,15 +190,17 @@ impl Cx<'_> {
         reg
     }
 
-    /// A map's address in a register.
+    /// An address in the only element of a map, in a register.
     fn map_value(&mut self, map: MapId, offset: u32) -> VReg {
+        self.load_wide(Wide::MapValue(map, offset))
+    }
+
+    /// A constant of 64 bits or an address in a register.
+    pub(super) fn load_wide(&mut self, value: Wide) -> VReg {
         let reg = self.code.vreg();
         let mut t = Template::default();
         let dst = t.write(reg);
-        t.add(Insn::LoadWide {
-            dst,
-            value: Wide::MapValue(map, offset),
-        });
+        t.add(Insn::LoadWide { dst, value });
         self.push(t);
         reg
     }

@@ -35,6 +35,7 @@ mod strtol;
 mod symbol;
 mod text;
 mod text_ops;
+mod turns;
 mod variance;
 mod wrap;
 

@@ -39,7 +39,8 @@ impl Cx<'_> {
             cx.jump(done, Vec::new());
         };
         match self.plan.places[global].clone() {
-            Some(Place::Stat(map, record)) => {
+            Some(Place::Stat(map, record, turns)) => {
+                let map = self.in_turn(map, turns.as_ref());
                 let element = self.only_element(map, done);
                 add_to(self, &record, Mem::Ptr(element, 0));
             }
@@ -51,7 +52,7 @@ impl Cx<'_> {
                 let zeros = self.plan.constant(&vec![0; record.bytes as usize]);
                 let initial = |_: &mut Self| Mem::Rodata(zeros);
                 let add = |cx: &mut Self, element| add_to(cx, &record, element);
-                let array = (map, &layout);
+                let array = (self.in_turn(map, layout.turns.as_ref()), &layout);
                 self.with_element(array, key, &initial, None, (site, done), &add);
             }
             Some(Place::Scalar(_)) | None => {
@@ -63,7 +64,7 @@ impl Cx<'_> {
     }
 
     /// The only element of a per-CPU array.
-    fn only_element(&mut self, map: MapId, none: BlockId) -> VReg {
+    fn only_element(&mut self, map: Arg, none: BlockId) -> VReg {
         let zero = self.plan_zero_key();
         let found = self.lookup(map, zero);
         self.jump_if(Cond::Eq, found, Src::Imm(0), none);
@@ -278,7 +279,7 @@ impl Cx<'_> {
         keys: &[Value],
     ) -> Lowered<(MapId, StatRecord, Mem)> {
         match self.plan.places[global].clone() {
-            Some(Place::Stat(map, record)) => Ok((map, record, self.plan_zero_key())),
+            Some(Place::Stat(map, record, _)) => Ok((map, record, self.plan_zero_key())),
             Some(Place::Array(map, layout)) => {
                 let ValueLayout::Stat(record) = layout.value.clone() else {
                     return Err(self.internal("statistic operation on a plain array"));

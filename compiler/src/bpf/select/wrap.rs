@@ -52,11 +52,11 @@ enum Age {
 
 impl Cx<'_> {
     /// Makes an element, for which an array that forgets makes room: 0, or why not.
-    pub(super) fn make(&mut self, map: MapId, layout: &ArrayLayout, key: Mem, value: Mem) -> VReg {
+    pub(super) fn make(&mut self, map: Arg, layout: &ArrayLayout, key: Mem, value: Mem) -> VReg {
         let Some(wrap) = &layout.wrap else {
             return self.update(map, key, value, NOEXIST);
         };
-        let making = self.making(map, layout, wrap);
+        let making = self.making(layout, wrap);
         let outcome = self.temp(8);
         let tried = self.code.block(true);
         if let Some(deleted) = making.deleted {
@@ -80,7 +80,7 @@ impl Cx<'_> {
             for _ in 0..TRIES {
                 self.try_to_make(&making, key, value, outcome, tried);
             }
-            let last = self.update(map, key, value, NOEXIST);
+            let last = self.update(making.map, key, value, NOEXIST);
             self.store(Size::D, outcome, Src::Reg(last));
             self.jump(tried, Vec::new());
         }
@@ -88,7 +88,7 @@ impl Cx<'_> {
         self.finish_making(&making, key, outcome)
     }
 
-    fn making<'a>(&mut self, map: MapId, layout: &'a ArrayLayout, wrap: &WrapLayout) -> Making<'a> {
+    fn making<'a>(&mut self, layout: &'a ArrayLayout, wrap: &WrapLayout) -> Making<'a> {
         let entry = self.temp(layout.entry_bytes());
         let deleted = wrap.deleted.as_ref().map(|deleted| Deleted {
             other: self.plan.map_named(&deleted.other),
@@ -97,7 +97,7 @@ impl Cx<'_> {
             misses: self.temp(8),
         });
         Making {
-            map,
+            map: self.plan.map_named(&layout.map),
             layout,
             queue: self.plan.map_named(&wrap.queue),
             deleted,

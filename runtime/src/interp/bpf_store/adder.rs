@@ -37,6 +37,7 @@ impl Adder {
             max_entries: 1,
             flags: MMAPABLE,
             btf: None,
+            inner: None,
         };
         let result = Map::create(&spec, 1)?;
         let old = result.mmap()?;

@@ -7,9 +7,9 @@ use rtap_compiler::image::{ArrayLayout, Slot, StatRecord, ValueLayout};
 use rtap_compiler::lir::{Global, Ty};
 
 use super::adder::Adder;
-use super::extra::{Extra, merge, push_here};
+use super::extra::{Extra, push_here};
 use super::order::Order;
-use super::seen::{self, Seen};
+use super::seen::Seen;
 use super::snapshot::Wanted;
 use super::{Adding, BpfStore};
 use crate::bpf::Map;
@@ -65,9 +65,6 @@ impl Parts<'_, '_> {
 
     /// Deletes the element of `key`. What has been added to it since the handler read it stays.
     pub(super) fn delete(&mut self) {
-        if self.is_taken_away() {
-            return;
-        }
         self.extra.records.remove(&*self.key);
         let Some(read) = self.seen.get(self.global, self.key).map(<[u8]>::to_vec) else {
             let deleted = self.map.delete(self.key);
@@ -83,61 +80,20 @@ impl Parts<'_, '_> {
             Some(_) => read_number = 0,
             None => {}
         }
-        if self.take_away(&read) {
-            return;
-        }
         let taken = self.map.take(self.key, self.value);
         if !BpfStore::note(self.failure, taken) {
             return;
         }
-        match &self.layout.value {
-            ValueLayout::Plain(slot) => {
-                let now = read_slot(*slot, self.value).map_or(0, |value| value.int());
-                let since = now.wrapping_sub(read_number);
-                if since != 0
-                    && let Err(error) = self.add(since)
-                {
-                    self.failure
-                        .get_or_insert(io::Error::other(error.to_string()));
-                }
+        if let ValueLayout::Plain(slot) = &self.layout.value {
+            let now = read_slot(*slot, self.value).map_or(0, |value| value.int());
+            let since = now.wrapping_sub(read_number);
+            if since != 0
+                && let Err(error) = self.add(since)
+            {
+                self.failure
+                    .get_or_insert(io::Error::other(error.to_string()));
             }
-            ValueLayout::Stat(record) if !self.extra.direct => {
-                let since = seen::since(record, &read, self.value, self.map.cpu_stride());
-                if let Some(since) = since {
-                    self.extra.join(self.key, record, &since);
-                }
-            }
-            ValueLayout::Stat(_) => {}
         }
-    }
-
-    /// A statistic that is being added to is not removed either: what was `read` of it is taken away here, on every read.
-    /// Returns whether that was done.
-    fn take_away(&mut self, read: &[u8]) -> bool {
-        let layout = Rc::clone(self.layout);
-        let Some(record) = record_of(&layout).filter(|record| self.can_take_away(record)) else {
-            return false;
-        };
-        let stride = self.map.cpu_stride();
-        let read = merge(record, read, stride);
-        let found = self.map.lookup(self.key, self.value);
-        let goes_on = BpfStore::note(self.failure, found)
-            && merge(record, self.value, stride).count != read.count;
-        if goes_on {
-            self.extra.join(self.key, record, &seen::negative(&read));
-        }
-        goes_on
-    }
-
-    /// Whether values can be taken away from a statistic: not from the least and the greatest.
-    fn can_take_away(&self, record: &StatRecord) -> bool {
-        !self.extra.direct && record.min.is_none() && record.max.is_none()
-    }
-
-    /// Whether the handler has deleted the statistic of `key` and has not looked at it since.
-    fn is_taken_away(&self) -> bool {
-        record_of(self.layout).is_some_and(|record| self.can_take_away(record))
-            && self.seen.is_zero(self.global, self.key)
     }
 
     /// Deletes the elements that match. Those that have come since the handler read all stay.
@@ -145,8 +101,7 @@ impl Parts<'_, '_> {
         let wanted = Wanted::new(self.layout, slice);
         // Keys first: deleting while going through would miss some.
         let entries = BpfStore::note(self.failure, self.map.entries());
-        let (seen, global) = (&*self.seen, self.global);
-        (self.extra.records).retain(|key, _| !wanted.matches(key) || seen.is_zero(global, key));
+        self.extra.records.retain(|key, _| !wanted.matches(key));
         for (key, _) in entries.iter().filter(|(key, _)| wanted.matches(key)) {
             if !self.seen.is_newer(self.global, key) {
                 self.key.clear();
@@ -237,7 +192,7 @@ impl Parts<'_, '_> {
     }
 }
 
-fn encode_key(layout: &ArrayLayout, keys: &[Value], key: &mut Vec<u8>) {
+pub(super) fn encode_key(layout: &ArrayLayout, keys: &[Value], key: &mut Vec<u8>) {
     key.clear();
     key.resize(layout.key_bytes as usize, 0);
     for (slot, value) in layout.keys.iter().zip(keys) {

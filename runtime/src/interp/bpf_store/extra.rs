@@ -39,16 +39,6 @@ pub(super) fn push_here(record: &StatRecord, value: &mut [u8], stride: usize, n:
 }
 
 impl Extra {
-    /// Adds a statistic.
-    pub(super) fn join(&mut self, key: &[u8], record: &StatRecord, stat: &Stat) {
-        let bytes = self
-            .records
-            .entry(key.to_vec())
-            .or_insert_with(|| vec![0; record.bytes as usize]);
-        // The record is as long as its layout says.
-        let _ = stat.add_to_record(record, bytes);
-    }
-
     pub(super) fn push(&mut self, key: &[u8], record: &StatRecord, n: i64) {
         let bytes = match self.records.get_mut(key) {
             Some(bytes) => bytes,

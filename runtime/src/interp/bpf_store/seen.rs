@@ -1,17 +1,14 @@
-//! What a handler has read of the globals that kernel handlers count up: when it then resets or deletes
+//! What a handler has read of the numbers that kernel handlers count up and read: when it then resets or deletes
 //! one, what has come since it looked must stay. (SystemTap locks globals while a handler runs.)
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use rtap_compiler::image::StatRecord;
 use rtap_compiler::lir::{Exec, Global, Module, Op};
 
-use super::extra::merge;
 use crate::bpf::Entries;
 use crate::interp::kernel_ops::for_each_op_of;
-use crate::values::Stat;
 
 /// What the handler that is running has read.
 pub(super) struct Seen {
@@ -44,11 +41,11 @@ impl Whole {
 }
 
 impl Seen {
-    /// Of a module's globals.
-    pub(super) fn new(module: &Module) -> Seen {
+    /// Of a module's globals; `taken` ones need none of this.
+    pub(super) fn new(module: &Module, taken: &HashSet<Global>) -> Seen {
         let (added, otherwise) = updated(Exec::Kernel, module);
         let (_, reset) = updated(Exec::User, module);
-        let counted = &added - &otherwise;
+        let counted = &(&added - &otherwise) - taken;
         Seen {
             counted: &counted & &reset,
             values: HashMap::new(),
@@ -140,99 +137,4 @@ fn updated(exec: Exec, module: &Module) -> (HashSet<Global>, HashSet<Global>) {
         };
     });
     (added, otherwise)
-}
-
-/// What takes a statistic away when it is added. It has no least and greatest value.
-pub(super) fn negative(stat: &Stat) -> Stat {
-    Stat {
-        count: stat.count.wrapping_neg(),
-        sum: stat.sum.wrapping_neg(),
-        min: i64::MAX,
-        max: i64::MIN,
-        squares: stat.squares.wrapping_neg(),
-        histograms: stat
-            .histograms
-            .iter()
-            .map(|counts| counts.iter().map(|count| count.wrapping_neg()).collect())
-            .collect(),
-    }
-}
-
-/// What a statistic has got since it was `read`: the record of that, `None` for nothing. The
-/// least and greatest of these values are known where they are the least and greatest of all; else their average is
-/// taken for them.
-pub(super) fn since(record: &StatRecord, read: &[u8], now: &[u8], stride: usize) -> Option<Stat> {
-    let (read, now) = (merge(record, read, stride), merge(record, now, stride));
-    let mut rest = now.clone();
-    rest.count = now.count.wrapping_sub(read.count);
-    if rest.count <= 0 {
-        return None;
-    }
-    rest.sum = now.sum.wrapping_sub(read.sum);
-    rest.squares = now.squares.wrapping_sub(read.squares);
-    for (counts, before) in rest.histograms.iter_mut().zip(&read.histograms) {
-        for (count, n) in counts.iter_mut().zip(before) {
-            *count = count.wrapping_sub(*n);
-        }
-    }
-    let average = rest.sum.wrapping_div(rest.count);
-    if record.sum.is_some() && now.min == read.min {
-        rest.min = average;
-    }
-    if record.sum.is_some() && now.max == read.max {
-        rest.max = average;
-    }
-    Some(rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use rtap_compiler::lir::{Histogram, StatLayout};
-
-    use super::*;
-
-    fn record() -> StatRecord {
-        StatRecord::new(StatLayout {
-            sum: true,
-            min: true,
-            max: true,
-            variance: true,
-            histograms: vec![Histogram::Log],
-        })
-    }
-
-    fn of(record: &StatRecord, values: &[i64]) -> Vec<u8> {
-        let mut bytes = vec![0; record.bytes as usize];
-        for value in values {
-            Stat::push_record(record, &mut bytes, *value).unwrap();
-        }
-        bytes
-    }
-
-    #[test]
-    fn what_came_since() {
-        let record = record();
-        let stride = record.bytes as usize;
-        let read = of(&record, &[5, 7]);
-        let now = of(&record, &[5, 7, 6, 20]);
-        let since = since(&record, &read, &now, stride).unwrap();
-        assert_eq!((since.count, since.sum, since.max), (2, 26, 20));
-        // Not known: the average stands for it.
-        assert_eq!(since.min, 13);
-        assert_eq!(super::since(&record, &read, &read, stride), None);
-    }
-
-    #[test]
-    fn a_negative_takes_away() {
-        let record = record();
-        let mut bytes = of(&record, &[5, 7, -3]);
-        let read = merge(&record, &of(&record, &[5, -3]), record.bytes as usize);
-        negative(&read).add_to_record(&record, &mut bytes).unwrap();
-        let left = merge(&record, &bytes, record.bytes as usize);
-        assert_eq!((left.count, left.sum, left.squares), (1, 7, 49));
-        assert_eq!(
-            left.histograms,
-            merge(&record, &of(&record, &[7]), record.bytes as usize).histograms
-        );
-    }
 }

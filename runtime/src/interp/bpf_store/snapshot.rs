@@ -1,6 +1,6 @@
 //! What a foreach over a map goes through: the map's bytes as they were read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use rtap_compiler::image::{ArrayLayout, Slot};
@@ -56,6 +56,41 @@ pub struct BpfSnapshot {
 }
 
 impl BpfSnapshot {
+    /// Of the elements in `entries` and what user space has added, in `extra`, those that are wanted.
+    pub(super) fn new(
+        layout: &Rc<ArrayLayout>,
+        stride: usize,
+        entries: Rc<Entries>,
+        extra: &HashMap<Vec<u8>, Vec<u8>>,
+        wanted: &Wanted,
+    ) -> BpfSnapshot {
+        let mut extra = extra.clone();
+        extra.retain(|key, _| wanted.matches(key));
+        let chosen = (!wanted.is_all()).then(|| {
+            let entries = entries.iter().zip(0..);
+            entries
+                .filter(|((key, _), _)| wanted.matches(key))
+                .map(|(_, index)| index)
+                .collect()
+        });
+        // Elements that only user space has made stand at the end.
+        let mut only_extra: Vec<Vec<u8>> = Vec::new();
+        if !extra.is_empty() {
+            let in_map: HashSet<&[u8]> = entries.iter().map(|(key, _)| key).collect();
+            let missing = extra.keys().filter(|key| !in_map.contains(key.as_slice()));
+            only_extra = missing.cloned().collect();
+            only_extra.sort_unstable();
+        }
+        BpfSnapshot {
+            layout: Some(Rc::clone(layout)),
+            stride,
+            entries,
+            chosen,
+            extra,
+            only_extra,
+        }
+    }
+
     fn in_map(&self) -> usize {
         self.chosen.as_ref().map_or(self.entries.len(), Vec::len)
     }
@@ -90,9 +125,14 @@ impl Snapshot for BpfSnapshot {
 
     fn value(&self, index: usize) -> Value {
         match (&self.layout, self.entry(index)) {
-            (Some(layout), Some((_, value))) => {
+            (Some(layout), Some((key, value))) => {
                 let slot = plain(layout);
-                read_slot(slot, value).unwrap_or_else(|_| Value::zero(slot.ty))
+                let value = read_slot(slot, value).unwrap_or_else(|_| Value::zero(slot.ty));
+                let extra = self.extra.get(key).map(|extra| read_slot(slot, extra));
+                match extra.filter(|_| record_of(layout).is_none()) {
+                    Some(Ok(Value::Int(n))) => Value::Int(n.wrapping_add(value.int())),
+                    _ => value,
+                }
             }
             _ => Value::Int(0),
         }

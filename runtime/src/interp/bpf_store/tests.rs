@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cranelift_entity::EntityRef;
-use rtap_compiler::image::{DeletedLayout, StatRecord, WrapLayout, width_bytes};
+use rtap_compiler::image::{DeletedLayout, StatRecord, TurnLayout, WrapLayout, width_bytes};
 use rtap_compiler::lir::{
     ElementKind, GlobalData, GlobalKind, Histogram, Init, Sort, SortBy, StatField, StatLayout,
 };
@@ -47,6 +47,7 @@ impl Fixture {
                     max_entries,
                     flags: 0,
                     btf: None,
+                    inner: None,
                 };
                 match Map::create(&spec, possible_cpus()) {
                     Ok(map) => maps.push((name.to_owned(), map)),
@@ -72,6 +73,7 @@ impl Fixture {
                     GlobalLayout::Stat {
                         map: name.clone(),
                         record,
+                        turns: None,
                     }
                 }
                 GlobalKind::Array {
@@ -124,6 +126,7 @@ impl Fixture {
                         key_bytes,
                         value,
                         wrap,
+                        turns: None,
                     })
                 }
             };
@@ -143,6 +146,7 @@ impl Fixture {
             max_entries: 1,
             flags: MMAPABLE,
             btf: None,
+            inner: None,
         };
         let map = match Map::create(&spec, possible_cpus()) {
             Ok(map) => map,
@@ -534,6 +538,118 @@ fn additions_of_many_at_once_are_all_there() {
     let mut store = fixture.store();
     let keys = [Value::Int(-1), Value::from("a key of some length")];
     assert_eq!(store.element_fetch_add(a, &keys, 0).unwrap(), 2 * 3 * each);
+}
+
+/// A number and a statistic for each key, of which two maps take turns.
+fn taking_turns(max_entries: u32) -> Option<Fixture> {
+    let mut fixture = Fixture::new(vec![
+        array(vec![Ty::I64], ElementKind::Plain(Ty::I64), max_entries),
+        array(vec![Ty::I64], ElementKind::Stat(statistics()), max_entries),
+        array(vec![Ty::I64], ElementKind::Plain(Ty::I64), max_entries),
+        array(vec![Ty::I64], ElementKind::Stat(statistics()), max_entries),
+        GlobalKind::Scalar {
+            ty: Ty::str(15),
+            init: Init::Str("".into()),
+        },
+    ])?;
+    for n in 0..2 {
+        let [global, other] = [n, n + 2].map(Global::from_u32);
+        let Some(GlobalLayout::Array(of_other)) = fixture.layout.globals[other].take() else {
+            return None;
+        };
+        if let Some(GlobalLayout::Array(layout)) = &mut fixture.layout.globals[global] {
+            layout.turns = Some(TurnLayout {
+                other: of_other.map,
+                turn: n * 8,
+            });
+        }
+    }
+    Some(fixture)
+}
+
+#[test]
+fn what_is_taken_is_of_one_moment() {
+    let Some(fixture) = taking_turns(3) else {
+        return;
+    };
+    let (numbers, stats) = (Global::new(0), Global::new(1));
+    let record = StatRecord::new(statistics());
+    // As kernel handlers would.
+    let add = |key: i64, n: i64| {
+        let turn = usize::from(fixture.mapping.load(0) != 0);
+        let map = &fixture.maps[2 * turn].1;
+        let mut value = vec![0; 8];
+        map.lookup(&key.to_le_bytes(), &mut value).unwrap();
+        value.resize(8, 0);
+        let sum = i64::from_le_bytes(value.try_into().unwrap()) + n;
+        map.update(&key.to_le_bytes(), &sum.to_le_bytes(), 0)
+            .unwrap();
+        let map = &fixture.maps[2 * turn + 1].1;
+        let mut value = Vec::new();
+        map.lookup(&key.to_le_bytes(), &mut value).unwrap();
+        value.resize(map.value_bytes(), 0);
+        Stat::push_record(&record, &mut value, n).unwrap();
+        map.update(&key.to_le_bytes(), &value, 0).unwrap();
+    };
+    let mut store = fixture.store();
+    let handler = HandlerId::from_u32(0);
+    let key = |n| [Value::Int(n)];
+    let least = |store: &mut BpfStore<'_>, n| store.stat(stats, &key(n)).map(|stat| stat.min);
+
+    // A handler that only reads and adds sees both.
+    store.begin(handler);
+    add(1, 5);
+    store.push(stats, &key(1), 3).unwrap();
+    assert_eq!(store.element_fetch_add(numbers, &key(1), 3).unwrap(), 5);
+    add(1, 2);
+    assert_eq!(store.element(numbers, &key(1)), Some(Value::Int(10)));
+    assert_eq!(least(&mut store, 1), Some(2));
+    assert_eq!(store.element(numbers, &key(2)), None);
+    assert!(!store.contains(stats, &key(2)));
+    store.end();
+
+    // One that deletes takes all, and what comes after that is not its own.
+    store
+        .takers
+        .insert(handler, HashSet::from([numbers, stats]));
+    store.begin(handler);
+    assert_eq!(store.element(numbers, &key(1)), Some(Value::Int(10)));
+    add(1, 1);
+    add(2, 7);
+    assert_eq!(store.element(numbers, &key(1)), Some(Value::Int(10)));
+    assert_eq!(least(&mut store, 1), Some(2));
+    assert_eq!(store.element(numbers, &key(2)), None);
+    assert_eq!(contents(&mut store, numbers, &[None]).len(), 1);
+    assert!(!store.contains_slice(stats, &[Some(Value::Int(2))]));
+    store.remove(stats, &key(1));
+    store.insert(numbers, &key(1), &Value::Int(100)).unwrap();
+    assert_eq!(least(&mut store, 1), None);
+    store.end();
+    assert_eq!(store.element(numbers, &key(1)), Some(Value::Int(101)));
+    assert_eq!(least(&mut store, 1), Some(1));
+    assert_eq!(contents(&mut store, numbers, &[None]).len(), 2);
+
+    // There is room for three: two more are not kept, and that is said.
+    store.begin(handler);
+    assert_eq!(store.element(numbers, &key(2)), Some(Value::Int(7)));
+    store.end();
+    add(2, 1);
+    add(3, 1);
+    add(4, 1);
+    store.begin(handler);
+    let sum: usize = [2, 3, 4]
+        .into_iter()
+        .filter(|n| store.element(numbers, &key(*n)).is_some())
+        .count();
+    assert_eq!(sum, 2);
+    let failure = store.take_failure().unwrap().to_string();
+    assert!(
+        failure.contains("'g0' has room for 3 elements: 1 are lost"),
+        "{failure}"
+    );
+    store.clear(numbers, &[None]);
+    store.end();
+    assert_eq!(contents(&mut store, numbers, &[None]).len(), 0);
 }
 
 #[test]
