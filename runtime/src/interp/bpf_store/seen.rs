@@ -1,4 +1,4 @@
-//! What a handler has read of the numbers that kernel handlers count up and read: when it then resets or deletes
+//! What a handler has read of the numbers that kernel handlers count up: when it then resets or deletes
 //! one, what has come since it looked must stay. (SystemTap locks globals while a handler runs.)
 
 use std::cell::OnceCell;

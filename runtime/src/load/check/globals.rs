@@ -1,7 +1,8 @@
 //! Where globals are, against what the module says of them and what the image declares.
 
 use rtap_compiler::image::{
-    ArrayLayout, DeletedLayout, GlobalLayout, Meta, Slot, StatRecord, ValueLayout, WrapLayout,
+    ArrayLayout, DeletedLayout, GlobalLayout, Meta, Slot, StatRecord, TurnLayout, ValueLayout,
+    WrapLayout,
 };
 use rtap_compiler::lir::{ElementKind, GlobalKind, StatLayout, Ty};
 
@@ -35,9 +36,11 @@ fn check_global(kind: &GlobalKind, layout: &GlobalLayout, maps: &Maps<'_>) -> Ch
             }
             Ok(())
         }
-        (GlobalKind::Stat(stat), GlobalLayout::Stat { map, record }) => {
+        (GlobalKind::Stat(stat), GlobalLayout::Stat { map, record, turns }) => {
             check_record(stat, record)?;
-            maps.check(map, MapType::PerCpuArray, 4, record.bytes)
+            let like = (MapType::PerCpuArray, 4, record.bytes);
+            maps.check(map, like)?;
+            check_turns(turns.as_ref(), like, maps)
         }
         (
             GlobalKind::Array {
@@ -58,7 +61,13 @@ fn check_global(kind: &GlobalKind, layout: &GlobalLayout, maps: &Maps<'_>) -> Ch
                 }
                 _ => return Err("has elements that are not of their type"),
             };
-            maps.check(&array.map, kind, array.key_bytes, array.value.bytes())?;
+            let like = (kind, array.key_bytes, array.value.bytes());
+            maps.check(&array.map, like)?;
+            let text = matches!(value, ElementKind::Plain(ty) if ty.is_str());
+            if array.turns.is_some() && text {
+                return Err("takes turns, but nothing can be added to it");
+            }
+            check_turns(array.turns.as_ref(), like, maps)?;
             match (&array.wrap, wrap) {
                 (Some(layout), true) => check_wrap(array, layout, maps),
                 (None, false) => Ok(()),
@@ -97,22 +106,37 @@ fn check_keys(keys: &[Ty], array: &ArrayLayout) -> Checked {
 /// The queues of an array that forgets.
 fn check_wrap(array: &ArrayLayout, wrap: &WrapLayout, maps: &Maps<'_>) -> Checked {
     let entry = array.entry_bytes();
-    maps.check(&wrap.queue, MapType::Queue, 0, entry)?;
+    maps.check(&wrap.queue, (MapType::Queue, 0, entry))?;
     let Some(DeletedLayout { other, born, turn }) = &wrap.deleted else {
         return Ok(());
     };
-    maps.check(other, MapType::Queue, 0, entry)?;
-    maps.check(born, MapType::Hash, array.key_bytes, 8)?;
-    if maps.holds(*turn, 8) {
+    maps.check(other, (MapType::Queue, 0, entry))?;
+    maps.check(born, (MapType::Hash, array.key_bytes, 8))?;
+    check_word(*turn, maps)
+}
+
+/// The map that another one like it takes turns with.
+fn check_turns(turns: Option<&TurnLayout>, like: Like, maps: &Maps<'_>) -> Checked {
+    turns.map_or(Ok(()), |turns| {
+        maps.check(&turns.other, like)?;
+        check_word(turns.turn, maps)
+    })
+}
+
+fn check_word(offset: u32, maps: &Maps<'_>) -> Checked {
+    if maps.holds(offset, 8) {
         Ok(())
     } else {
         Err("has a word outside of the globals")
     }
 }
 
+/// What a map must be: its kind, the bytes of its keys and those of its elements.
+type Like = (MapType, u32, u32);
+
 impl Maps<'_> {
     /// Whether there is such a map.
-    fn check(&self, name: &str, kind: MapType, key_bytes: u32, value_bytes: u32) -> Checked {
+    fn check(&self, name: &str, (kind, key_bytes, value_bytes): Like) -> Checked {
         let decl = self.declared.get(name).ok_or("has no map")?;
         if MapType::from_number(decl.kind) != Some(kind) {
             return Err("has a map of another kind");

@@ -1,6 +1,6 @@
 //! An image of everything that has a place, and what `check` says when a part of it is changed.
 
-use rtap_compiler::image::{Attach, GlobalLayout, Point, ValueLayout};
+use rtap_compiler::image::{Attach, GlobalLayout, Point, TurnLayout, ValueLayout};
 use rtap_compiler::lir::{FormatId, HandlerId, Histogram, Ty};
 use rtap_compiler::pipeline;
 use rtap_compiler::resolve::TapsetLibrary;
@@ -10,9 +10,10 @@ use rtap_grammar::source::Files;
 
 use super::*;
 
-/// A global of each kind; from one of the arrays that forget elements are deleted as well.
+/// A global of each kind; from one of the arrays that forget elements are deleted as well, and two are taken from kernel
+/// handlers.
 const SCRIPT: &str = r#"
-global n, text, stat, plain, stats, some%[8], fewer%[8]
+global n, text, stat, plain, stats, some%[8], fewer%[8], taken, counts, words
 probe kernel.trace("sched_switch") {
     n++
     text = execname()
@@ -21,10 +22,15 @@ probe kernel.trace("sched_switch") {
     stats[n] <<< n
     some[n] = fewer[n] = n
     println(n)
+    taken <<< n
+    counts[n]++
+    words[n] = execname()
 }
 probe end {
-    println(text, @count(stat), @max(stats[1]), plain[1, ""], some[1], fewer[1])
+    println(text, words[1], @count(stat), @max(stats[1]), plain[1, ""], some[1], fewer[1])
     delete fewer[1]
+    delete taken
+    delete counts[1]
 }
 "#;
 
@@ -71,6 +77,34 @@ fn array(layout: &mut GlobalLayout) -> &mut rtap_compiler::image::ArrayLayout {
         GlobalLayout::Array(array) => array,
         other => panic!("{other:?}"),
     }
+}
+
+fn turns(layout: &mut GlobalLayout) -> &mut TurnLayout {
+    match layout {
+        GlobalLayout::Stat { turns, .. } => turns.as_mut().unwrap(),
+        other => array(other).turns.as_mut().unwrap(),
+    }
+}
+
+#[test]
+fn maps_that_take_turns() {
+    for name in ["taken", "counts"] {
+        moved(name, |at| turns(at).other.push('x'), "has no map");
+        moved(name, |at| turns(at).other = "plain".into(), "has a map");
+        moved(name, |at| turns(at).turn = 1 << 30, "a word outside");
+        moved(name, |at| turns(at).turn = u32::MAX, "a word outside");
+    }
+    let text = |global: &mut GlobalLayout| {
+        let turns = TurnLayout {
+            other: "plain".into(),
+            turn: 0,
+        };
+        array(global).turns = Some(turns);
+    };
+    let found = changed(|_, meta| {
+        text(place(meta, "words"));
+    });
+    assert!(found.contains("nothing can be added"), "{found:?}");
 }
 
 #[test]
