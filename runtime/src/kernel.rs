@@ -93,6 +93,7 @@ impl Plan<'_> {
             multi: true,
             cookies: &[],
             sleepable: false,
+            rights: Rights::of_self(),
         };
         let mut installed = Vec::with_capacity(self.meta.programs.len());
         let mut begin_programs = Vec::new();

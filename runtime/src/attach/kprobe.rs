@@ -13,7 +13,7 @@ use super::{AttachError, AttachOptions, Attachment, Outcome, load};
 use crate::bpf::link::KprobeTargets;
 use crate::bpf::perf::PerfEventSpec;
 use crate::bpf::{AttachType, Link, ProgType, Program};
-use crate::host::{Capability, Rights, needed_for_perf_events};
+use crate::host::{Capability, needed_for_perf_events};
 use crate::load::{Loaded, ProgramKind};
 
 /// A kprobe's place.
@@ -55,7 +55,7 @@ pub(super) fn install(
         .filter_map(|(at, point)| place(at, &point.attach))
         .collect();
     // CAP_PERFMON does for such a link; perf events may want CAP_SYS_ADMIN.
-    let many = places.len() > 1 || !Rights::of_self().has(Capability::SysAdmin);
+    let many = places.len() > 1 || !options.rights.has(Capability::SysAdmin);
     if many && options.multi && fit_one_link(&places) && options.target.has(Feature::KprobeMulti) {
         let kind = ProgramKind::new(ProgType::Kprobe, AttachType::TraceKprobeMulti);
         let program = load(loaded, symbol, kind)?;

@@ -24,6 +24,7 @@ use rtap_compiler::target::Target;
 
 use crate::bpf::perf::PerfLink;
 use crate::bpf::{Link, Program};
+use crate::host::Rights;
 use crate::load::{Loaded, ProgramKind};
 
 /// What attaching needs to know besides the program.
@@ -40,6 +41,8 @@ pub struct AttachOptions<'a> {
     pub cookies: &'a [u64],
     /// Whether the program may sleep.
     pub sleepable: bool,
+    /// What this process may do.
+    pub rights: Rights,
 }
 
 impl AttachOptions<'_> {

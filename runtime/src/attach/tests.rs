@@ -42,6 +42,7 @@ fn point(attach: Attach) -> Point {
 
 fn options(target: &LiveTarget, multi: bool) -> AttachOptions<'_> {
     AttachOptions {
+        rights: Rights::of_self(),
         target,
         same_kernel: false,
         multi,

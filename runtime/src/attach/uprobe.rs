@@ -17,7 +17,7 @@ use crate::bpf::link::UprobeTargets;
 use crate::bpf::perf::PerfEventSpec;
 use crate::bpf::prog::SLEEPABLE;
 use crate::bpf::{AttachType, Link, ProgType, Program};
-use crate::host::{Capability, Rights};
+use crate::host::Capability;
 use crate::load::{Loaded, ProgramKind};
 
 /// A uprobe's place.
@@ -67,7 +67,7 @@ pub(super) fn install(
         .filter_map(|(at, point)| place(at, &point.attach))
         .collect();
     // CAP_PERFMON does for these links; the PMU wants CAP_SYS_ADMIN.
-    let many = places.len() > 1 || !Rights::of_self().has(Capability::SysAdmin);
+    let many = places.len() > 1 || !options.rights.has(Capability::SysAdmin);
     if many && options.multi && options.target.has(Feature::UprobeMulti) {
         let kind = kind(AttachType::TraceUprobeMulti, options);
         let program = load(loaded, symbol, kind)?;

@@ -62,7 +62,12 @@ impl<S: Store> Executor for UserSide<'_, S> {
             control: self.control,
             commands: Vec::new(),
             memory: &mut self.memory,
-            signals: Signals::count(),
+            // One that came while nothing was ending is for whatever runs.
+            signals: if self.control.is_ending() {
+                Signals::count()
+            } else {
+                0
+            },
             output_failed,
         };
         self.machine.store.begin(handler);
@@ -97,6 +102,10 @@ impl<S: Store> Executor for UserSide<'_, S> {
         events.decode(record, out, &mut self.machine.store.host)
     }
 
+    fn warning(&mut self) -> Option<&'static str> {
+        self.machine.store.host.warning.take()
+    }
+
     fn show_globals(&mut self, sink: &mut Sink) {
         self.machine.show_globals(sink.buffer());
         sink.written();
@@ -109,7 +118,7 @@ struct UserContext<'a> {
     control: &'a Control,
     commands: Vec<Vec<u8>>,
     memory: &'a mut KernelMemory,
-    /// How many there were when the handler began: those asked for the end of handlers before it.
+    /// How many asked for the end before the handler began, if it is one that runs at the end.
     signals: u32,
     /// Whether the output was gone when it began.
     output_failed: bool,

@@ -49,6 +49,9 @@ pub trait Executor {
         out: &mut Vec<u8>,
     ) -> Result<crate::output::Event, crate::values::BadRecord>;
 
+    /// What is to be told since the last call.
+    fn warning(&mut self) -> Option<&'static str>;
+
     /// Shows the globals that were written and never read.
     fn show_globals(&mut self, sink: &mut Sink);
 }
@@ -246,6 +249,7 @@ impl<'a> Session<'a> {
             });
         } else if self.options.show_globals {
             self.executor.show_globals(&mut self.sink);
+            self.pass_on_warning();
         }
         self.sink.flush();
         let mut status = u8::from(failed || !began_well);
@@ -316,6 +320,7 @@ impl<'a> Session<'a> {
     fn run_handler(&mut self, handler: HandlerId, point: u32) {
         let begin = self.measured.is_some().then(Instant::now);
         let result = self.executor.run(handler, point, &mut self.sink);
+        self.pass_on_warning();
         if let (Some(begin), Some(measured)) = (begin, self.measured.as_mut()) {
             let points = self.meta.module.handlers.get(handler).map(|h| &h.points);
             let name = points.and_then(|points| points.get(point as usize));
@@ -362,7 +367,15 @@ impl<'a> Session<'a> {
             sink: &mut self.sink,
             show_errors,
         };
-        queue.drain(ring, &mut records, most)
+        let drained = queue.drain(ring, &mut records, most);
+        self.pass_on_warning();
+        drained
+    }
+
+    fn pass_on_warning(&mut self) {
+        if let Some(warning) = self.executor.warning() {
+            self.sink.warn(warning);
+        }
     }
 
     fn wait_time(&self, deadline: Option<Instant>) -> Duration {

@@ -8,6 +8,10 @@ use std::fs;
 /// Where the kernel lists its symbols.
 const FILE: &str = "/proc/kallsyms";
 
+/// Why there are no addresses, and what to do.
+pub(super) const HIDDEN: &str =
+    "the kernel hides its symbols' addresses: CAP_SYSLOG is missing, or kernel.kptr_restrict is 2";
+
 /// The furthest an address may lie behind the last symbol and still count as in it.
 const LAST_SYMBOL_BYTES: u64 = 1 << 20;
 
@@ -78,6 +82,11 @@ impl Kallsyms {
         Kallsyms { text, symbols }
     }
 
+    /// Whether the kernel tells names without their addresses, which are zeros then: none is in the table.
+    pub fn are_hidden(&self) -> bool {
+        self.symbols.is_empty() && !self.text.is_empty()
+    }
+
     /// The address of the one symbol of a name in a module, or in vmlinux for "".
     pub fn address(&self, name: &[u8], module: &[u8]) -> Result<u64, String> {
         let symbols = self.text.lines().filter_map(|line| {
@@ -91,10 +100,7 @@ impl Kallsyms {
         let found: Vec<u64> = symbols.take(2).collect();
         let name = String::from_utf8_lossy(name);
         match found[..] {
-            // Hidden addresses are zeros: then no symbol is in the table.
-            [_] if self.symbols.is_empty() => {
-                Err("the kernel hides its symbols' addresses: CAP_SYSLOG is missing, or kernel.kptr_restrict is 2".to_owned())
-            }
+            [_] if self.are_hidden() => Err(HIDDEN.to_owned()),
             [address] => Ok(address),
             [] => Err(format!("the kernel has no symbol '{name}'")),
             _ => Err(format!("the kernel has several symbols '{name}'")),
@@ -184,6 +190,8 @@ garbage
         assert_eq!(symbols.address(b"fixed_percpu_data", b""), Ok(0));
         assert!(symbols.address(b"mod_fn", b"").is_err());
         let hidden = Kallsyms::parse("0000000000000000 T helper\n".to_owned());
-        assert!(hidden.address(b"helper", b"").is_err());
+        assert_eq!(hidden.address(b"helper", b""), Err(HIDDEN.to_owned()));
+        assert!(hidden.are_hidden() && !symbols.are_hidden());
+        assert!(!Kallsyms::parse(String::new()).are_hidden());
     }
 }

@@ -70,9 +70,9 @@ pub(super) struct Found<'a> {
     pub path: String,
     /// Function, offset in it, its size.
     pub function: Option<(&'a str, u64, u64)>,
-    /// Offset in the mapped file, when the function is not known.
+    /// Offset from where the file begins in memory: an address of the file, if it is a library.
     pub offset: u64,
-    /// Bytes mapped.
+    /// Bytes from there to the end of the last of it that is mapped.
     pub size: u64,
 }
 
@@ -81,19 +81,21 @@ impl Processes {
     pub fn find(&mut self, pid: i64, address: u64) -> Option<Found<'_>> {
         self.refresh(pid);
         let holds = |m: &&Mapping| (m.start..m.end).contains(&address);
+        let of = |mappings: &'_ Vec<Mapping>, mapping: &Mapping| {
+            let offset = address - mapping.start + mapping.file_offset;
+            (mapping.path.clone(), offset, extent(mappings, mapping))
+        };
         let mapped = self
             .processes
             .get(&pid)
-            .and_then(|p| p.mappings.iter().find(holds));
-        let mapping = match mapped {
-            Some(mapping) => mapping,
-            None => self
-                .ancestry(pid)
-                .find_map(|pid| self.logged.get(&pid)?.iter().rfind(holds))?,
-        };
-        let path = mapping.path.clone();
-        let offset = address - mapping.start + mapping.file_offset;
-        let size = mapping.end - mapping.start;
+            .and_then(|p| Some(of(&p.mappings, p.mappings.iter().find(holds)?)));
+        let mapped = mapped.or_else(|| {
+            self.ancestry(pid).find_map(|pid| {
+                let mappings = self.logged.get(&pid)?;
+                Some(of(mappings, mappings.iter().rfind(holds)?))
+            })
+        });
+        let (path, file_offset, (begin, end)) = mapped?;
         let key = format!("/proc/{pid}/root{path}");
         let symbols = self.files.entry(path.clone()).or_insert_with(|| {
             let through_process = Symbols::read(&key);
@@ -103,9 +105,9 @@ impl Processes {
         });
         Some(Found {
             path,
-            function: symbols.find(offset),
-            offset,
-            size,
+            function: symbols.find(file_offset),
+            offset: address - begin,
+            size: end - begin,
         })
     }
 
@@ -205,6 +207,26 @@ fn mapping(line: &str) -> Option<Mapping> {
     })
 }
 
+/// Where the file of a mapping begins and ends in memory, with its other mappings. One that is mapped several times
+/// begins at each mapping of its first byte.
+fn extent(mappings: &[Mapping], of: &Mapping) -> (u64, u64) {
+    let same = || mappings.iter().filter(|mapping| mapping.path == of.path);
+    let begins = || same().filter(|mapping| mapping.file_offset == 0);
+    let begin = begins()
+        .map(|mapping| mapping.start)
+        .filter(|start| *start <= of.start);
+    let begin = begin
+        .max()
+        .unwrap_or(of.start.saturating_sub(of.file_offset));
+    let next = begins()
+        .map(|mapping| mapping.start)
+        .filter(|start| *start > of.start);
+    let next = next.min().unwrap_or(u64::MAX);
+    let own = same().filter(|mapping| (begin..next).contains(&mapping.start));
+    let end = own.map(|mapping| mapping.end).max();
+    (begin, end.unwrap_or(of.end))
+}
+
 impl Symbols {
     fn read(path: &str) -> Option<Symbols> {
         let data = ReadCache::new(open_regular(Path::new(path)).ok()?);
@@ -261,6 +283,28 @@ mod tests {
         assert_eq!(mapping("7f00-8000 rw-p 00000000 00:00 0      [heap]"), None);
         assert_eq!(mapping("7f00-8000 rw-p 00000000 00:00 0"), None);
         assert_eq!(mapping("nonsense"), None);
+    }
+
+    #[test]
+    fn a_file_begins_at_its_first_byte() {
+        let map = |start, end, file_offset, path: &str| Mapping {
+            start,
+            end,
+            file_offset,
+            path: path.to_owned(),
+        };
+        let all = [
+            map(0x1000, 0x3000, 0, "a"),
+            map(0x3000, 0x4000, 0x1000, "a"),
+            map(0x4000, 0x5000, 0, "b"),
+            map(0x5000, 0x6000, 0x3000, "a"),
+            map(0x7000, 0x9000, 0, "a"),
+            map(0x9000, 0xa000, 0x8000, "c"),
+        ];
+        let extents: Vec<(u64, u64)> = all.iter().map(|mapping| extent(&all, mapping)).collect();
+        let a = (0x1000, 0x6000);
+        let b = (0x4000, 0x5000);
+        assert_eq!(extents, [a, a, b, a, (0x7000, 0x9000), (0x1000, 0xa000)]);
     }
 
     /// A process may have put anything where it had a file.

@@ -94,9 +94,13 @@ pub struct Host {
     pub module_name: Option<String>,
     /// Text, function and module of each probe point, by program-wide number.
     pub points: Vec<[String; 3]>,
+    /// What is to be told the user.
+    pub warning: Option<&'static str>,
     /// What `descendant` found when it last looked.
     descendants: Vec<i64>,
     kernel: Option<kallsyms::Kallsyms>,
+    /// Whether the user knows that the kernel hides the addresses of its symbols.
+    told_of_hiding: bool,
     stacks: stacks::Stacks,
     users: maps::Processes,
     time: time::ZoneCache,

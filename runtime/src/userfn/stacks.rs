@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use rtap_compiler::lir::STACK_FRAMES;
 
-use super::symbols::kernel;
+use super::symbols::{kernel, kernel_symbol};
 use super::{Host, Kind, Kind::*, UserFnRow, text};
 use crate::values::Value;
 
@@ -156,7 +156,9 @@ fn real_frames(host: &mut Host, process: i64, frames: &[u64]) -> usize {
 fn written(host: &mut Host, style: Style, process: i64, frames: &[u64]) -> String {
     let mut out = String::new();
     for (n, &address) in frames.iter().enumerate() {
-        let symbol = if process == 0 {
+        let symbol = if style == Style::Addresses {
+            String::new()
+        } else if process == 0 {
             in_kernel(host, address, style)
         } else {
             in_process(host, process, address, style)
@@ -174,7 +176,7 @@ fn written(host: &mut Host, style: Style, process: i64, frames: &[u64]) -> Strin
 }
 
 fn in_kernel(host: &mut Host, address: u64, style: Style) -> String {
-    match kernel(host).find(address) {
+    match kernel_symbol(host, address) {
         Some(found) => symbol(
             style,
             found.name,

@@ -1,6 +1,7 @@
 //! Addresses to names.
 
-use super::{Host, Kind::*, UserFnRow, kallsyms::Kallsyms, text};
+use super::kallsyms::{Found, HIDDEN, Kallsyms};
+use super::{Host, Kind::*, UserFnRow, text};
 use crate::values::Value;
 
 pub(super) const ROWS: &[UserFnRow] = &[
@@ -20,7 +21,7 @@ pub(super) const ROWS: &[UserFnRow] = &[
         result: Str,
         call: |host, args| {
             let address = args[0].int() as u64;
-            match kernel(host).find(address) {
+            match kernel_symbol(host, address) {
                 Some(found) => text(found.name),
                 None => text(format!("{address:#x}")),
             }
@@ -33,7 +34,7 @@ pub(super) const ROWS: &[UserFnRow] = &[
         result: Str,
         call: |host, args| {
             let address = args[0].int() as u64;
-            match kernel(host).find(address) {
+            match kernel_symbol(host, address) {
                 Some(found) => text(format!(
                     "{}+{:#x}/{:#x} [{}]",
                     found.name, found.offset, found.size, found.module
@@ -47,7 +48,7 @@ pub(super) const ROWS: &[UserFnRow] = &[
         name: "modname",
         params: &[Int],
         result: Str,
-        call: |host, args| match kernel(host).find(args[0].int() as u64) {
+        call: |host, args| match kernel_symbol(host, args[0].int() as u64) {
             Some(found) => text(found.module),
             None => text("<unknown>"),
         },
@@ -106,4 +107,14 @@ pub(super) const ROWS: &[UserFnRow] = &[
 /// The kernel's symbols, read on first use.
 pub(super) fn kernel(host: &mut Host) -> &Kallsyms {
     host.kernel.get_or_insert_with(Kallsyms::read)
+}
+
+/// The symbol of the kernel that is to be shown for an address. Where there is none because the kernel hides them, the user
+/// is told, once.
+pub(super) fn kernel_symbol(host: &mut Host, address: u64) -> Option<Found<'_>> {
+    if !host.told_of_hiding && kernel(host).are_hidden() {
+        host.told_of_hiding = true;
+        host.warning = Some(HIDDEN);
+    }
+    kernel(host).find(address)
 }
