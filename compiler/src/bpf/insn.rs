@@ -310,6 +310,18 @@ pub enum Insn<R> {
 }
 
 impl<R> Insn<R> {
+    /// The function apart that is called, or passed to a helper that calls it.
+    pub fn called_apart(&self) -> Option<u32> {
+        match self {
+            Insn::LoadWide {
+                value: Wide::Function(number),
+                ..
+            }
+            | Insn::CallApart(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// 8-byte slots in the encoding.
     pub fn slots(&self) -> i32 {
         match self {

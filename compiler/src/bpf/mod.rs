@@ -13,6 +13,7 @@ pub mod disasm;
 pub mod encode;
 mod error;
 mod frame;
+mod functions;
 mod graph;
 pub mod helpers;
 pub mod inline;
@@ -26,18 +27,17 @@ mod select;
 mod vcode;
 
 pub use error::BpfError;
-pub use object::{FunctionCode, Object, ProgramCode};
+pub use object::{Arguments, FunctionCode, Object, ProgramCode};
 
 use rtap_grammar::source::Span;
 
 use self::analysis::{Positions, Uses};
 use self::frame::{Buffers, FRAME_HEAD_BYTES};
+use self::functions::{Part, Unfinished, add_apart, finish};
 use self::inline::Inliner;
-use self::insn::{Insn, Wide};
 use self::plan::Plan;
 use self::regalloc::Allocator;
 use self::select::{Half, ProgramCx, Task};
-use self::vcode::{Apart, VCode};
 use crate::btf::Btf;
 use crate::image::{Attach, META_VERSION, Meta, Program};
 use crate::lir::{Chains, Context, Function, Handler, Module};
@@ -263,18 +263,15 @@ fn generate_program(
         if buffers.mismatch() {
             return Err(internal("buffers differ between runs".to_owned()));
         }
-        let mut parts = if divided {
+        let parts = if divided {
             let outlined = outline::outline(code, buffers.frame_end(), settings.sizes)
                 .map_err(|error| error.at(body.span))?;
             buffers.extend_frame(outlined.frame_bytes);
-            outlined.parts
+            add_apart(outlined)
         } else {
             vec![Part::new(code, None)]
         };
-        add_apart(&mut parts);
-        if parts.len() > MAX_FUNCTIONS {
-            return Err(Unfinished::TooManyLoops.at(body.span));
-        }
+        let parts = outline::pack(parts).ok_or_else(|| Unfinished::TooManyLoops.at(body.span))?;
         let symbol = &plan.programs[cx.program as usize].symbol;
         let (functions, stack_bytes) =
             finish(parts, allocator, symbol, body.span).map_err(|error| error.at(body.span))?;
@@ -288,154 +285,6 @@ fn generate_program(
         plan.frame_bytes = plan.frame_bytes.max(buffers.frame_bytes());
         return Ok(functions);
     }
-}
-
-/// A function of a program before registers are allocated.
-struct Part {
-    code: VCode,
-    /// The parts that call it, by their numbers; none for the entry.
-    callers: Vec<usize>,
-    is_callback: bool,
-}
-
-impl Part {
-    fn new(code: VCode, caller: Option<usize>) -> Part {
-        Part {
-            code,
-            callers: caller.into_iter().collect(),
-            is_callback: false,
-        }
-    }
-}
-
-/// Adds the functions apart, which are known by numbers of their own until now, behind the other parts.
-fn add_apart(parts: &mut Vec<Part>) {
-    let first = parts.len();
-    let apart = std::mem::take(&mut parts[0].code.apart);
-    let mut callers = vec![Vec::new(); apart.len()];
-    for (number, part) in parts.iter_mut().enumerate() {
-        let insts = part
-            .code
-            .blocks
-            .iter_mut()
-            .flat_map(|block| &mut block.insts);
-        for insn in insts.flat_map(|inst| &mut inst.code) {
-            let called = match insn {
-                Insn::LoadWide {
-                    value: Wide::Function(called),
-                    ..
-                } => called,
-                Insn::CallApart(called) => {
-                    *insn = Insn::CallFn(*called);
-                    let Insn::CallFn(called) = insn else { continue };
-                    called
-                }
-                _ => continue,
-            };
-            if let Some(callers) = callers.get_mut(*called as usize) {
-                callers.push(number);
-            }
-            *called += first as u32;
-        }
-    }
-    for (Apart { code, is_callback }, callers) in apart.into_iter().zip(callers) {
-        parts.push(Part {
-            code,
-            callers,
-            is_callback,
-        });
-    }
-}
-
-/// Why a program's functions could not be finished.
-#[derive(Debug)]
-enum Unfinished {
-    Internal(String),
-    TooLarge(&'static str),
-    TooManyLoops,
-    TooDeep,
-}
-
-impl Unfinished {
-    fn at(self, span: Span) -> Vec<BpfError> {
-        vec![match self {
-            Unfinished::Internal(what) => BpfError::Internal { span, what },
-            Unfinished::TooLarge(what) => BpfError::TooLarge {
-                span,
-                what: what.to_owned(),
-                remedy: "split the handler, or lower MAXSTRINGLEN with -D".to_owned(),
-            },
-            Unfinished::TooManyLoops => BpfError::TooLarge {
-                span,
-                what: "the number of loops and of operations on whole arrays".to_owned(),
-                remedy: format!(
-                    "a program can have {MAX_FUNCTIONS}: split the handler into several probes of its point"
-                ),
-            },
-            Unfinished::TooDeep => BpfError::TooLarge {
-                span,
-                what: "the nest of loops".to_owned(),
-                remedy: "loops can be inside each other six deep".to_owned(),
-            },
-        }]
-    }
-}
-
-/// Allocates and encodes the functions of a program. Callers stand before what they call. Gives
-/// the most stack that is in use at a time, too. `span` is where all of it comes from.
-fn finish(
-    parts: Vec<Part>,
-    allocator: &mut Allocator,
-    symbol: &str,
-    span: Span,
-) -> Result<(Vec<FunctionCode>, u32), Unfinished> {
-    let mut functions = Vec::with_capacity(parts.len());
-    // The functions under way when each runs, and the stack that they take.
-    let mut chains: Vec<(usize, u32)> = Vec::with_capacity(parts.len());
-    let mut slots = 0;
-    for (number, part) in parts.into_iter().enumerate() {
-        let Part {
-            mut code,
-            callers,
-            is_callback,
-        } = part;
-        code.split_critical_edges();
-        code.order_blocks();
-        let done = allocator.finish(&mut code);
-        let mut done = done.map_err(|error| Unfinished::Internal(error.to_string()))?;
-        // The kernel wants a line for each function, if there are any.
-        if done.lines.is_empty() {
-            done.lines.push((0, span));
-        }
-        let above = callers.iter().filter_map(|caller| chains.get(*caller));
-        let (calls, above) = above.fold((0, 0), |most, above| {
-            (most.0.max(above.0), most.1.max(above.1))
-        });
-        let own = done.stack_bytes.max(1).next_multiple_of(STACK_STEP_BYTES);
-        chains.push((calls + 1, above + own));
-        if calls + 1 > MAX_CALLS {
-            return Err(Unfinished::TooDeep);
-        }
-        slots += done.insns.len();
-        if slots > PROGRAM_SLOTS {
-            return Err(Unfinished::TooLarge("the handler's code"));
-        }
-        let code = encode::encode(&done.insns)
-            .map_err(|encode::TooFar| Unfinished::TooLarge("the handler's code"))?;
-        functions.push(FunctionCode {
-            symbol: match number {
-                0 => symbol.to_owned(),
-                number => format!("{symbol}_f{number}"),
-            },
-            is_callback,
-            insns: done.insns,
-            code,
-            lines: done.lines,
-            cores: done.cores,
-        });
-    }
-    let deepest = chains.into_iter().map(|(_, bytes)| bytes).max();
-    Ok((functions, deepest.unwrap_or(0)))
 }
 
 /// Whether some point of a program is of this kind.

@@ -10,13 +10,24 @@ use super::insn::{Insn, MapId, Reg};
 use super::plan::Plan;
 use crate::lir::CoreId;
 
+/// What a function is called with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arguments {
+    /// The scratch frame's index; if it is a program's entry, the context.
+    Index,
+    /// The same, and which of its bodies is to run.
+    IndexAndNumber,
+    /// An element of a map: the kernel calls it for each.
+    Element,
+}
+
 /// One function's code.
 #[derive(Clone, Debug)]
 pub struct FunctionCode {
     /// Its symbol.
     pub symbol: String,
-    /// Whether the kernel calls it, for each element of a map.
-    pub is_callback: bool,
+    /// What it is called with.
+    pub arguments: Arguments,
     /// Instructions.
     pub insns: Vec<Insn<Reg>>,
     /// The same, encoded.
@@ -33,7 +44,7 @@ pub struct ProgramCode {
     /// ELF section of its entry.
     pub section: String,
     /// Its entry, function number 0, and the subprograms behind it. A subprogram is a *global* function
-    /// in the verifier's sense: verified once, by itself, with nothing known of its one argument.
+    /// in the verifier's sense: verified once, by itself, with nothing known of its arguments.
     pub functions: Vec<FunctionCode>,
 }
 

@@ -192,28 +192,42 @@ impl VCode {
             .by_old
             .resize(names.by_old.len().max(self.vregs), (0, 0));
         let mut count = 0;
-        let mut rename = |value: &mut VReg| {
+        self.for_each_name(|value| {
             let name = &mut names.by_old[value.vreg()];
             if name.0 != names.function {
                 *name = (names.function, count);
                 count += 1;
             }
             *value = VReg::new(name.1, RegClass::Int);
-        };
+        });
+        self.vregs = count;
+    }
+
+    /// Numbers registers and blocks from these on, for a place behind others.
+    pub fn number_from(&mut self, vregs: usize, blocks: u32) {
+        self.for_each_name(|value| *value = VReg::new(vregs + value.vreg(), RegClass::Int));
+        for term in self.blocks.iter_mut().flat_map(|block| &mut block.term) {
+            for edge in term.edges_mut() {
+                edge.block.0 += blocks;
+            }
+        }
+    }
+
+    /// Calls `f` wherever a register is written or read.
+    fn for_each_name(&mut self, mut f: impl FnMut(&mut VReg)) {
         for block in &mut self.blocks {
-            block.params.iter_mut().for_each(&mut rename);
+            block.params.iter_mut().for_each(&mut f);
             for operand in block.insts.iter_mut().flat_map(|inst| &mut inst.operands) {
                 let mut value = operand.vreg();
-                rename(&mut value);
+                f(&mut value);
                 *operand = Operand::new(value, operand.constraint(), operand.kind(), operand.pos());
             }
             let read = block.term.iter_mut().flat_map(Term::values_mut);
-            read.for_each(&mut rename);
+            read.for_each(&mut f);
             for edge in block.term.iter_mut().flat_map(Term::edges_mut) {
-                edge.args.iter_mut().for_each(&mut rename);
+                edge.args.iter_mut().for_each(&mut f);
             }
         }
-        self.vregs = count;
     }
 
     /// Gives every edge from a block with several successors to one with several

@@ -124,6 +124,23 @@ pub fn take_index(index: VReg) -> VInst {
     take.done()
 }
 
+/// Takes the frame's index and the number that says which body of a function is to run.
+pub fn take_index_and_number(index: VReg, number: VReg) -> VInst {
+    let mut take = Draft::default();
+    take.operand(Operand::reg_fixed_def(index, preg(Reg::R1)));
+    take.operand(Operand::reg_fixed_def(number, preg(Reg(2))));
+    take.done()
+}
+
+/// Copies a register.
+pub fn copy(to: VReg, from: VReg) -> VInst {
+    let mut draft = Draft::default();
+    let src = draft.operand(Operand::reg_use(from));
+    let dst = draft.operand(Operand::reg_def(to));
+    draft.alu(AluOp::Mov, dst, Src::Reg(src));
+    draft.done()
+}
+
 /// Takes the frame's index and looks the frame up.
 pub fn find_frame(frame: VReg, index: VReg) -> Vec<VInst> {
     let mut keep = Draft::default();

@@ -13,11 +13,13 @@
 //! program has many of these, they move to functions as well, each with all its rounds: then only
 //! one at a time counts against the verifier's limits. Those that are long move in any case, some rounds at a time (`chunks`).
 //!
-//! A function that is still too long is divided (`parts`); a part is called once, where it stood.
+//! A function that is still too long is divided (`parts`); a part is called once, where it stood. Where functions become too many,
+//! several go into one (`pack`).
 
 mod carve;
 mod chunks;
 mod emit;
+mod pack;
 mod parts;
 mod region;
 mod slots;
@@ -28,11 +30,14 @@ use std::collections::BTreeSet;
 
 use regalloc2::VReg;
 
+pub use self::pack::{MAX_PACKED, pack};
+
 use self::parts::Share;
 use self::region::Flow;
+use super::functions::{Part, Unfinished};
 use super::insn::Insn;
 use super::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
-use super::{MAX_CALLS, MAX_FUNCTIONS, Part, Sizes, Unfinished};
+use super::{MAX_CALLS, Sizes};
 
 /// Calls around which the verifier goes in all loops of a program together: some instructions each, of the
 /// million that it examines.
@@ -50,8 +55,18 @@ const PATIENCE: usize = 2500;
 pub struct Outlined {
     /// Its functions, its own first.
     pub parts: Vec<Part>,
+    /// The functions apart from it, each with those that it calls.
+    pub apart: Vec<OutlinedApart>,
     /// End of the slots in the scratch frame.
     pub frame_bytes: u32,
+}
+
+/// What a function apart became.
+pub struct OutlinedApart {
+    /// Its functions, its own first.
+    pub parts: Vec<Part>,
+    /// Whether the kernel calls it.
+    pub is_callback: bool,
 }
 
 /// Whether the program is too long for one function, or has loops that must become functions.
@@ -86,7 +101,7 @@ fn is_of_script(info: &Loop) -> bool {
 }
 
 /// The loops that become functions, those that have to first; long ones are divided.
-fn choose(code: &mut VCode) -> Vec<Loop> {
+fn choose(code: &mut VCode, apart: usize) -> Vec<Loop> {
     if !has_whole_loops(&code.loops) {
         return std::mem::take(&mut code.loops);
     }
@@ -95,16 +110,16 @@ fn choose(code: &mut VCode) -> Vec<Loop> {
     let (mut chosen, whole): (Vec<Loop>, Vec<Loop>) = std::mem::take(&mut code.loops)
         .into_iter()
         .partition(is_of_script);
-    // Where functions are too few for all, some stay where they are.
-    let others = 1 + code.apart.len() + parts::MAX_PARTS;
+    // Where even so functions are too few for all, some stay where they are.
+    let others = 1 + apart + parts::MAX_PARTS;
     let (dear, cheap): (Vec<Loop>, Vec<Loop>) =
         (whole.into_iter()).partition(|info| chunks::is_dear(code, &flow, info));
-    let room = MAX_FUNCTIONS.saturating_sub(others + chosen.len());
+    let room = MAX_PACKED.saturating_sub(others + chosen.len());
     for info in dear.into_iter().take(room) {
         chosen.push(chunks::divide(code, &flow, info));
     }
     if is_impatient {
-        let room = MAX_FUNCTIONS.saturating_sub(others + chosen.len());
+        let room = MAX_PACKED.saturating_sub(others + chosen.len());
         chosen.extend(cheap.into_iter().take(room));
     }
     chosen
@@ -123,14 +138,25 @@ fn jumps(block: &VBlock) -> usize {
 }
 
 /// Makes functions of a program's loops and of parts of it. Slots begin at `slots`.
-pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, Unfinished> {
-    let loops = choose(&mut code);
+pub fn outline(code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, Unfinished> {
+    outline_function(code, slots, sizes, MAX_CALLS)
+}
+
+/// The same for a function under which so many calls can nest, itself among them.
+fn outline_function(
+    mut code: VCode,
+    mut slots: u32,
+    sizes: Sizes,
+    calls: usize,
+) -> Result<Outlined, Unfinished> {
+    let all_apart = std::mem::take(&mut code.apart);
+    let loops = choose(&mut code, all_apart.len());
     let begins = add_beginnings(&mut code, &loops);
     let flow = Flow::new(&code);
     let round = loops
         .iter()
         .filter(|info| flow.goes_round(info.head.0 as usize));
-    if round.count() >= MAX_FUNCTIONS {
+    if round.count() >= MAX_PACKED {
         return Err(Unfinished::TooManyLoops);
     }
     let loops = loops.iter().zip(begins).filter_map(|(info, head)| {
@@ -140,10 +166,30 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, Un
         Some((Loop { head, ..*info }, blocks))
     });
     let mut chosen: Vec<(Loop, BTreeSet<usize>)> = loops.collect();
-    let nest = Regions::new(code.blocks.len(), chosen.clone());
-    chosen.extend(nest.parts(&code, &flow, sizes));
-    let mut regions = Regions::new(code.blocks.len(), chosen);
-    regions.bound_rounds(code.apart.len());
+    let mut calls_apart = vec![0; code.blocks.len()];
+    let nest = Regions::new(chosen.clone(), &calls_apart);
+    let mut apart = Vec::with_capacity(all_apart.len());
+    let callers = callers_apart(&code, all_apart.len());
+    let depths = nest.depths();
+    for (one, callers) in all_apart.into_iter().zip(callers) {
+        let above = callers.iter().map(|block| depths[nest.owner[*block]]);
+        let room = calls.saturating_sub(above.max().unwrap_or(0));
+        let (parts, end) = outline_apart(one.code, slots, sizes, room)?;
+        slots = end;
+        let depth = depth(&parts);
+        for block in callers {
+            calls_apart[block] = depth.max(calls_apart[block]);
+        }
+        apart.push(OutlinedApart {
+            parts,
+            is_callback: one.is_callback,
+        });
+    }
+    let count = apart.iter().map(|one| one.parts.len()).sum();
+    let nest = Regions::new(chosen.clone(), &calls_apart);
+    chosen.extend(nest.parts(&code, &flow, sizes, (calls, count)));
+    let mut regions = Regions::new(chosen, &calls_apart);
+    regions.bound_rounds(calls, count);
     let frame_bytes =
         slots::settle(&mut code, &flow, &mut regions, slots).map_err(Unfinished::Internal)?;
     let mut functions = Vec::with_capacity(regions.all.len() + 1);
@@ -174,8 +220,48 @@ pub fn outline(mut code: VCode, slots: u32, sizes: Sizes) -> Result<Outlined, Un
     functions.reverse();
     Ok(Outlined {
         parts: functions,
+        apart,
         frame_bytes,
     })
+}
+
+/// A function apart, whose loops are functions too where calls can nest so deep. Gives where the slots end, too.
+fn outline_apart(
+    code: VCode,
+    slots: u32,
+    sizes: Sizes,
+    calls: usize,
+) -> Result<(Vec<Part>, u32), Unfinished> {
+    if calls < 2 || !is_needed(&code, sizes) {
+        return Ok((vec![Part::new(code, None)], slots));
+    }
+    let outlined = outline_function(code, slots, sizes, calls)?;
+    Ok((outlined.parts, outlined.frame_bytes))
+}
+
+/// For each function apart the blocks in which it is called.
+fn callers_apart(code: &VCode, count: usize) -> Vec<Vec<usize>> {
+    let mut callers = vec![Vec::new(); count];
+    for (at, block) in code.blocks.iter().enumerate() {
+        for insn in block.insts.iter().flat_map(|inst| &inst.code) {
+            if let Some(called) = insn.called_apart()
+                && let Some(callers) = callers.get_mut(called as usize)
+            {
+                callers.push(at);
+            }
+        }
+    }
+    callers
+}
+
+/// How deep the calls of functions nest, the first of which is called.
+fn depth(parts: &[Part]) -> usize {
+    let mut depths: Vec<usize> = Vec::with_capacity(parts.len());
+    for part in parts {
+        let callers = part.callers.iter().map(|caller| depths[*caller]);
+        depths.push(callers.max().unwrap_or(0) + 1);
+    }
+    depths.into_iter().max().unwrap_or(0)
 }
 
 /// Puts a block before each loop that moves with all its rounds: there the function begins, and the numbers in
@@ -228,14 +314,18 @@ struct Regions {
     all: Vec<Region>,
     /// For each block the number of the innermost region that it is in.
     owner: Vec<usize>,
+    /// For each function how deep the calls apart from it nest.
+    apart: Vec<usize>,
 }
 
 impl Regions {
-    fn new(count: usize, mut chosen: Vec<(Loop, BTreeSet<usize>)>) -> Regions {
+    /// `calls_apart` says for each block how deep the calls of functions apart in it nest.
+    fn new(mut chosen: Vec<(Loop, BTreeSet<usize>)>, calls_apart: &[usize]) -> Regions {
         chosen.sort_by_key(|(info, blocks)| (std::cmp::Reverse(blocks.len()), info.head));
         let mut regions = Regions {
             all: Vec::with_capacity(chosen.len()),
-            owner: vec![0; count],
+            owner: vec![0; calls_apart.len()],
+            apart: vec![0; chosen.len() + 1],
         };
         for (number, (info, blocks)) in chosen.into_iter().enumerate() {
             let parent = regions.owner[info.head.0 as usize];
@@ -249,22 +339,39 @@ impl Regions {
                 rounds: None,
             });
         }
+        for (owner, depth) in regions.owner.iter().zip(calls_apart) {
+            regions.apart[*owner] = regions.apart[*owner].max(*depth);
+        }
         regions
     }
 
+    /// For each function how many are under way in it.
+    fn depths(&self) -> Vec<usize> {
+        let mut depths = vec![1; self.all.len() + 1];
+        for (at, region) in self.all.iter().enumerate() {
+            depths[at + 1] = depths[region.parent] + 1;
+        }
+        depths
+    }
+
     /// The parts of functions that are too long, where the nest of calls has room for them.
-    fn parts(&self, code: &VCode, flow: &Flow, sizes: Sizes) -> Vec<(Loop, BTreeSet<usize>)> {
-        let apart = usize::from(!code.apart.is_empty());
+    fn parts(
+        &self,
+        code: &VCode,
+        flow: &Flow,
+        sizes: Sizes,
+        (calls, apart): (usize, usize),
+    ) -> Vec<(Loop, BTreeSet<usize>)> {
         let levels = self.levels_below();
         let lengths = self.lengths(code);
         // How many calls are under way in each function.
         let mut depth = vec![1; self.all.len() + 1];
         let mut found = Vec::new();
         // Functions that are left for parts.
-        let mut room = MAX_FUNCTIONS.saturating_sub(depth.len() + code.apart.len());
+        let mut room = MAX_PACKED.saturating_sub(depth.len() + apart);
         for number in 0..depth.len() {
-            let most = depth[number] + 1 + levels[number] + apart;
-            let parts = if most <= MAX_CALLS && room != 0 && lengths[number] > sizes.whole {
+            let most = depth[number] + 1 + levels[number];
+            let parts = if most <= calls && room != 0 && lengths[number] > sizes.whole {
                 let shares = self.shares(code, number);
                 parts::choose(code, flow, &shares, sizes, room.min(parts::MAX_PARTS))
             } else {
@@ -290,7 +397,7 @@ impl Regions {
 
     /// Sees to it that verifiers can follow all rounds: where they are many, those of a loop are divided between two
     /// functions if calls can nest so deep; else a loop ends early, with MAXACTION's error.
-    fn bound_rounds(&mut self, apart: usize) {
+    fn bound_rounds(&mut self, calls: usize, apart: usize) {
         let most = |region: &Region| match region.info.kind {
             LoopKind::Rounds { most, .. } => u64::from(most),
             LoopKind::Whole { .. } | LoopKind::Chunks { .. } | LoopKind::Once => 0,
@@ -307,8 +414,8 @@ impl Regions {
             let LoopKind::Rounds { most, .. } = &mut region.info.kind else {
                 continue;
             };
-            let has_room = own + 1 + levels[at + 1] + apart.min(1) <= MAX_CALLS;
-            if all > EASY_ROUNDS && has_room && functions < MAX_FUNCTIONS {
+            let has_room = own + 1 + levels[at + 1] <= calls;
+            if all > EASY_ROUNDS && has_room && functions < MAX_PACKED {
                 let inner = (most.isqrt() + 1).min(each / 2);
                 *most = most.div_ceil(inner).min(each / 2);
                 region.rounds = Some(inner);
@@ -341,7 +448,7 @@ impl Regions {
 
     /// For each function how deep the calls from it nest.
     fn levels_below(&self) -> Vec<usize> {
-        let mut levels = vec![0; self.all.len() + 1];
+        let mut levels = self.apart.clone();
         for (at, region) in self.all.iter().enumerate().rev() {
             levels[region.parent] = levels[region.parent].max(levels[at + 1] + 1);
         }

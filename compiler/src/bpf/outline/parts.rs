@@ -244,8 +244,8 @@ mod tests {
         let again = code.blocks[1].insts[0].clone();
         code.blocks[1].insts.push(again);
         let region = (info, BTreeSet::from([2]));
-        let regions = crate::bpf::outline::Regions::new(code.blocks.len(), vec![region]);
-        let found = regions.parts(&code, &Flow::new(&code), Sizes::default());
+        let regions = crate::bpf::outline::Regions::new(vec![region], &vec![0; code.blocks.len()]);
+        let found = regions.parts(&code, &Flow::new(&code), Sizes::default(), (8, 0));
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0.head, BlockId(1));
     }

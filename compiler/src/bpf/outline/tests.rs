@@ -4,7 +4,9 @@ use regalloc2::RegClass;
 
 use super::emit::{add_one, imm};
 use super::*;
-use crate::bpf::insn::{Cond, Src};
+use crate::bpf::insn::{AluOp, Cond, Reg, Src};
+use crate::bpf::object::Arguments;
+use crate::bpf::vcode::TReg;
 
 fn reg(number: usize) -> VReg {
     VReg::new(number, RegClass::Int)
@@ -146,4 +148,32 @@ fn many_rounds_are_rounds_of_rounds() {
     let insts = between.code.blocks.iter().flat_map(|block| &block.insts);
     let mut insns = insts.flat_map(|inst| &inst.code);
     assert!(insns.any(|insn| matches!(insn, Insn::CallFn(2))));
+}
+
+#[test]
+fn functions_beyond_what_a_program_can_have_are_packed() {
+    let leaf = |caller| Part::new(carve::rounds(0, 5), Some(caller));
+    let mut entry = program(LoopKind::Once);
+    let [index, result] = [(); 2].map(|()| entry.vreg());
+    let calls = (1..=300).map(|called| emit::call_function(called, index, result));
+    entry.blocks[0].insts.extend(calls);
+    let mut parts = vec![Part::new(entry, None)];
+    parts.extend((0..300).map(|_| leaf(0)));
+    let packed = pack(parts).expect("room for them");
+    // Two in each: 150 and the entry.
+    assert_eq!(packed.len(), 151);
+    let insts = &packed[0].code.blocks[0].insts;
+    let last = insts.last().expect("a call");
+    let number = Insn::Alu {
+        op: AluOp::Mov,
+        wide: true,
+        dst: TReg::Phys(Reg(2)),
+        src: Src::Imm(1),
+    };
+    assert_eq!(last.code[..], [number, Insn::CallFn(150)]);
+    assert_eq!(packed[150].callers, [0]);
+    assert_eq!(packed[150].arguments, Arguments::IndexAndNumber);
+    let flow = Flow::new(&packed[150].code);
+    let heads = (0..packed[150].code.blocks.len()).filter(|block| flow.goes_round(*block));
+    assert_eq!(heads.count(), 2);
 }

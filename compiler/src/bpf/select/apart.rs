@@ -63,6 +63,8 @@ impl Cx<'_> {
         let stop = self.stop();
         self.jump_if(Cond::Eq, found, Src::Imm(0), stop);
         self.frame = Some(found);
+        self.code.frame = Some(found);
+        self.code.frame_index = Some(index);
     }
 
     /// The index of the scratch frame.

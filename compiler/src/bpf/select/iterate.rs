@@ -359,7 +359,10 @@ impl Cx<'_> {
                 self.load(Size::D, element.at(offset))
             }
             (SortBy::Stat(field), ValueLayout::Stat(record)) => {
-                let (_, value) = self.stat_field(map, record, element, field)?;
+                // Loops over CPUs become functions, to which no address of an element goes along.
+                let key = self.temp_variable(layout.key_bytes);
+                self.copy_block(element, key, layout.key_bytes);
+                let (_, value) = self.stat_field(map, record, key, field)?;
                 value
             }
             _ => self.load(Size::D, element.at(layout.key_bytes)),

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
-use crate::bpf::Object;
 use crate::bpf::insn::MapId;
 use crate::bpf::plan::{MapDef, MapSort, Shape};
+use crate::bpf::{Arguments, Object};
 use crate::btf::{Btf, BtfBuilder, BtfError, Kind, Linkage, TypeId, extract_into};
 use crate::lir::Module;
 
@@ -91,15 +91,22 @@ pub fn write(
     let entry = types.builder.func_proto(int, &[("ctx", context)]);
     let long = types.basic.i64;
     let subprogram = types.builder.func_proto(int, &[("frame", long)]);
+    let mut several = None;
     let element = ["map", "key", "value", "context"].map(|name| (name, context));
     let callback = types.builder.func_proto(long, &element);
     let mut functions = Vec::new();
     for program in &object.programs {
         for (number, function) in program.functions.iter().enumerate() {
-            let (proto, linkage) = match number {
-                0 => (entry, Linkage::Global),
-                _ if function.is_callback => (callback, Linkage::Static),
-                _ => (subprogram, Linkage::Global),
+            let (proto, linkage) = match (number, function.arguments) {
+                (0, _) => (entry, Linkage::Global),
+                (_, Arguments::Index) => (subprogram, Linkage::Global),
+                (_, Arguments::IndexAndNumber) => {
+                    let builder = &mut types.builder;
+                    let both = [("frame", long), ("which", long)];
+                    let several = several.get_or_insert_with(|| builder.func_proto(int, &both));
+                    (*several, Linkage::Global)
+                }
+                (_, Arguments::Element) => (callback, Linkage::Static),
             };
             functions.push(types.builder.func(&function.symbol, proto, linkage));
         }
