@@ -38,27 +38,29 @@ enum OwnedStep {
     Index(i64),
 }
 
-/// Applies all records of an object.
-pub(super) fn apply(object: &mut ObjectFile, target: &dyn Target) -> Result<(), LoadError> {
-    if object.code.iter().all(|code| code.core_relocs.is_empty()) {
-        return Ok(());
-    }
-    let kernel = target.btf()?;
-    let missing = || LoadError::damaged("relocations without BTF");
-    let local = object.btf.clone().ok_or_else(missing)?;
-    for code in &mut object.code {
-        for reloc in &code.core_relocs {
-            let value = value(reloc, &local, &kernel)?;
-            let outside = || LoadError::damaged("a relocation lies outside its section");
-            let insn = code.insns.get_mut(reloc.insn).ok_or_else(outside)?;
-            patch(insn, &value)?;
-            if opcode(*insn) == LOAD_IMM64 {
-                let second = code.insns.get_mut(reloc.insn + 1).ok_or_else(outside)?;
-                *second = value.number & 0xffff_ffff_0000_0000;
+impl ObjectFile {
+    /// Adapts all field accesses to the running kernel.
+    pub fn relocate(&mut self, target: &dyn Target) -> Result<(), LoadError> {
+        if self.code.iter().all(|code| code.core_relocs.is_empty()) {
+            return Ok(());
+        }
+        let kernel = target.btf()?;
+        let missing = || LoadError::damaged("relocations without BTF");
+        let local = self.btf.clone().ok_or_else(missing)?;
+        for code in &mut self.code {
+            for reloc in &code.core_relocs {
+                let value = value(reloc, &local, &kernel)?;
+                let outside = || LoadError::damaged("a relocation lies outside its section");
+                let insn = code.insns.get_mut(reloc.insn).ok_or_else(outside)?;
+                patch(insn, &value)?;
+                if opcode(*insn) == LOAD_IMM64 {
+                    let second = code.insns.get_mut(reloc.insn + 1).ok_or_else(outside)?;
+                    *second = value.number & 0xffff_ffff_0000_0000;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What a record comes to on the running kernel.

@@ -2,13 +2,13 @@
 //! of maps in place of their names.
 
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::RawFd;
 
 use indexmap::IndexMap;
 
 use super::error::LoadError;
 use super::image_file::{ObjectFile, Target};
-use crate::bpf::{Insn, Map};
+use crate::bpf::Insn;
 
 /// Source register values that give a 64-bit immediate its meaning.
 const PSEUDO_MAP_FD: u64 = 1;
@@ -21,7 +21,8 @@ const MAX_INSNS: usize = 1_000_000;
 
 /// A program ready to be loaded.
 #[derive(Debug, Default)]
-pub(super) struct Linked {
+pub struct Linked {
+    /// Its instructions, those of the functions that it calls behind it.
     pub insns: Vec<Insn>,
     /// `struct bpf_func_info`s.
     pub func_info: Vec<u8>,
@@ -31,32 +32,34 @@ pub(super) struct Linked {
     pub lines: Vec<[u32; 4]>,
 }
 
-/// Links the program of a symbol.
-pub(super) fn link(
-    object: &ObjectFile,
-    symbol: &str,
-    maps: &IndexMap<String, Map>,
-) -> Result<Linked, LoadError> {
-    let entry = object
-        .functions
-        .iter()
-        .position(|function| function.symbol == symbol)
-        .ok_or_else(|| LoadError::damaged(format!("it has no program '{symbol}'")))?;
-    let mut cx = Cx {
-        object,
-        maps,
-        linked: Linked::default(),
-        starts: IndexMap::new(),
-    };
-    cx.start_of(entry)?;
-    // The list of functions grows while their references are resolved.
-    let mut next = 0;
-    while let Some((&function, &start)) = cx.starts.get_index(next) {
-        cx.resolve(function, start)?;
-        next += 1;
+impl ObjectFile {
+    /// Links the program of a symbol. `descriptor` is that of a map.
+    pub fn link(
+        &self,
+        symbol: &str,
+        descriptor: &dyn Fn(&str) -> Option<RawFd>,
+    ) -> Result<Linked, LoadError> {
+        let entry = self
+            .functions
+            .iter()
+            .position(|function| function.symbol == symbol)
+            .ok_or_else(|| LoadError::damaged(format!("it has no program '{symbol}'")))?;
+        let mut cx = Cx {
+            object: self,
+            descriptor,
+            linked: Linked::default(),
+            starts: IndexMap::new(),
+        };
+        cx.start_of(entry)?;
+        // The list of functions grows while their references are resolved.
+        let mut next = 0;
+        while let Some((&function, &start)) = cx.starts.get_index(next) {
+            cx.resolve(function, start)?;
+            next += 1;
+        }
+        cx.linked.func_info.shrink_to_fit();
+        Ok(cx.linked)
     }
-    cx.linked.func_info.shrink_to_fit();
-    Ok(cx.linked)
 }
 
 /// Of records that are sorted by their instruction, those of a function.
@@ -68,7 +71,7 @@ fn within<'a, T>(all: &'a [T], range: &Range<usize>, insn: impl Fn(&T) -> usize)
 
 struct Cx<'a> {
     object: &'a ObjectFile,
-    maps: &'a IndexMap<String, Map>,
+    descriptor: &'a dyn Fn(&str) -> Option<RawFd>,
     linked: Linked,
     /// Where each function of the program starts, in order.
     starts: IndexMap<usize, usize>,
@@ -148,9 +151,9 @@ impl Cx<'_> {
     }
 
     fn descriptor(&self, name: Option<&str>) -> Result<u32, LoadError> {
-        let map = name.and_then(|name| self.maps.get(name));
+        let map = name.and_then(|name| (self.descriptor)(name));
         let map = map.ok_or_else(|| LoadError::damaged("a map is missing"))?;
-        Ok(map.as_fd().as_raw_fd() as u32)
+        Ok(map as u32)
     }
 
     /// Sets source register and immediate of an instruction.

@@ -21,9 +21,10 @@ pub(crate) mod tests;
 pub use check::{check, read_meta};
 pub use error::{FILES, FORBIDDEN, LoadError};
 pub use image_file::ObjectFile;
+pub use link::Linked;
 pub use verifier::{SourceLine, Verdict};
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use indexmap::IndexMap;
 use rtap_compiler::image::GLOBALS_MAP;
@@ -97,7 +98,7 @@ impl Loaded {
             }
         });
         if !options.same_kernel {
-            core_reloc::apply(&mut object, options.target)?;
+            object.relocate(options.target)?;
         }
         let maps = maps::create(&object, btf.as_ref(), options)?;
         let globals = maps.get(GLOBALS_MAP).map(Map::mmap).transpose();
@@ -128,7 +129,8 @@ impl Loaded {
         kind: ProgramKind,
         module_btf: Option<BorrowedFd<'_>>,
     ) -> Result<Program, LoadError> {
-        let linked = link::link(&self.object, symbol, &self.maps)?;
+        let descriptor = |name: &str| Some(self.maps.get(name)?.as_fd().as_raw_fd());
+        let linked = self.object.link(symbol, &descriptor)?;
         let spec = ProgSpec {
             name: symbol,
             kind: kind.kind,

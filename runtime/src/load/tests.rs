@@ -341,10 +341,9 @@ fn damaged_objects_never_panic() {
         let Ok(object) = ObjectFile::parse(&bad) else {
             continue;
         };
-        let maps = IndexMap::new();
         let symbols: Vec<String> = object.symbols().map(str::to_owned).collect();
         for symbol in &symbols {
-            let _ = link::link(&object, symbol, &maps);
+            let _ = object.link(symbol, &|_| Some(3));
         }
     }
 }
@@ -418,7 +417,7 @@ fn field_accesses_follow_the_kernel() {
         (5, "0:1", 1),
     ];
     let mut object = relocatable(vec![load, add, mov, mov, add, mov], &records);
-    core_reloc::apply(&mut object, &target).unwrap();
+    object.relocate(&target).unwrap();
     let insns = &object.code[0].insns;
     assert_eq!(insns[0], insn(0x61, 0, 1, offset("pid") as i16, 0));
     assert_eq!(insns[1] >> 32, offset("comm"));
@@ -429,15 +428,13 @@ fn field_accesses_follow_the_kernel() {
     let endless = "0".to_owned() + &":0".repeat(100_000);
     for bad in ["0:2", "0:9", "0:x", "", "0:1:1", &endless] {
         let mut object = relocatable(vec![add], &[(0, bad, 0)]);
-        assert!(core_reloc::apply(&mut object, &target).is_err(), "{bad}");
+        assert!(object.relocate(&target).is_err(), "{bad}");
     }
     let mut outside = relocatable(vec![add], &[(7, "0:1", 0)]);
-    assert!(core_reloc::apply(&mut outside, &target).is_err());
+    assert!(outside.relocate(&target).is_err());
     let mut object = relocatable(vec![add], &[(0, "0:2", 0)]);
     assert_eq!(
-        core_reloc::apply(&mut object, &target)
-            .unwrap_err()
-            .to_string(),
+        object.relocate(&target).unwrap_err().to_string(),
         "this kernel has no '->no_such_member' for 'struct task_struct': struct task_struct has no \
          member 'no_such_member'"
     );

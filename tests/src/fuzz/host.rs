@@ -18,13 +18,20 @@ use rtap_grammar::source::Files;
 
 use crate::paths;
 
-/// An image from a file: read, and what of it runs in user space run, after the checks that `rtap run` makes. Records are
+/// An image from a file: read and linked as for the kernel, and what of it runs in user space run, after the checks that `rtap run` makes. Records are
 /// decoded as if its programs had made them: cut out of the image.
 pub(super) fn image(bytes: &[u8]) {
-    let Ok(object) = ObjectFile::parse(bytes) else {
+    let Ok(mut object) = ObjectFile::parse(bytes) else {
         return;
     };
-    let _ = object.symbols().count();
+    thread_local! {
+        static MACHINE: FixtureTarget = FixtureTarget::standard();
+    }
+    let _ = MACHINE.with(|machine| object.relocate(machine));
+    let symbols: Vec<String> = object.symbols().map(str::to_owned).collect();
+    for symbol in symbols.iter().take(100) {
+        let _ = object.link(symbol, &|_| Some(3));
+    }
     let Ok(meta) = read_meta(&object) else {
         return;
     };
