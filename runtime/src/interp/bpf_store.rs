@@ -327,7 +327,9 @@ impl Store for BpfStore<'_> {
         let Some((slot, mapping)) = self.scalar(global) else {
             return 0;
         };
-        let old = mapping.fetch_add(slot.offset, n as u64);
+        let now = mapping.fetch_add(slot.offset, n as u64);
+        // What has been added since the handler read it is not seen, and stays when it is reset.
+        let old = self.seen.number(global).unwrap_or(now);
         let new = old.wrapping_add(n as u64);
         self.seen.note(global, &[], &new.to_le_bytes());
         old as i64
@@ -393,7 +395,11 @@ impl Store for BpfStore<'_> {
             return Ok(0);
         };
         parts.set_key(keys);
-        let old = parts.add(n)?;
+        let now = parts.add(n)?;
+        let read = parts.seen.get(global, parts.key);
+        let read = read.and_then(|bytes| read_slot(plain(parts.layout), bytes).ok());
+        // As above.
+        let old = read.map_or(now, |value| value.int());
         let new = old.wrapping_add(n);
         parts.seen.note(global, parts.key, &new.to_le_bytes());
         Ok(old)
