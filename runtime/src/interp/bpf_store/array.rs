@@ -53,13 +53,14 @@ impl Parts<'_, '_> {
         }
     }
 
-    /// Reads the element of `key`, as it is now, into `value`.
+    /// Reads the element of `key`, as it is now, into `value`: zeros if there is none.
     pub(super) fn look_up(&mut self) -> bool {
         let found = self.map.lookup(self.key, self.value);
         let found = BpfStore::note(self.failure, found);
-        if found {
-            self.seen.note(self.global, self.key, self.value);
+        if !found {
+            self.value.fill(0);
         }
+        self.seen.note(self.global, self.key, self.value);
         found
     }
 
@@ -236,9 +237,7 @@ impl Parts<'_, '_> {
             self.extra.push(self.key, record, n);
             return Ok(());
         }
-        if !self.look_up() {
-            self.value.fill(0);
-        }
+        self.look_up();
         push_here(record, self.value, self.map.cpu_stride(), n);
         self.update(0)
     }
