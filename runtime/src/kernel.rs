@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point};
+use rtap_compiler::lir::Handler;
 use rtap_compiler::target::Target;
 
 use crate::attach::{self, AttachError, AttachOptions, Installed};
@@ -160,8 +161,12 @@ impl Plan<'_> {
             let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
             let result = result.map_err(|error| self.refused(&handler.name, &error))?;
             self.report_failed(&result, &points)?;
-            handlers.push(&handler.name);
-            installed.push((name_of(&handler.name, &points, program.entry_half), result));
+            // Of a handler that is divided, what a program is for is told by its point, if it is one.
+            handlers.push(match (&program.points[..], &handler.points[..]) {
+                ([_], [_, _, ..]) => own().next().map_or(&handler.name, |point| &point.text),
+                _ => &handler.name,
+            });
+            installed.push((name_of(handler, &points, program.entry_half), result));
         }
         if self.verbose > 0 {
             let took = begin.elapsed();
@@ -244,10 +249,12 @@ fn too_many_cpus(most: Option<u32>, possible: u32) -> Option<String> {
 }
 
 /// What a program is called in reports.
-fn name_of(handler: &str, points: &[&Point], entry_half: bool) -> String {
+fn name_of(handler: &Handler, points: &[&Point], entry_half: bool) -> String {
+    let (name, all) = (&handler.name, handler.points.len());
     let name = match points {
         [point] => point.text.clone(),
-        all => format!("{handler} ({} points)", all.len()),
+        some if some.len() < all => format!("{name} ({} of {all} points)", some.len()),
+        _ => format!("{name} ({all} points)"),
     };
     if points.iter().any(|point| point.selector.is_some()) {
         format!("{name}, sees all system calls")

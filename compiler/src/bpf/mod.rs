@@ -8,6 +8,7 @@
 mod analysis;
 mod arch;
 mod captures;
+mod cost;
 mod cut;
 pub mod disasm;
 pub mod encode;
@@ -24,11 +25,13 @@ pub mod plan;
 mod recursion;
 mod regalloc;
 mod select;
+mod share;
 mod vcode;
 
 pub use error::BpfError;
 pub use object::{Arguments, FunctionCode, Object, ProgramCode};
 
+use cranelift_entity::SecondaryMap;
 use rtap_grammar::source::Span;
 
 use self::analysis::{Positions, Uses};
@@ -38,9 +41,10 @@ use self::inline::Inliner;
 use self::plan::Plan;
 use self::regalloc::Allocator;
 use self::select::{Half, ProgramCx, Task};
+use self::vcode::VCode;
 use crate::btf::Btf;
 use crate::image::{Attach, META_VERSION, Meta, Program};
-use crate::lir::{Chains, Context, Function, Handler, Module};
+use crate::lir::{Chains, Context, Exec, Function, Handler, HandlerId, Module};
 use crate::target::{Feature, Features};
 
 /// Stack that buffers may take at most; the rest is for spilled registers.
@@ -99,6 +103,8 @@ pub struct Sizes {
     pub whole: usize,
     /// A part is at least this long.
     pub part: usize,
+    /// What a program may cost the verifier, if its handler can be divided (`share`); see `cost`.
+    pub cost: u64,
 }
 
 impl Default for Sizes {
@@ -106,6 +112,7 @@ impl Default for Sizes {
         Sizes {
             whole: 2500,
             part: 600,
+            cost: 120_000,
         }
     }
 }
@@ -147,41 +154,35 @@ pub fn generate(
     features: Features,
     settings: Settings<'_>,
 ) -> Result<Object, Vec<BpfError>> {
-    let mut plan = Plan::new(module, features);
     let mut chains = Chains::new(std::mem::take(&mut module.sites));
     let mut inliner = Inliner::new(module, &mut chains);
+    let mut bodies: SecondaryMap<HandlerId, Option<Function>> = SecondaryMap::new();
+    for (id, handler) in &module.handlers {
+        if handler.exec == Exec::Kernel {
+            bodies[id] = Some(inliner.body(handler.func));
+        }
+    }
+    module.sites = chains.finish();
+    let module = &*module;
+    let shares = share::shares(module, features, settings, &bodies);
+    let mut plan = Plan::new(module, features, &shares);
     let bodies: Vec<Function> = (plan.programs.iter())
-        .map(|program| {
-            let mut body = inliner.body(module.handlers[program.handler].func);
+        .filter_map(|program| {
+            let handler = &module.handlers[program.handler];
+            let body = bodies[program.handler].as_ref()?;
+            let mut body = share::restricted(body, handler, &program.points);
             cut::cut(&mut body);
-            body
+            Some(body)
         })
         .collect();
-    module.sites = chains.finish();
     plan.remember_entries(&bodies);
-    let module = &*module;
     let mut programs = Vec::new();
     let mut errors = Vec::new();
     let mut allocator = Allocator::default();
-    let some_in_locks =
-        (plan.programs.iter()).any(|program| attached_to(module, program, Attach::is_in_locks));
     for (number, body) in bodies.iter().enumerate() {
         let program = plan.programs[number].clone();
         let handler = &module.handlers[program.handler];
-        let cx = ProgramCx {
-            handler: program.handler,
-            program: number as u32,
-            context: handler.context,
-            context_on_stack: handler.has_context_on_stack(),
-            point: program.points.first().copied().unwrap_or(0),
-            by_cookie: program.by_cookie,
-            sleepable: program.sleepable,
-            early: handler.early,
-            reentrant: reentrant(handler, features),
-            uprobe: attached_to(module, &program, Attach::is_uprobe),
-            in_locks: attached_to(module, &program, Attach::is_in_locks),
-            some_in_locks,
-        };
+        let cx = program_cx(module, features, &plan, number);
         let half = if program.entry_half {
             Half::Entry
         } else {
@@ -213,6 +214,50 @@ pub fn generate(
     } else {
         Err(errors)
     }
+}
+
+/// What the code of a program depends on.
+fn program_cx(module: &Module, features: Features, plan: &Plan, number: usize) -> ProgramCx {
+    let program = &plan.programs[number];
+    let handler = &module.handlers[program.handler];
+    ProgramCx {
+        handler: program.handler,
+        program: number as u32,
+        context: handler.context,
+        context_on_stack: handler.has_context_on_stack(),
+        point: program.points.first().copied().unwrap_or(0),
+        by_cookie: program.by_cookie,
+        sleepable: program.sleepable,
+        early: handler.early,
+        reentrant: reentrant(handler, features),
+        uprobe: attached_to(module, program, Attach::is_uprobe),
+        in_locks: attached_to(module, program, Attach::is_in_locks),
+        some_in_locks: plan.some_in_locks,
+    }
+}
+
+/// The code of a program before it is divided and its buffers have places.
+fn draft(
+    module: &Module,
+    features: Features,
+    plan: &mut Plan,
+    program: ProgramCx,
+    func: &Function,
+    (half, settings): (Half, Settings<'_>),
+) -> Result<VCode, Vec<BpfError>> {
+    let positions = Positions::new(func);
+    let task = Task {
+        module,
+        features,
+        program,
+        half,
+        func,
+        positions: &positions,
+        uses: &Uses::new(func, &positions),
+        portable: settings.types.is_some(),
+        divided: false,
+    };
+    select::program(&task, plan, &mut Buffers::default())
 }
 
 fn generate_program(

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::analysis::takes_turns;
 use super::insn::MapId;
+use super::share::Shares;
 use crate::image::{
     ArrayLayout, Attach, COUNTERS_MAP, DeletedLayout, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP,
     GlobalLayout, Layout, MOST_COUNTERS, Program, ProgramCounter, RODATA_MAP, RecordLayout,
@@ -158,6 +159,8 @@ pub struct Plan {
     pub frame_bytes: u32,
     /// CPUs that programs go through at most, if any does.
     pub max_cpus: Option<u32>,
+    /// Whether some program can begin while another one holds the lock of a map.
+    pub some_in_locks: bool,
 }
 
 impl Plan {
@@ -175,8 +178,10 @@ impl Plan {
     pub const COUNTERS: MapId = MapId(5);
 
     /// Plans a module.
-    pub fn new(module: &Module, features: Features) -> Plan {
-        let programs = programs(module, features);
+    pub fn new(module: &Module, features: Features, shares: &Shares) -> Plan {
+        let programs = programs(module, features, shares);
+        let in_locks = |program: &Program| super::attached_to(module, program, Attach::is_in_locks);
+        let some_in_locks = programs.iter().any(in_locks);
         let map = |name: &str, sort, key, value, max_entries| MapDef {
             name: name.to_owned(),
             sort,
@@ -229,6 +234,7 @@ impl Plan {
             entry_maps: Vec::new(),
             frame_bytes: 0,
             max_cpus: None,
+            some_in_locks,
         };
         plan.header(module);
         for global in module.globals.keys() {
@@ -571,8 +577,8 @@ fn stat_shape(record: &StatRecord) -> Shape {
 
 /// One program for each kernel handler; a handler on points whose type is fixed at load
 /// (trampolines, BTF tracepoints) gets one for each different attachment. So does one that asks
-/// which point fired, unless attachments have cookies to tell it.
-fn programs(module: &Module, features: Features) -> Vec<Program> {
+/// which point fired, unless attachments have cookies to tell it. Handlers that are too much for one program are divided.
+fn programs(module: &Module, features: Features, shares: &Shares) -> Vec<Program> {
     let mut programs = Vec::new();
     for (id, handler) in &module.handlers {
         if handler.exec != Exec::Kernel {
@@ -588,7 +594,9 @@ fn programs(module: &Module, features: Features) -> Vec<Program> {
         for (index, point) in handler.points.iter().enumerate() {
             groups.entry(&point.attach).or_default().push(index as u32);
         }
-        let groups: Vec<Vec<u32>> = if per_attachment {
+        let groups: Vec<Vec<u32>> = if !shares[id].is_empty() {
+            shares[id].clone()
+        } else if per_attachment {
             groups.into_values().collect()
         } else {
             // One program for each mechanism: what is loaded for one cannot be attached by another.

@@ -342,7 +342,7 @@ pub struct Site {
     pub near: String,
     /// `file:line:column`.
     pub position: String,
-    /// The call that led there; `None` in the body that the operation stands in. See
+    /// The call that led there, or the probe of several in a handler; `None` in the body that the operation stands in. See
     /// [`super::chain`].
     pub caller: Option<SiteId>,
 }
@@ -389,6 +389,8 @@ pub enum ErrorKind {
     Call,
     /// The same of a function that recurses: the calls by which it comes to call itself are in no chain.
     RecursiveCall,
+    /// A probe that shares its handler with others; it ends chains.
+    Probe,
 }
 
 /// A part of an error's message.
@@ -435,7 +437,7 @@ impl ErrorKind {
                 vec![text("array too big to iterate over in a kernel handler")]
             }
             ErrorKind::NoOverload => vec![text("all functions exhausted")],
-            ErrorKind::Call | ErrorKind::RecursiveCall => Vec::new(),
+            ErrorKind::Call | ErrorKind::RecursiveCall | ErrorKind::Probe => Vec::new(),
             ErrorKind::MatchRange => vec![
                 text("Attempted to get nonexistent subexpression "),
                 ErrorPart::Decimal,

@@ -109,7 +109,7 @@ impl Lower<'_> {
             kind,
             near,
             position,
-            caller: None,
+            caller: self.caller,
         })
     }
 

@@ -82,6 +82,7 @@ pub(super) fn lower(
         leave: Leave::Function { ret, next: None },
         point: Point::Unused,
         selected: None,
+        caller: None,
         constants: FxHashMap::default(),
         constant_texts: FxHashMap::default(),
     };

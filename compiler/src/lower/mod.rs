@@ -6,7 +6,8 @@
 //! strings are stored with. Nothing is optimised, `passes` does that.
 //!
 //! Files: `tables` (constants, formats, sites, each once), `needs` (what functions need of
-//! those who call them), `globals`, `function` and `probe` (bodies), `stmt`, `foreach`, `expr`,
+//! those who call them), `globals`, `function` and `probe` (bodies), `together`
+//! (which probes become one handler), `stmt`, `foreach`, `expr`,
 //! `assign`, `print` (what bodies are made of), `emit` (appending operations), `near` (what
 //! messages name).
 //!
@@ -28,6 +29,7 @@ mod stmt;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use rtap_grammar::source::{Files, Span};
@@ -36,7 +38,7 @@ use crate::hir::{self, Local, Program};
 use crate::lir::builder::{Builder, Variable};
 use crate::lir::cfg::{call_groups, for_each_call, for_each_callee};
 use crate::lir::{
-    Block, Context, ErrorKind, Exec, Func, Module, Op, Site, StrId, Terminator, Ty, Value,
+    Block, Context, ErrorKind, Exec, Func, Module, Op, Site, SiteId, StrId, Terminator, Ty, Value,
 };
 use crate::target::arch::Arch;
 use needs::Needs;
@@ -50,8 +52,8 @@ pub fn lower(program: &Program, files: &Files, arch: Arch) -> (Module, Vec<Fault
     tables.module.limits = program.limits.clone();
     globals::lower(program, &mut tables);
     let needs = Needs::new(program);
-    for (i, probe) in program.probes.iter().enumerate() {
-        probe::lower(program, files, &needs, &mut tables, i, probe);
+    for group in together::groups(program) {
+        probe::lower(program, files, &needs, &mut tables, &group);
     }
     while let Some((id, spec, func)) = tables.queue.pop() {
         function::lower(program, files, &needs, &mut tables, (id, spec, func));
@@ -81,6 +83,8 @@ pub struct Lower<'a> {
     point: Point,
     /// The selector's value, in a handler that has one.
     selected: Option<Value>,
+    /// The end of errors' chains: the probe, in a handler of several.
+    caller: Option<SiteId>,
     /// Numbers of constant values, for builtins that want constants.
     constants: FxHashMap<Value, i64>,
     /// The same for strings.

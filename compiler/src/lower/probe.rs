@@ -1,6 +1,6 @@
 //! Handlers: which point fired, conditions, prologue, body, epilogue.
 //!
-//! A probe's points share its body. What differs between them are its variants (prologues
+//! A probe's points share its body. Probes of different system calls share a handler, which goes to the body of one. What differs between them are its variants (prologues
 //! and epilogues of aliases, conditions). With several variants, the handler switches to the
 //! variant's part before the body and once more after it.
 
@@ -16,23 +16,25 @@ use crate::hir::{Probe, Program, Variant};
 use crate::lir::builder::{Builder, Variable};
 use crate::lir::*;
 
-/// Lowers a probe to a handler and its function.
+/// Probes of a handler that its name names.
+const MOST_NAMES: usize = 3;
+
+/// Lowers probes that become one handler: one probe, or several of which only one can run (`together`).
 pub(super) fn lower(
     program: &Program,
     files: &Files,
     needs: &Needs,
     tables: &mut Tables,
-    number: usize,
-    probe: &Probe,
+    group: &[usize],
 ) {
-    let points_before: usize = tables
-        .module
-        .handlers
-        .values()
-        .map(|h| h.points.len())
-        .sum();
+    let probes: Vec<&Probe> = group.iter().map(|at| &program.probes[*at]).collect();
+    let (Some(&number), Some(&first)) = (group.first(), probes.first()) else {
+        return;
+    };
+    let handlers = tables.module.handlers.values();
+    let points_before: usize = handlers.map(|handler| handler.points.len()).sum();
     let name = format!("probe_{number}");
-    let builder = Builder::new(name, Vec::new(), None, probe.span, tables.empty);
+    let builder = Builder::new(name, Vec::new(), None, first.span, tables.empty);
     let mut l = Lower {
         program,
         files,
@@ -40,53 +42,119 @@ pub(super) fn lower(
         tables,
         builder,
         spec: Spec {
-            exec: Some(probe.exec),
-            context: Some(probe.context),
-            syscall: probe.syscall,
+            exec: Some(first.exec),
+            context: Some(first.context),
+            syscall: first.syscall,
         },
         locals: SecondaryMap::new(),
         scopes: Vec::new(),
         leave: Leave::Handler,
         point: Point::Unused,
         selected: None,
+        caller: None,
         constants: FxHashMap::default(),
         constant_texts: FxHashMap::default(),
     };
-    l.declare(&probe.locals);
-    l.probe(probe, points_before as i64);
+    l.probes(&probes, points_before as i64);
     let function = l.builder.finish();
     let func = tables.module.functions.push(function);
+    let points = probes.iter().flat_map(|probe| &probe.points);
     tables.module.handlers.push(Handler {
-        name: probe.name.clone(),
+        name: name_of(&probes),
         func,
-        exec: probe.exec,
-        context: probe.context,
-        early: probe.early,
-        points: probe.points.clone(),
+        exec: first.exec,
+        context: first.context,
+        early: first.early,
+        points: points.cloned().collect(),
     });
 }
 
+/// What a handler is called that is of these probes.
+fn name_of(probes: &[&Probe]) -> String {
+    let shown = probes.iter().take(MOST_NAMES);
+    let mut names: Vec<&str> = shown.map(|probe| probe.name.as_str()).collect();
+    if probes.len() > MOST_NAMES {
+        names.push("…");
+    }
+    names.join(", ")
+}
+
+/// One of a handler's probes.
+struct Part<'a> {
+    probe: &'a Probe,
+    /// The program-wide number of its first point.
+    first_point: i64,
+    /// How its point is known.
+    point: Point,
+    /// Where its variants begin.
+    entries: Vec<Block>,
+    /// The entry of each point.
+    entry_of: Vec<Block>,
+}
+
 impl Lower<'_> {
-    fn probe(&mut self, probe: &Probe, first_point: i64) {
-        let asks = self.needs.probe_point(probe);
-        self.point = match probe.points.len() {
-            _ if !asks => Point::Unused,
+    fn probes(&mut self, probes: &[&Probe], mut first_point: i64) {
+        let is_alone = probes.len() == 1;
+        let mut parts = Vec::with_capacity(probes.len());
+        for probe in probes {
+            parts.push(self.part(probe, first_point));
+            first_point += probe.points.len() as i64;
+        }
+        self.choose_part(&parts);
+        for part in &parts {
+            if !is_alone {
+                let near = match &part.probe.points[..] {
+                    [only] => &only.text,
+                    _ => &part.probe.name,
+                };
+                self.caller = Some(self.tables.site(Site {
+                    kind: ErrorKind::Probe,
+                    near: near.clone(),
+                    position: self.files.describe(part.probe.span),
+                    caller: None,
+                }));
+            }
+            self.declare(&part.probe.locals);
+            self.point = part.point;
+            self.probe(part);
+        }
+    }
+
+    fn part<'a>(&mut self, probe: &'a Probe, first_point: i64) -> Part<'a> {
+        let point = match probe.points.len() {
+            _ if !self.needs.probe_point(probe) => Point::Unused,
             0 | 1 => Point::Known(first_point),
             _ if probe.selector.is_some() => Point::Variable(self.builder.variable(Ty::I64)),
             _ => Point::Env(first_point),
         };
-        // Each variant has a block where its part begins; which one it was is remembered in a
-        // variable for the way out, if there is anything to do then.
-        let entries: Vec<Block> = probe
-            .variants
-            .iter()
-            .map(|_| self.builder.new_block())
-            .collect();
+        // Each variant has a block where its part begins.
+        let variants = probe.variants.iter();
+        let entries: Vec<Block> = variants.map(|_| self.builder.new_block()).collect();
+        // Points that no variant names belong to the first one.
+        let mut entry_of = vec![entries[0]; probe.points.len()];
+        for (variant, entry) in probe.variants.iter().zip(&entries) {
+            for point in &variant.points {
+                if let Some(of) = entry_of.get_mut(*point as usize) {
+                    *of = *entry;
+                }
+            }
+        }
+        Part {
+            probe,
+            first_point,
+            point,
+            entries,
+            entry_of,
+        }
+    }
+
+    fn probe(&mut self, part: &Part<'_>) {
+        let Part { probe, entries, .. } = part;
+        // Which variant it was is remembered for the way out, if there is anything to do then.
         let has_epilogues = probe.variants.iter().any(|v| !v.epilogue.is_empty());
         let which = has_epilogues.then(|| self.builder.variable(Ty::I64));
-        self.choose_variant(probe, &entries, first_point);
         let body = self.builder.new_block();
-        for (i, (variant, entry)) in probe.variants.iter().zip(&entries).enumerate() {
+        for (i, (variant, entry)) in probe.variants.iter().zip(entries).enumerate() {
             self.builder.seal(*entry);
             self.builder.switch_to(*entry);
             self.before_body(variant, i, which, probe.span);
@@ -106,67 +174,50 @@ impl Lower<'_> {
     }
 
     /// Goes to the entry of the variant that the point which fired belongs to.
-    fn choose_variant(&mut self, probe: &Probe, entries: &[Block], first_point: i64) {
-        let span = probe.span;
-        // Points that no variant names belong to the first one.
-        let mut variant_of = vec![0; probe.points.len()];
-        for (i, variant) in probe.variants.iter().enumerate() {
-            for point in &variant.points {
-                if let Some(of) = variant_of.get_mut(*point as usize) {
-                    *of = i;
-                }
-            }
-        }
-        if let Some(selector) = &probe.selector {
+    fn choose_part(&mut self, parts: &[Part<'_>]) {
+        let [first, ..] = parts else { return };
+        let span = first.probe.span;
+        if let Some(selector) = &first.probe.selector {
             match self.value(selector) {
                 Ok(value) => {
                     self.selected = Some(value);
-                    self.select_point(probe, value, &variant_of, entries, first_point);
+                    self.select_point(parts, value, span);
                 }
                 Err(fault) => self.give_up(fault),
             }
             return;
         }
-        match entries {
-            [] => self.return_nothing(span),
-            [only] => self.builder.jump(*only, span),
-            [..] => {
-                let point = self.builder.value(Op::Env(Env::Point), Ty::I64, span);
-                let cases = variant_of.iter().enumerate().skip(1);
-                let cases = cases.map(|(i, variant)| (i as i64, entries[*variant]));
-                let default = entries[variant_of.first().copied().unwrap_or(0)];
-                self.switch(point, cases.collect(), default, span);
-            }
+        if let [only] = first.entries[..] {
+            self.builder.jump(only, span);
+            return;
         }
+        let point = self.builder.value(Op::Env(Env::Point), Ty::I64, span);
+        let default = first.entry_of.first().unwrap_or(&first.entries[0]);
+        let cases = first.entry_of.iter().enumerate().skip(1);
+        let cases = cases.map(|(i, entry)| (i as i64, *entry));
+        self.switch(point, cases.collect(), *default, span);
     }
 
     /// Finds the point by the selector's value; there may be none.
-    fn select_point(
-        &mut self,
-        probe: &Probe,
-        value: Value,
-        variant_of: &[usize],
-        entries: &[Block],
-        first_point: i64,
-    ) {
-        let span = probe.span;
+    fn select_point(&mut self, parts: &[Part<'_>], value: Value, span: Span) {
         let nothing = self.builder.new_block();
         let mut cases = IndexMap::new();
         let mut marks = Vec::new();
-        for (i, point) in probe.points.iter().enumerate() {
-            let Some(number) = point.selector else {
-                continue;
-            };
-            let entry = entries[variant_of[i]];
-            let target = match self.point {
-                Point::Variable(variable) if !cases.contains_key(&number) => {
-                    let mark = self.builder.new_block();
-                    marks.push((mark, variable, first_point + i as i64, entry));
-                    mark
-                }
-                _ => entry,
-            };
-            cases.entry(number).or_insert(target);
+        for part in parts {
+            for (i, (point, entry)) in part.probe.points.iter().zip(&part.entry_of).enumerate() {
+                let Some(number) = point.selector else {
+                    continue;
+                };
+                let target = match part.point {
+                    Point::Variable(variable) if !cases.contains_key(&number) => {
+                        let mark = self.builder.new_block();
+                        marks.push((mark, variable, part.first_point + i as i64, *entry));
+                        mark
+                    }
+                    _ => *entry,
+                };
+                cases.entry(number).or_insert(target);
+            }
         }
         self.switch(value, cases.into_iter().collect(), nothing, span);
         for (mark, variable, number, entry) in marks {

@@ -170,6 +170,9 @@ pub struct RunArgs {
     /// Divide kernel handlers into parts of about so many instructions, to try how that is done.
     #[arg(long, hide = true, value_name = "INSTRUCTIONS")]
     pub part_insns: Option<usize>,
+    /// Make several programs of a handler of many system calls where one would cost more, to try how that is done.
+    #[arg(long, hide = true, value_name = "COST")]
+    pub program_cost: Option<u64>,
     /// Print how often each probe ran, how long it took and what it missed, at the end.
     #[arg(short = 't')]
     pub timing: bool,
@@ -249,6 +252,7 @@ impl RunArgs {
             suppress_handler_errors: self.suppress_handler_errors || first.suppress_handler_errors,
             begin_in_kernel: self.begin_in_kernel || first.begin_in_kernel,
             part_insns: self.part_insns.or(first.part_insns),
+            program_cost: self.program_cost.or(first.program_cost),
             timing: self.timing || first.timing,
             no_global_var_display: self.no_global_var_display || first.no_global_var_display,
             foreign: self.foreign.and(first.foreign),

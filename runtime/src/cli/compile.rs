@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 
-use rtap_compiler::bpf::Sizes;
 use rtap_compiler::pipeline::{self, Emit, Output};
 use rtap_compiler::resolve::{self, TapsetLibrary};
 use rtap_compiler::session::{self, Session};
@@ -214,10 +213,13 @@ impl Job {
 
     /// Functions of kernel handlers are divided into parts of about so many instructions.
     pub fn divide(&mut self, insns: usize) {
-        self.setting.options.sizes = Sizes {
-            whole: insns,
-            part: insns,
-        };
+        let sizes = &mut self.setting.options.sizes;
+        (sizes.whole, sizes.part) = (insns, insns);
+    }
+
+    /// Kernel handlers of many system calls become programs that cost the verifier no more than this, if they can.
+    pub fn share(&mut self, cost: u64) {
+        self.setting.options.sizes.cost = cost;
     }
 
     /// The machine.

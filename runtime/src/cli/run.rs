@@ -78,6 +78,9 @@ fn prepare(mut args: RunArgs) -> Result<(RunArgs, Work), Status> {
     if let Some(insns) = args.part_insns {
         job.divide(insns);
     }
+    if let Some(cost) = args.program_cost {
+        job.share(cost);
+    }
     let work = if build::stops_early(&args.script) {
         Work::Compile(Box::new(job))
     } else {

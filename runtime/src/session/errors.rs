@@ -37,12 +37,12 @@ pub fn message(kind: ErrorKind, arg: i64, text: &[u8]) -> Vec<u8> {
 /// ```
 ///
 /// What a script itself says with `error("…")` is shown alone in the first line; the call of `error()` is in the second.
-pub fn report(
-    sites: &PrimaryMap<SiteId, Site>,
+pub fn report<'a>(
+    sites: &'a PrimaryMap<SiteId, Site>,
     site: i64,
     arg: i64,
     text: &[u8],
-    probe: &str,
+    mut probe: &'a str,
 ) -> String {
     let id = u32::try_from(site).ok().map(SiteId::from_u32);
     let Some((id, site)) = id.and_then(|id| Some((id, sites.get(id)?))) else {
@@ -63,6 +63,10 @@ pub fn report(
         let _ = write!(report, " near {} at {}", site.near, site.position);
     }
     for site in callers(sites, id) {
+        if site.kind == ErrorKind::Probe {
+            probe = &site.near;
+            break;
+        }
         let again = match site.kind {
             ErrorKind::RecursiveCall => ", which calls itself",
             _ => "",

@@ -28,6 +28,8 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+pub use self::parts::insns;
+
 use regalloc2::VReg;
 
 pub use self::pack::{MAX_PACKED, pack};
@@ -79,6 +81,19 @@ pub fn is_needed(code: &VCode, sizes: Sizes) -> bool {
         let mut loops = code.loops.iter();
         loops.any(|info| chunks::is_dear(code, &flow, info)) || is_impatient(code, &flow)
     })
+}
+
+/// Calls `f` with each loop and its blocks.
+pub fn for_each_loop(code: &VCode, mut f: impl FnMut(&BTreeSet<usize>, &Loop)) {
+    if code.loops.is_empty() {
+        return;
+    }
+    let flow = Flow::new(code);
+    for info in &code.loops {
+        if let Some(region) = flow.region(code, info) {
+            f(&region, info);
+        }
+    }
 }
 
 /// Whether the loops inside operations are too much for one function.

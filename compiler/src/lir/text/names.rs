@@ -121,4 +121,5 @@ pub(super) const ERROR: &[(ErrorKind, &str)] = &[
     (ErrorKind::NoCount, "no_count"),
     (ErrorKind::Call, "call"),
     (ErrorKind::RecursiveCall, "recursive_call"),
+    (ErrorKind::Probe, "probe"),
 ];
