@@ -15,6 +15,7 @@
 
 mod adder;
 mod array;
+mod cell;
 mod extra;
 mod order;
 mod seen;
@@ -26,18 +27,15 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rtap_compiler::image::{
-    ArrayLayout, GlobalLayout, Layout, SessionState, Slot, StatRecord, ValueLayout, header,
-};
+use rtap_compiler::image::{Layout, SessionState, Slot, header};
 use rtap_compiler::lir::{Global, HandlerId, Module, Ty};
 use thiserror::Error;
 
 pub use snapshot::BpfSnapshot;
 
-use adder::Adder;
 use array::{Parts, plain, record_of};
-use extra::{Extra, merge, push_here, statistics_read_in_kernel};
-use order::Order;
+use cell::{Adding, Cell};
+use extra::{merge, push_here};
 use seen::Seen;
 use snapshot::Wanted;
 use turns::Turns;
@@ -67,37 +65,6 @@ pub struct BpfStore<'m> {
     key: Vec<u8>,
 }
 
-enum Cell<'m> {
-    Scalar(Slot),
-    Stat {
-        map: &'m Map,
-        record: Rc<StatRecord>,
-        extra: Extra,
-    },
-    Array {
-        map: &'m Map,
-        layout: Rc<ArrayLayout>,
-        extra: Extra,
-        /// Where the oldest element is forgotten.
-        order: Option<Order<'m>>,
-        adding: Adding,
-    },
-    /// A statistic or an array that kernel handlers only add to.
-    Turns(Turns<'m>),
-    /// Not in the image: no handler uses it.
-    None,
-}
-
-/// How additions to elements are done.
-enum Adding {
-    /// By a read and a write: nobody else updates the array.
-    Plain,
-    /// By a program, not loaded yet.
-    ByProgram,
-    /// By this program.
-    Program(Adder),
-}
-
 impl<'m> BpfStore<'m> {
     /// The store of a module's globals. `map` finds a loaded map by its name.
     pub fn new(
@@ -106,71 +73,7 @@ impl<'m> BpfStore<'m> {
         map: impl Fn(&str) -> Option<&'m Map>,
         mapping: Option<Arc<Mapping>>,
     ) -> Result<Self, NoMap> {
-        let read_in_kernel = statistics_read_in_kernel(module);
-        let extra = |global| Extra {
-            direct: read_in_kernel.contains(&global),
-            records: HashMap::new(),
-        };
-        let mut cells = Vec::new();
-        for (id, global) in &module.globals {
-            let find = |name: &str| map(name).ok_or_else(|| NoMap(global.name.clone()));
-            cells.push(match layout.globals.get(id).and_then(Option::as_ref) {
-                Some(GlobalLayout::Scalar(slot)) => {
-                    let end = slot.offset + slot.width();
-                    if mapping
-                        .as_ref()
-                        .is_none_or(|m| (m.len() as u64) < u64::from(end))
-                    {
-                        return Err(NoMap(global.name.clone()));
-                    }
-                    Cell::Scalar(*slot)
-                }
-                Some(GlobalLayout::Stat {
-                    map: name,
-                    record,
-                    turns: Some(turns),
-                }) => {
-                    let layout = turns::of_scalar(name, record);
-                    let turns = Turns::new(&global.name, layout, turns, &map, mapping.as_ref());
-                    Cell::Turns(turns.ok_or_else(|| NoMap(global.name.clone()))?)
-                }
-                Some(GlobalLayout::Stat { map, record, .. }) => Cell::Stat {
-                    map: find(map)?,
-                    record: Rc::new(record.clone()),
-                    extra: extra(id),
-                },
-                Some(GlobalLayout::Array(array)) if let Some(turns) = &array.turns => {
-                    let layout = Rc::new(array.clone());
-                    let turns = Turns::new(&global.name, layout, turns, &map, mapping.as_ref());
-                    Cell::Turns(turns.ok_or_else(|| NoMap(global.name.clone()))?)
-                }
-                Some(GlobalLayout::Array(array)) => {
-                    let mut extra = extra(id);
-                    // A wrapping array forgets its oldest elements, wherever they are from.
-                    extra.direct |= array.wrap.is_some();
-                    let own = find(&array.map)?;
-                    let order = Order::new(array, own, &map, mapping.as_ref());
-                    if array.wrap.is_some() && order.is_none() {
-                        return Err(NoMap(global.name.clone()));
-                    }
-                    let by_program = global.shared
-                        && array.key_bytes as usize <= Adder::MAX_KEY_BYTES
-                        && matches!(array.value, ValueLayout::Plain(Slot { ty: Ty::I64, .. }));
-                    Cell::Array {
-                        map: own,
-                        layout: Rc::new(array.clone()),
-                        extra,
-                        order,
-                        adding: if by_program {
-                            Adding::ByProgram
-                        } else {
-                            Adding::Plain
-                        },
-                    }
-                }
-                None => Cell::None,
-            });
-        }
+        let cells = cell::cells(module, layout, map, mapping.as_ref())?;
         let taken = |(id, cell): (usize, &Cell<'_>)| {
             matches!(cell, Cell::Turns(_)).then(|| Global::from_u32(id as u32))
         };

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use cranelift_entity::EntityRef;
-use rtap_compiler::image::{DeletedLayout, StatRecord, TurnLayout, WrapLayout, width_bytes};
+use rtap_compiler::image::{
+    ArrayLayout, DeletedLayout, GlobalLayout, StatRecord, TurnLayout, ValueLayout, WrapLayout,
+    width_bytes,
+};
 use rtap_compiler::lir::{
     ElementKind, GlobalData, GlobalKind, Histogram, Init, Sort, SortBy, StatField, StatLayout,
 };
