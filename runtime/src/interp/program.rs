@@ -63,11 +63,12 @@ impl<'m> Program<'m> {
             .map(Cooked::new)
             .collect::<Result<Vec<_>, _>>()
             .map_err(ProgramError::UnknownFunction)?;
+        let mut room = Regex::MOST_BYTES;
         let regexes = module
             .regexes
             .values()
             .map(|pattern| {
-                Regex::new(pattern).map_err(|message| ProgramError::Regex {
+                Regex::within(&mut room, pattern).map_err(|message| ProgramError::Regex {
                     pattern: pattern.to_string(),
                     message,
                 })

@@ -88,6 +88,23 @@ impl Regex {
         })
     }
 
+    /// Most bytes of all the patterns of a program together.
+    pub const MOST_BYTES: usize = 16 * SIZE_LIMIT;
+
+    /// Compiles a pattern of which there are others; `room` is what they have left of the memory.
+    pub fn within(room: &mut usize, pattern: &[u8]) -> Result<Regex, String> {
+        let regex = Regex::new(pattern)?;
+        let left = room.checked_sub(regex.bytes());
+        *room = left.ok_or("it and those before it are too large together")?;
+        Ok(regex)
+    }
+
+    /// Bytes that it takes.
+    fn bytes(&self) -> usize {
+        let automata = [&self.first, &self.longest, &self.whole, &self.inner];
+        automata.map(|vm| vm.get_nfa().memory_usage()).iter().sum()
+    }
+
     /// What searches for it need.
     pub fn cache(&self) -> RegexCache {
         RegexCache {
@@ -163,6 +180,16 @@ mod tests {
             $(assert_eq!(groups($text, $pattern).as_deref(),
                 Some(&$expected.map(str::to_owned)[..]), "{}", $pattern);)*
         };
+    }
+
+    #[test]
+    fn all_of_a_program_have_a_limit() {
+        let mut room = 2 * Regex::new(b"a{100}").unwrap().bytes();
+        for _ in 0..2 {
+            assert!(Regex::within(&mut room, b"a{100}").is_ok());
+        }
+        let error = Regex::within(&mut room, b"a").unwrap_err();
+        assert_eq!(error, "it and those before it are too large together");
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub(super) fn images() -> Vec<Vec<u8>> {
     let scripts = [
         "probe begin { println(1) }",
         "global a, n function f(x) { return x > 0 ? f(x - 1) . \"b\" : \"\" } probe begin { for (i = 0; i < 9; i++) a[i, f(i)] = i try { n = 1 / n } catch (m) { printf(\"%s %5d %c\\n\", m, n, 65) } } probe end { foreach ([i, t] in a- limit 3) println(i, substr(t, 1, i), strlen(t)) if (\"ab\" =~ \"a(b*)\") println(matched(1)) }",
+        "global t, w%[8], d%[8], s probe kernel.trace(\"sched_switch\") { t = execname() w[t, pid()] = pid() d[t] = t s[t] <<< pid() } probe end { println(@max(s[t])) delete d[t] delete s foreach ([x, y] in w) println(x, y, w[x, y]) }",
         "global a, s probe kernel.trace(\"sched_switch\") { a[execname()]++ s <<< $prev->pid } probe end { print(@hist_log(s)) }",
     ];
     let target = FixtureTarget::standard();
