@@ -25,6 +25,7 @@ use std::fmt::Write as _;
 
 pub use large::large;
 pub use random::Random;
+pub use world::fills_late_globals;
 
 use library::Callable;
 use world::{Ty, World};
@@ -265,6 +266,17 @@ mod tests {
         for what in all {
             assert!(scripts.contains(what), "{what}");
         }
+    }
+
+    #[test]
+    fn some_scripts_fill_late_globals() {
+        let scripts = (0..200).map(|seed| script(seed, Shape::all(&["begin"])));
+        let fill = scripts.filter(|text| fills_late_globals(text)).count();
+        assert!((1..200).contains(&fill), "{fill} of 200");
+        assert!(!fills_late_globals(
+            "global late_text, late_keys\nprobe never { late_text = \"\"; late_keys[\"\"] = 0 }\n\
+             probe end { foreach (k in late_keys) println(late_keys[k]) }"
+        ));
     }
 
     #[test]

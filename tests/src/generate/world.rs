@@ -49,6 +49,12 @@ pub(super) struct World {
 /// A string that kernel handlers may know by its number only, and an array with such keys.
 pub(super) const LATE: &str = "global late_text, late_keys\n";
 
+/// Whether a script puts anything into them.
+pub fn fills_late_globals(script: &str) -> bool {
+    // Once where their types are told, and once where they are printed.
+    script.matches("late_text = ").count() > 1 || script.matches("late_keys[").count() > 2
+}
+
 impl Writer<'_> {
     /// Declares globals, with a probe that never fires but tells their types, which the random part may not use.
     pub(super) fn globals(&mut self) {
