@@ -208,7 +208,10 @@ const LOCK_TRACEPOINTS: [&str; 9] = [
 ];
 
 /// Parts of the names of such functions.
-const LOCK_FUNCTIONS: [&str; 7] = [
+const LOCK_FUNCTIONS: [&str; 10] = [
+    "bpf_common_lru",
+    "bpf_lru_",
+    "freelist_",
     "spin_lock",
     "spin_release",
     "spin_trylock",
@@ -241,7 +244,19 @@ impl Attach {
             | Attach::Kretprobe { function, .. } => LOCK_FUNCTIONS
                 .iter()
                 .any(|part| function.name.contains(part)),
-            _ => false,
+            // User-side, or where no lock is held; in interrupts that nothing keeps off maps only try to take locks.
+            Attach::Begin { .. }
+            | Attach::End { .. }
+            | Attach::Error { .. }
+            | Attach::Never
+            | Attach::Timer { .. }
+            | Attach::Profile { .. }
+            | Attach::RawSyscall { .. }
+            | Attach::Uprobe { .. }
+            | Attach::Uretprobe { .. }
+            | Attach::PerfEvent { .. }
+            | Attach::PerfCounter { .. }
+            | Attach::Breakpoint { .. } => false,
         }
     }
 

@@ -5,6 +5,7 @@ use cranelift_entity::{EntitySet, SecondaryMap};
 use super::lir_ty;
 use super::tables::Tables;
 use crate::hir::{self, Literal, Program};
+use crate::image::Point;
 use crate::lir::cfg::for_each_callee;
 use crate::lir::*;
 
@@ -74,16 +75,18 @@ fn initial(global: &hir::GlobalData, ty: Ty) -> Init {
     }
 }
 
-/// Marks the globals that more than one handler updates.
+/// Marks the globals that more than one program updates: a handler on several typed points has one for each, of which
+/// one can interrupt another.
 pub(super) fn mark_shared(module: &mut Module) {
     let mut updated_by: SecondaryMap<Global, u32> = SecondaryMap::new();
     for handler in module.handlers.values() {
+        let programs = 1 + u32::from(has_programs(handler));
         let mut seen = EntitySet::new();
         for func in reachable(module, handler.func) {
             for_each_update(&module.functions[func], |global| {
                 if !seen.contains(global) {
                     seen.insert(global);
-                    updated_by[global] += 1;
+                    updated_by[global] += programs;
                 }
             });
         }
@@ -91,6 +94,20 @@ pub(super) fn mark_shared(module: &mut Module) {
     for (id, global) in &mut module.globals {
         global.shared = updated_by[id] > 1;
     }
+}
+
+/// Whether a handler has several programs.
+fn has_programs(handler: &Handler) -> bool {
+    let is_typed = match handler.context {
+        Context::BtfTracepoint | Context::Fentry | Context::Fexit { .. } => true,
+        Context::None
+        | Context::RawTracepoint
+        | Context::RawSyscall { .. }
+        | Context::Regs
+        | Context::PerfEvent => false,
+    };
+    let differ = |two: &[Point]| two[0].attach != two[1].attach;
+    is_typed && handler.points.windows(2).any(differ)
 }
 
 /// A function and all it can call.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::lir::{Histogram, StatField};
+use crate::lower::globals::mark_shared;
 
 #[test]
 fn adding_is_one_operation() {
@@ -231,4 +232,35 @@ fn shared_means_updated_by_two_handlers() {
     let module = s.lower();
     assert!(module.globals[n].shared);
     assert!(!module.globals[m].shared);
+}
+
+#[test]
+fn what_one_handler_updates_in_several_programs_is_shared() {
+    let mut s = Script::new();
+    let n = s.global("n", &[], Ty::Long);
+    s.probe(&[], vec![run(increment(Place::Global(n), true))]);
+    let mut module = s.lower();
+    let point = |name: &str| Point {
+        text: name.to_owned(),
+        function: String::new(),
+        module: String::new(),
+        attach: Attach::BtfTracepoint {
+            name: name.to_owned(),
+            btf_id: 0,
+        },
+        selector: None,
+        optional: false,
+    };
+    for (second, context, shared) in [
+        ("a", Context::BtfTracepoint, false),
+        ("b", Context::BtfTracepoint, true),
+        ("b", Context::RawTracepoint, false),
+    ] {
+        for handler in module.handlers.values_mut() {
+            handler.context = context;
+            handler.points = vec![point("a"), point(second)];
+        }
+        mark_shared(&mut module);
+        assert_eq!(module.globals[n].shared, shared, "{second} {context:?}");
+    }
 }
