@@ -15,6 +15,17 @@ pub struct Session<'s> {
     pub options: Options,
 }
 
+impl<'s> Session<'s> {
+    /// One without options.
+    pub fn new(target: &'s dyn Target, library: &'s TapsetLibrary) -> Session<'s> {
+        Session {
+            target,
+            library,
+            options: Options::default(),
+        }
+    }
+}
+
 /// How to attach to functions of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KprobeStyle {

@@ -6,7 +6,7 @@
 
 use rtap_compiler::pipeline::{Emit, emit};
 use rtap_compiler::resolve::TapsetLibrary;
-use rtap_compiler::session::{Options, Session};
+use rtap_compiler::session::Session;
 use rtap_grammar::diag::Style;
 use rtap_grammar::source::Files;
 use rtap_tests::fixture;
@@ -20,11 +20,7 @@ fn bpf() {
 fn produce(case: &Case) -> String {
     let target = fixture::target(case);
     let library = TapsetLibrary::embedded();
-    let session = Session {
-        target: &target,
-        library: &library,
-        options: Options::default(),
-    };
+    let session = Session::new(&target, &library);
     let mut files = Files::new();
     let id = files.add(case.file_name(), case.text(), false);
     let (text, diags) = emit(&session, &mut files, &[id], Emit::Bpf);

@@ -10,7 +10,7 @@ use rtap_compiler::lir::verify::verify;
 use rtap_compiler::lir::{Channel, Env, Module, text};
 use rtap_compiler::pipeline::{Emit, emit};
 use rtap_compiler::resolve::TapsetLibrary;
-use rtap_compiler::session::{Options, Session};
+use rtap_compiler::session::Session;
 use rtap_compiler::target::fixture::FixtureTarget;
 use rtap_grammar::diag::Style;
 use rtap_grammar::source::Files;
@@ -39,11 +39,7 @@ fn passes_keep_the_meaning() {
 fn module(source: &str, stage: Emit) -> Module {
     let target = FixtureTarget::standard();
     let library = TapsetLibrary::embedded();
-    let session = Session {
-        target: &target,
-        library: &library,
-        options: Options::default(),
-    };
+    let session = Session::new(&target, &library);
     let mut files = Files::new();
     let id = files.add("random.rtp", source, false);
     let (lir, diags) = emit(&session, &mut files, &[id], stage);

@@ -78,9 +78,9 @@ pub fn deletes_elements(module: &Module, array: Global) -> bool {
     found
 }
 
-/// Whether kernel handlers only add to a global, and user-side ones reset it or delete of it.
-pub fn takes_turns(module: &Module, global: Global) -> bool {
-    let (mut added, mut other, mut reset) = (false, false, false);
+/// The globals that kernel handlers only add to, and user-side ones reset or delete of.
+pub fn taking_turns(module: &Module) -> BTreeSet<Global> {
+    let [mut added, mut other, mut reset] = [(); 3].map(|()| BTreeSet::new());
     let mut asked = BTreeSet::new();
     for handler in module.handlers.values() {
         let in_kernel = handler.exec == Exec::Kernel;
@@ -89,16 +89,16 @@ pub fn takes_turns(module: &Module, global: Global) -> bool {
                 continue;
             }
             for_each_op(&module.functions[called], |op| {
-                if op.global() == Some(global) {
-                    let adds = matches!(op, Op::ArrayAdd(..) | Op::StatPush(..));
-                    added |= in_kernel && adds;
-                    other |= in_kernel && !adds;
-                    reset |= !in_kernel && op.resets_global();
-                }
+                let Some(global) = op.global() else { return };
+                match op {
+                    Op::ArrayAdd(..) | Op::StatPush(..) if in_kernel => added.insert(global),
+                    _ if in_kernel => other.insert(global),
+                    op => op.resets_global() && reset.insert(global),
+                };
             });
         }
     }
-    added && reset && !other
+    &(&added & &reset) - &other
 }
 
 /// Whether the handler body `func`, or anything it calls, reads a performance counter.

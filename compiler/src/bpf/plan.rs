@@ -5,7 +5,7 @@ use cranelift_entity::SecondaryMap;
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
 
-use super::analysis::takes_turns;
+use super::analysis::taking_turns;
 use super::insn::MapId;
 use super::share::Shares;
 use crate::image::{
@@ -237,8 +237,9 @@ impl Plan {
             some_in_locks,
         };
         plan.header(module);
+        let turns = taking_turns(module);
         for global in module.globals.keys() {
-            plan.place(module, global);
+            plan.place(module, global, turns.contains(&global));
         }
         plan.globals_data.resize(plan.globals_bytes as usize, 0);
         // Offset 0 of the constants is an empty string and eight zero bytes.
@@ -294,7 +295,7 @@ impl Plan {
         }
     }
 
-    fn place(&mut self, module: &Module, global: Global) {
+    fn place(&mut self, module: &Module, global: Global, takes_turns: bool) {
         let data = &module.globals[global];
         let place = match &data.kind {
             GlobalKind::Scalar { ty, init } => {
@@ -326,7 +327,7 @@ impl Plan {
                     stat_shape(&record),
                     1,
                 );
-                let turns = takes_turns(module, global).then(|| self.turns(map));
+                let turns = takes_turns.then(|| self.turns(map));
                 Place::Stat(map, record, turns)
             }
             GlobalKind::Array {
@@ -376,8 +377,7 @@ impl Plan {
                     self.wrap(&data.name, &key, *max_entries, deleted)
                 });
                 let map = self.map(&data.name, sort, key, shape, *max_entries);
-                let turns =
-                    (wrap.is_none() && takes_turns(module, global)).then(|| self.turns(map));
+                let turns = (wrap.is_none() && takes_turns).then(|| self.turns(map));
                 Place::Array(
                     map,
                     ArrayLayout {

@@ -112,7 +112,10 @@ impl<'m> BpfStore<'m> {
             let taken = self.take();
             BpfStore::note(&mut self.failure, taken);
         }
-        turns_of(&mut self.cells, global)
+        match self.cells.get_mut(global.as_u32() as usize)? {
+            Cell::Turns(turns) => Some(turns),
+            _ => None,
+        }
     }
 
     /// Takes all that the handler is going to take from kernel handlers.
@@ -161,13 +164,6 @@ impl<'m> BpfStore<'m> {
             }),
             _ => None,
         }
-    }
-}
-
-fn turns_of<'c, 'm>(cells: &'c mut [Cell<'m>], global: Global) -> Option<&'c mut Turns<'m>> {
-    match cells.get_mut(global.as_u32() as usize)? {
-        Cell::Turns(turns) => Some(turns),
-        _ => None,
     }
 }
 

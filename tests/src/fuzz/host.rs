@@ -10,7 +10,7 @@ use rtap_compiler::btf::{Btf, Step, resolve_path};
 use rtap_compiler::lir::{Channel, Env, Exec};
 use rtap_compiler::pipeline;
 use rtap_compiler::resolve::TapsetLibrary;
-use rtap_compiler::session::{Options, Session};
+use rtap_compiler::session::Session;
 use rtap_compiler::target::fixture::FixtureTarget;
 use rtap_compiler::target::kconfig::KconfigTable;
 use rtap_compiler::target::{Arch, Binary, KernelRelease, KernelSymbols, TracepointFormat, sdt};
@@ -102,11 +102,7 @@ pub(super) fn images() -> Vec<Vec<u8>> {
     ];
     let target = FixtureTarget::standard();
     let library = TapsetLibrary::embedded();
-    let session = Session {
-        target: &target,
-        library: &library,
-        options: Options::default(),
-    };
+    let session = Session::new(&target, &library);
     let compiled = scripts.iter().filter_map(|script| {
         let mut files = Files::new();
         let id = files.add("seed.rtp", *script, false);

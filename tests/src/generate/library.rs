@@ -8,7 +8,7 @@ use rtap_compiler::builtins;
 use rtap_compiler::hir;
 use rtap_compiler::lir::Place;
 use rtap_compiler::resolve::{Loader, TapsetLibrary};
-use rtap_compiler::session::{Options, Session};
+use rtap_compiler::session::Session;
 use rtap_compiler::target::fixture::FixtureTarget;
 use rtap_grammar::ast::{
     AtOp, Expr, ExprKind, Function, FunctionBody, Item, TypeName, TypeRef, Visitor, walk_expr,
@@ -139,11 +139,7 @@ impl Visitor for Uses {
 fn find() -> Vec<Callable> {
     let target = FixtureTarget::standard();
     let library = TapsetLibrary::embedded();
-    let session = Session {
-        target: &target,
-        library: &library,
-        options: Options::default(),
-    };
+    let session = Session::new(&target, &library);
     let mut loader = Loader::new(&session);
     let mut files = Files::new();
     let mut callables: Vec<Callable> = builtins::all()

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use rtap_compiler::lir::{Exec, Global, Module, Op};
+use rtap_compiler::lir::{Exec, Global, Module};
 
 use crate::bpf::Entries;
 use crate::interp::kernel_ops::for_each_op_of;
@@ -101,7 +101,7 @@ impl Seen {
     }
 
     /// Whether it has reset or deleted that, or has found nothing in it.
-    pub(super) fn is_zero(&self, global: Global, key: &[u8]) -> bool {
+    fn is_zero(&self, global: Global, key: &[u8]) -> bool {
         let value = self.get(global, key);
         value.is_some_and(|value| value.iter().all(|byte| *byte == 0))
     }
@@ -122,17 +122,9 @@ impl Seen {
 fn updated(exec: Exec, module: &Module) -> (HashSet<Global>, HashSet<Global>) {
     let (mut added, mut otherwise) = (HashSet::new(), HashSet::new());
     for_each_op_of(exec, module, |op| {
-        let adds = matches!(
-            op,
-            Op::GlobalAdd(..)
-                | Op::GlobalFetchAdd(..)
-                | Op::ArrayAdd(..)
-                | Op::ArrayFetchAdd(..)
-                | Op::StatPush(..)
-        );
         match op.global() {
-            Some(global) if adds => added.insert(global),
-            Some(global) if op.updates_global() => otherwise.insert(global),
+            Some(global) if op.resets_global() => otherwise.insert(global),
+            Some(global) if op.updates_global() => added.insert(global),
             _ => false,
         };
     });

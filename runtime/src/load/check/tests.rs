@@ -4,7 +4,7 @@ use rtap_compiler::image::{Attach, GlobalLayout, Point, TurnLayout, ValueLayout}
 use rtap_compiler::lir::{FormatId, HandlerId, Histogram, Ty};
 use rtap_compiler::pipeline;
 use rtap_compiler::resolve::TapsetLibrary;
-use rtap_compiler::session::{Options, Session};
+use rtap_compiler::session::Session;
 use rtap_compiler::target::fixture::FixtureTarget;
 use rtap_grammar::source::Files;
 
@@ -37,11 +37,7 @@ probe end {
 fn image() -> (ObjectFile, Meta) {
     let target = FixtureTarget::standard();
     let library = TapsetLibrary::embedded();
-    let session = Session {
-        target: &target,
-        library: &library,
-        options: Options::default(),
-    };
+    let session = Session::new(&target, &library);
     let mut files = Files::new();
     let id = files.add("all.rtp", SCRIPT, false);
     let output = pipeline::compile(&session, &mut files, &[id]).0.unwrap();
