@@ -98,14 +98,15 @@ pub(super) const ROWS: &[Builtin] = &[
     },
 ];
 
-/// Late, it carries the string as it is.
+/// Late, it carries the string as it is, and the format says where the result is cut.
 fn quote(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
     let (cap, late) = call.cap;
     if !late {
         return Ok(Some(l.text(Op::StrQuote(call.args[0]), cap, call.span)));
     }
+    let function = format!("str_quote {}", l.max_cap());
     let format = l.format(Format {
-        pieces: vec![Piece::Call(UserFn("str_quote".to_owned()), 1)],
+        pieces: vec![Piece::Call(UserFn(function), 1)],
         channel: Channel::Out,
     });
     let ty = Ty::Str { cap, late };

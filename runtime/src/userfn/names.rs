@@ -13,14 +13,16 @@ use crate::values::quote;
 pub(super) const ROWS: &[UserFnRow] = &[
     UserFnRow {
         name: "str_quote",
-        params: &[Str],
+        params: &[Str, Str],
         result: Str,
         call: |_, args| {
+            let most = args[1].text().to_string().parse();
+            let most = most.map_err(|_| "str_quote: no length".to_owned())?;
             let mut out = Vec::new();
-            quote(&mut out, args[0].bytes(), usize::MAX);
+            quote(&mut out, args[0].bytes(), most);
             text(out)
         },
-        doc: "a string in double quotes, with what is not printable escaped (function::string_quoted)",
+        doc: "a string in double quotes, with what is not printable escaped, in so many bytes (function::string_quoted)",
     },
     UserFnRow {
         name: "flags",

@@ -362,7 +362,7 @@ impl Cx<'_> {
         if zero_flag && width > 0 {
             // Zeros up to the width, less what stands before them.
             let digits = match sign_len {
-                Val::Const(len) => self.imm(i64::from(width) - len),
+                Val::Const(len) => self.imm((i64::from(width) - len).max(0)),
                 len => {
                     let width = self.imm(i64::from(width));
                     let len = self.val_src(len);
