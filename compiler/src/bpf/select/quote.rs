@@ -12,8 +12,8 @@ use crate::lir::{Op, Ty, Value};
 const CUT: &[u8; 4] = b"\"...";
 /// The most characters that stand for one byte.
 const LONGEST: u32 = 4;
-/// Results shorter than this are not made in the kernel.
-const LEAST_CAP: u32 = 8;
+/// Bytes of the shortest result: of a quote and what follows a text that was cut.
+const LEAST_CAP: u32 = 5;
 
 /// What stands for a byte.
 pub(super) fn escape(byte: u8) -> Vec<u8> {
@@ -55,7 +55,7 @@ fn table() -> Vec<u8> {
 impl Cx<'_> {
     pub(super) fn text_quote(&mut self, text: Value, cap: u32, dest: Dest) -> Lowered<Val> {
         if cap < LEAST_CAP {
-            return Err(self.unsupported("a quoted string this short", "raise MAXSTRINGLEN"));
+            return Err(self.internal("a quoted string without room for the quotes"));
         }
         let long = self.is_long(text);
         let text = self.text(text);
