@@ -79,9 +79,11 @@ fn last_sentence(log: &str) -> Option<String> {
         "stack depth",
         "mark_precise",
     ];
+    // It says this behind the instruction at which it gives up, on the same line.
+    const TOO_LARGE: &str = "BPF program is too large";
     log.lines()
         .rev()
-        .map(str::trim)
+        .map(|line| line.find(TOO_LARGE).map_or(line, |at| &line[at..]).trim())
         .find(|line| {
             !line.is_empty()
                 && !STATISTICS.iter().any(|start| line.starts_with(start))
@@ -128,5 +130,13 @@ mod tests {
             None
         );
         assert_eq!(last_sentence(""), None);
+        let log = "Validating part() func#53...\n6930: (b7) r1 = 0\n\
+                   6931: (25) if r1 > 0x30 goto pc+115 BPF program is too large. Processed 1000001 insn\n\
+                   processed 1000001 insns (limit 1000000)\n";
+        assert_eq!(
+            last_sentence(log).as_deref(),
+            Some("BPF program is too large. Processed 1000001 insn")
+        );
+        assert_eq!(last_insn(log), Some(6931));
     }
 }
