@@ -32,6 +32,9 @@ pub struct Job {
     pub timeout_ms: u64,
     /// The process beside it.
     pub companion: Option<Companion>,
+    /// Where the job runs in a VM: its output is sent as it comes, not when it has ended. What a VM
+    /// sends makes interrupts in it.
+    pub live: bool,
 }
 
 /// A process that runs beside the job's command.

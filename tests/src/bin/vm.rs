@@ -107,6 +107,7 @@ fn run(vm: &mut Vm, options: &Options) -> Result<u8> {
     let job = Job {
         argv: vec!["sh".into(), "-c".into(), options.command.join(" ")],
         timeout_ms: options.timeout * 1000,
+        live: true,
         ..Job::default()
     };
     let mut printed = Ok(());

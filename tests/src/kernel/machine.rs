@@ -71,6 +71,11 @@ impl<'a> Machine<'a> {
                     "{} on {}: {failure}, run again",
                     case.name, self.version
                 )),
+                // What really hangs does so again.
+                Failure::Hang if attempt == 1 => self.record.remark(format!(
+                    "{} on {}: {failure}, run again; the console's last lines:\n{console}",
+                    case.name, self.version
+                )),
                 Failure::Panic | Failure::Emulation | Failure::Crash | Failure::Hang => {
                     self.crashes += 1;
                     return Verdict::Failed(format!(

@@ -36,12 +36,16 @@ fn serve() -> io::Result<()> {
         };
         let mut line = Ok(());
         let mut outcome = job::run(&job, &mut |stream, bytes| {
-            let sent = send(&mut to_host, &FromGuest::Output(stream, bytes.to_vec()));
-            line = std::mem::replace(&mut line, Ok(())).and(sent);
+            if job.live {
+                let sent = send(&mut to_host, &FromGuest::Output(stream, bytes.to_vec()));
+                line = std::mem::replace(&mut line, Ok(())).and(sent);
+            }
         });
         line?;
-        outcome.stdout.clear();
-        outcome.stderr.clear();
+        if job.live {
+            outcome.stdout.clear();
+            outcome.stderr.clear();
+        }
         send(&mut to_host, &FromGuest::Done(outcome))?;
     }
 }

@@ -16,9 +16,9 @@ const MAX_FRAME_BYTES: u32 = 16 << 20;
 pub enum FromGuest {
     /// The guest has booted.
     Hello(crate::vm::facts::Facts),
-    /// Output of the running job, as it comes.
+    /// Output of the running job, if that is [`Job::live`].
     Output(Stream, Vec<u8>),
-    /// The job has ended. Its `stdout` and `stderr` are empty here: they went before.
+    /// The job has ended. `stdout` and `stderr` have what was not sent before.
     Done(Outcome),
 }
 

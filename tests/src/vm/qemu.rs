@@ -26,6 +26,9 @@ const BOOT_ATTEMPTS: u32 = 3;
 /// On the console when a CPU met a breakpoint that nobody had set.
 const STALE_BREAKPOINT: &str = "int3: 0000 [#";
 
+/// The lines of the console that are shown when something went wrong: those of two CPUs' stacks.
+const TAIL_LINES: usize = 100;
+
 /// How much longer than a job's own time-out the host waits for the agent to say so.
 const AGENT_GRACE: Duration = Duration::from_secs(20);
 
@@ -106,7 +109,7 @@ impl Vm {
         ))
     }
 
-    /// Runs a job. `live` is given its output as it comes. After an `Err` the VM is of no more
+    /// Runs a job. `live` is given the output of a live one as it comes. After an `Err` the VM is of no more
     /// use; the text is the console's last lines.
     pub fn run(
         &mut self,
@@ -131,6 +134,8 @@ impl Vm {
                     }
                 }
                 Ok(FromGuest::Done(outcome)) => {
+                    stdout.extend(&outcome.stdout);
+                    stderr.extend(&outcome.stderr);
                     return Ok(Outcome {
                         stdout,
                         stderr,
@@ -313,7 +318,7 @@ fn tail(console: &Path) -> String {
     let text = read_lossy(console);
     let lines: Vec<&str> = text.lines().collect();
     lines
-        .get(lines.len().saturating_sub(30)..)
+        .get(lines.len().saturating_sub(TAIL_LINES)..)
         .unwrap_or_default()
         .join("\n")
 }
