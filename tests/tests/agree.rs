@@ -33,6 +33,7 @@ fn agree(first: u64, programs: u64, part_insns: Option<u32>) {
         rtap: &rtap,
         at: &at,
         part_insns,
+        program_cost: None,
     };
     // Short ones: what is long enough can be too much for a verifier.
     let shape = Shape {

@@ -5,6 +5,16 @@
 use super::outline;
 use super::vcode::{LoopKind, VCode};
 
+/// Instructions of a round of the loops around functions, of which a verifier examines each once.
+const ROUND_INSNS: u64 = 8;
+/// Instructions examined for each of a program.
+const EXAMINED: u64 = 4;
+
+/// What the rounds of the loops around functions add to a program's cost.
+pub fn of_rounds(rounds: u64) -> u64 {
+    rounds.saturating_mul(ROUND_INSNS) / EXAMINED
+}
+
 /// The cost of a program.
 pub fn cost(code: &VCode) -> u64 {
     let mut times = vec![1u64; code.blocks.len()];

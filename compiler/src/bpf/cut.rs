@@ -9,10 +9,10 @@ const SHORT: usize = 400;
 const PIECE: usize = 16;
 
 /// Cuts the blocks of a long function.
-pub fn cut(function: &mut Function) {
+pub fn cut(mut function: Function) -> Function {
     let all = function.blocks.values().map(|block| block.insts.len());
     if all.sum::<usize>() <= SHORT {
-        return;
+        return function;
     }
     for block in function.blocks.keys().collect::<Vec<_>>() {
         let data = &mut function.blocks[block];
@@ -36,6 +36,7 @@ pub fn cut(function: &mut Function) {
         }
         function.blocks[last].term = term;
     }
+    function
 }
 
 fn jump(block: Block) -> Terminator {

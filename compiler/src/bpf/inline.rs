@@ -1,5 +1,5 @@
 //! Calls into handlers' bodies: every function is copied to where
-//! it is called, those that recurse as loops (`recursion`). The verifier follows each call separately anyway; what is copied costs
+//! it is called, those that recurse as loops (`hub`). The verifier follows each call separately anyway; what is copied costs
 //! no call, and its constants and strings are known.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,8 @@ use std::rc::Rc;
 use cranelift_entity::EntityRef;
 use rustc_hash::FxHashMap;
 
-use super::recursion;
+use super::calls::Calls;
+use super::hub::{self, Shared};
 use crate::lir::cfg::{call_groups, for_each_callee};
 use crate::lir::{
     Block, BlockCall, BlockData, Chains, Func, Function, Inst, Module, Op, SiteId, Terminator,
@@ -30,6 +31,8 @@ pub struct Inliner<'a> {
     chains: &'a mut Chains,
     /// The functions that recurse, each with those that it recurses with.
     groups: BTreeMap<Func, Rc<Vec<Func>>>,
+    /// The functions that are not copied now.
+    shared: Vec<Func>,
     /// What callees are copied as; none if they cannot be.
     done: FxHashMap<Func, Option<Rc<Function>>>,
 }
@@ -49,6 +52,7 @@ impl<'a> Inliner<'a> {
             module,
             chains,
             groups,
+            shared: Vec::new(),
             done: FxHashMap::default(),
         }
     }
@@ -56,6 +60,22 @@ impl<'a> Inliner<'a> {
     /// The function with all calls copied in.
     pub fn body(&mut self, func: Func) -> Function {
         self.expand(func, &[])
+    }
+
+    /// The function with all calls copied in but those of long functions that are called from several places; and these
+    /// functions, done the same way.
+    pub fn shared(&mut self, func: Func) -> Option<Shared> {
+        self.shared = Calls::new(self.module, func).shared();
+        let done = std::mem::take(&mut self.done);
+        let entry = self.expand(func, &[]);
+        let functions = self.shared.clone().into_iter();
+        let functions = functions
+            .map(|func| Some((func, self.closed(func)?)))
+            .collect::<Option<_>>();
+        self.shared = Vec::new();
+        self.done = done;
+        let functions = functions?;
+        Some(Shared { entry, functions })
     }
 
     /// A function with everything copied in but calls of `own`.
@@ -67,7 +87,7 @@ impl<'a> Inliner<'a> {
             next += 1;
             let end = self.copy_insts(&mut function, block, own);
             if let Terminator::Try { op, .. } = &function.blocks[end].term
-                && let Some(callee) = called_by(op, own).and_then(|func| self.callee(func))
+                && let Some(callee) = self.called_by(op, own).and_then(|func| self.callee(func))
             {
                 self.inline_try(&mut function, end, &callee);
             }
@@ -80,7 +100,9 @@ impl<'a> Inliner<'a> {
         let ops = function.blocks[block].insts.iter().map(|inst| &inst.op);
         let called: Vec<(usize, Rc<Function>)> = ops
             .enumerate()
-            .filter_map(|(at, op)| Some((at, called_by(op, own)?)))
+            .filter_map(|(at, op)| Some((at, self.called_by(op, own)?)))
+            .collect::<Vec<_>>()
+            .into_iter()
             .filter_map(|(at, func)| Some((at, self.callee(func)?)))
             .collect();
         if called.is_empty() {
@@ -111,19 +133,31 @@ impl<'a> Inliner<'a> {
         if let Some(done) = self.done.get(&func) {
             return done.clone();
         }
-        let body = match self.groups.get(&func).cloned() {
-            None => Some(self.expand(func, &[])),
-            Some(group) => {
-                let bodies: Vec<(Func, Function)> = group
-                    .iter()
-                    .map(|func| (*func, self.expand(*func, &group)))
-                    .collect();
-                recursion::close(self.chains.sites(), &bodies, func)
-            }
-        };
-        let body = body.map(Rc::new);
+        let body = self.closed(func).map(Rc::new);
         self.done.insert(func, body.clone());
         body
+    }
+
+    /// A function that does not call itself any more.
+    fn closed(&mut self, func: Func) -> Option<Function> {
+        let Some(group) = self.groups.get(&func).cloned() else {
+            return Some(self.expand(func, &[]));
+        };
+        let bodies: Vec<(Func, Function)> = group
+            .iter()
+            .map(|func| (*func, self.expand(*func, &group)))
+            .collect();
+        hub::close(self.chains.sites(), &bodies, func)
+    }
+
+    /// The function that an operation calls, if it is one that is copied here.
+    fn called_by(&self, op: &Op, own: &[Func]) -> Option<Func> {
+        match op {
+            Op::Call(callee, ..) if !own.contains(callee) && !self.shared.contains(callee) => {
+                Some(*callee)
+            }
+            _ => None,
+        }
     }
 
     /// Ends a block with the body that is called; gives the block that goes on behind it.
@@ -287,14 +321,6 @@ impl<'a> Inliner<'a> {
         if let Some(site) = op.site_mut() {
             *site = self.chains.called(*site, call);
         }
-    }
-}
-
-/// The function that an operation calls, if it is none of `own`.
-fn called_by(op: &Op, own: &[Func]) -> Option<Func> {
-    match op {
-        Op::Call(callee, ..) if !own.contains(callee) => Some(*callee),
-        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod analysis;
 mod arch;
+mod calls;
 mod captures;
 mod cost;
 mod cut;
@@ -17,12 +18,12 @@ mod frame;
 mod functions;
 mod graph;
 pub mod helpers;
+mod hub;
 pub mod inline;
 pub mod insn;
 mod object;
 mod outline;
 pub mod plan;
-mod recursion;
 mod regalloc;
 mod select;
 mod share;
@@ -37,6 +38,7 @@ use rtap_grammar::source::Span;
 use self::analysis::{Positions, Uses};
 use self::frame::{Buffers, FRAME_HEAD_BYTES};
 use self::functions::{Part, Unfinished, add_apart, finish};
+use self::hub::Shared;
 use self::inline::Inliner;
 use self::plan::Plan;
 use self::regalloc::Allocator;
@@ -157,9 +159,14 @@ pub fn generate(
     let mut chains = Chains::new(std::mem::take(&mut module.sites));
     let mut inliner = Inliner::new(module, &mut chains);
     let mut bodies: SecondaryMap<HandlerId, Option<Function>> = SecondaryMap::new();
+    let mut shared: SecondaryMap<HandlerId, Option<Shared>> = SecondaryMap::new();
     for (id, handler) in &module.handlers {
         if handler.exec == Exec::Kernel {
-            bodies[id] = Some(inliner.body(handler.func));
+            let body = inliner.body(handler.func);
+            if may_cost_more(&body, settings.sizes) {
+                shared[id] = inliner.shared(handler.func);
+            }
+            bodies[id] = Some(body);
         }
     }
     module.sites = chains.finish();
@@ -170,9 +177,7 @@ pub fn generate(
         .filter_map(|program| {
             let handler = &module.handlers[program.handler];
             let body = bodies[program.handler].as_ref()?;
-            let mut body = share::restricted(body, handler, &program.points);
-            cut::cut(&mut body);
-            Some(body)
+            Some(cut::cut(share::restricted(body, handler, &program.points)))
         })
         .collect();
     plan.remember_entries(&bodies);
@@ -188,12 +193,31 @@ pub fn generate(
         } else {
             Half::Body
         };
-        let how = (half, settings);
-        match generate_program(module, features, &mut plan, cx, body, how, &mut allocator) {
-            Ok(functions) => programs.push(ProgramCode {
-                section: section(handler, &program, half),
-                functions,
-            }),
+        let mut how = Generating {
+            module,
+            features,
+            settings,
+            half,
+            cx,
+            allocator: &mut allocator,
+        };
+        let mut code = how.program(&mut plan, body);
+        if let Some(shared) = &shared[program.handler]
+            && !matches!(&code, Ok(code) if code.cost <= settings.sizes.cost)
+            && let Some(flat) = flat(shared, handler, &program)
+            && let Ok(flat) = how.program(&mut plan, &flat)
+            && !matches!(&code, Ok(code) if code.cost <= flat.cost)
+        {
+            code = Ok(flat);
+        }
+        match code {
+            Ok(code) => {
+                plan.frame_bytes = plan.frame_bytes.max(code.frame_bytes);
+                programs.push(ProgramCode {
+                    section: section(handler, &program, half),
+                    functions: code.functions,
+                });
+            }
             // A body that was copied to several places is complained about once.
             Err(found) => {
                 for error in found {
@@ -214,6 +238,23 @@ pub fn generate(
     } else {
         Err(errors)
     }
+}
+
+/// Whether a body may be too much for a verifier. (Few operations are longer than that.)
+fn may_cost_more(body: &Function, sizes: Sizes) -> bool {
+    const LONG_OP: u64 = 100;
+    let ops = body
+        .blocks
+        .values()
+        .map(|block| block.insts.len() as u64 + 1);
+    ops.sum::<u64>() * LONG_OP > sizes.cost
+}
+
+/// A program's handler, made flat.
+fn flat(shared: &Shared, handler: &Handler, program: &Program) -> Option<Function> {
+    let entry = share::restricted(&shared.entry, handler, &program.points);
+    let functions = shared.functions.clone();
+    hub::flatten(&Shared { entry, functions }).map(cut::cut)
 }
 
 /// What the code of a program depends on.
@@ -260,75 +301,103 @@ fn draft(
     select::program(&task, plan, &mut Buffers::default())
 }
 
-fn generate_program(
-    module: &Module,
+/// The code of a program.
+struct Generated {
+    functions: Vec<FunctionCode>,
+    /// Bytes of the scratch frame.
+    frame_bytes: u32,
+    /// About what it costs the verifier, as [`cost`] counts.
+    cost: u64,
+}
+
+/// What the code of a program is made with.
+struct Generating<'a> {
+    module: &'a Module,
     features: Features,
-    plan: &mut Plan,
+    settings: Settings<'a>,
+    half: Half,
     cx: ProgramCx,
-    body: &Function,
-    (half, settings): (Half, Settings<'_>),
-    allocator: &mut Allocator,
-) -> Result<Vec<FunctionCode>, Vec<BpfError>> {
-    let positions = Positions::new(body);
-    let uses = Uses::new(body, &positions);
-    let mut budget = STACK_BUDGET_BYTES;
-    loop {
-        let mut buffers = Buffers::default();
-        let mut run = |buffers: &mut Buffers, divided| {
-            let task = Task {
-                module,
-                features,
-                program: cx,
-                half,
-                func: body,
-                positions: &positions,
-                uses: &uses,
-                portable: settings.types.is_some(),
-                divided,
+    allocator: &'a mut Allocator,
+}
+
+impl Generating<'_> {
+    /// The code for a body.
+    fn program(&mut self, plan: &mut Plan, body: &Function) -> Result<Generated, Vec<BpfError>> {
+        let Generating {
+            module,
+            features,
+            settings,
+            half,
+            cx,
+            ..
+        } = *self;
+        let positions = Positions::new(body);
+        let uses = Uses::new(body, &positions);
+        let mut budget = STACK_BUDGET_BYTES;
+        loop {
+            let mut buffers = Buffers::default();
+            let mut run = |buffers: &mut Buffers, divided| {
+                let task = Task {
+                    module,
+                    features,
+                    program: cx,
+                    half,
+                    func: body,
+                    positions: &positions,
+                    uses: &uses,
+                    portable: settings.types.is_some(),
+                    divided,
+                };
+                select::program(&task, plan, buffers)
             };
-            select::program(&task, plan, buffers)
-        };
-        let draft = run(&mut buffers, false)?;
-        let divided = outline::is_needed(&draft, settings.sizes) || !draft.apart.is_empty();
-        if divided {
-            buffers.use_frame_only();
-        }
-        buffers.place(budget);
-        if cx.some_in_locks {
-            // Its frame shows that the program runs.
-            buffers.extend_frame(FRAME_HEAD_BYTES);
-        }
-        let code = run(&mut buffers, divided)?;
-        let internal = |what: String| {
-            vec![BpfError::Internal {
-                span: body.span,
-                what,
-            }]
-        };
-        if buffers.mismatch() {
-            return Err(internal("buffers differ between runs".to_owned()));
-        }
-        let parts = if divided {
-            let outlined = outline::outline(code, buffers.frame_end(), settings.sizes)
+            let draft = run(&mut buffers, false)?;
+            let mut cost = cost::cost(&draft);
+            let divided = outline::is_needed(&draft, settings.sizes) || !draft.apart.is_empty();
+            if divided {
+                buffers.use_frame_only();
+            }
+            buffers.place(budget);
+            if cx.some_in_locks {
+                // Its frame shows that the program runs.
+                buffers.extend_frame(FRAME_HEAD_BYTES);
+            }
+            let code = run(&mut buffers, divided)?;
+            let internal = |what: String| {
+                vec![BpfError::Internal {
+                    span: body.span,
+                    what,
+                }]
+            };
+            if buffers.mismatch() {
+                return Err(internal("buffers differ between runs".to_owned()));
+            }
+            let parts = if divided {
+                let outlined = outline::outline(code, buffers.frame_end(), settings.sizes)
+                    .map_err(|error| error.at(body.span))?;
+                buffers.extend_frame(outlined.frame_bytes);
+                cost += cost::of_rounds(outlined.rounds);
+                add_apart(outlined)
+            } else {
+                vec![Part::new(code, None)]
+            };
+            let parts =
+                outline::pack(parts).ok_or_else(|| Unfinished::TooManyLoops.at(body.span))?;
+            let symbol = &plan.programs[cx.program as usize].symbol;
+            let (functions, stack_bytes) = finish(parts, self.allocator, symbol, body.span)
                 .map_err(|error| error.at(body.span))?;
-            buffers.extend_frame(outlined.frame_bytes);
-            add_apart(outlined)
-        } else {
-            vec![Part::new(code, None)]
-        };
-        let parts = outline::pack(parts).ok_or_else(|| Unfinished::TooManyLoops.at(body.span))?;
-        let symbol = &plan.programs[cx.program as usize].symbol;
-        let (functions, stack_bytes) =
-            finish(parts, allocator, symbol, body.span).map_err(|error| error.at(body.span))?;
-        if stack_bytes > STACK_BYTES && budget != 0 && !divided {
-            budget = budget.saturating_sub(stack_bytes - STACK_BYTES + STACK_STEP_BYTES);
-            continue;
+            if stack_bytes > STACK_BYTES && budget != 0 && !divided {
+                budget = budget.saturating_sub(stack_bytes - STACK_BYTES + STACK_STEP_BYTES);
+                continue;
+            }
+            if stack_bytes > STACK_BYTES {
+                return Err(Unfinished::TooLarge("what the handler must remember").at(body.span));
+            }
+            return Ok(Generated {
+                functions,
+                frame_bytes: buffers.frame_bytes(),
+                cost,
+            });
         }
-        if stack_bytes > STACK_BYTES {
-            return Err(Unfinished::TooLarge("what the handler must remember").at(body.span));
-        }
-        plan.frame_bytes = plan.frame_bytes.max(buffers.frame_bytes());
-        return Ok(functions);
     }
 }
 

@@ -192,8 +192,9 @@ pub enum NestOp {
     Get(NestSlot),
     /// Store in a slot.
     Set(NestSlot, Value),
-    /// Stands in the block through which calls and returns go: the head of a loop of which no round is counted.
-    Hub,
+    /// Stands in the block through which calls and returns go: the head of a loop of which no round is counted. It goes
+    /// round so often at most between two rounds that are.
+    Hub(u32),
 }
 
 /// Where an operation can run.

@@ -23,7 +23,7 @@ macro_rules! visit_operands {
             | Op::RequestExit
             | Op::Nest(
                 _,
-                NestOp::Begin | NestOp::Push(_) | NestOp::Pop | NestOp::Get(_) | NestOp::Hub,
+                NestOp::Begin | NestOp::Push(_) | NestOp::Pop | NestOp::Get(_) | NestOp::Hub(_),
             ) => {}
             Op::Bin(_, a, b)
             | Op::Cmp(_, a, b)

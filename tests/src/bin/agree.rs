@@ -43,6 +43,9 @@ struct Options {
     /// Divides kernel handlers into parts of about so many instructions.
     #[arg(long)]
     part_insns: Option<u32>,
+    /// Makes kernel handlers flat that may cost the verifier more than this.
+    #[arg(long)]
+    program_cost: Option<u32>,
     /// Leaves out what the kernel is too old for: `foreach` (before 5.13), `statistics` (before 5.19).
     #[arg(long, value_delimiter = ',')]
     without: Vec<Lacking>,
@@ -126,6 +129,7 @@ impl Run {
             rtap: &self.rtap,
             at: &at,
             part_insns: options.part_insns,
+            program_cost: options.program_cost,
             limit: Duration::from_secs(options.limit),
         };
         loop {

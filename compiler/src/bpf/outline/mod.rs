@@ -31,19 +31,20 @@ use std::collections::BTreeSet;
 pub use self::parts::insns;
 
 use regalloc2::VReg;
+use rustc_hash::FxHashMap;
 
 pub use self::pack::{MAX_PACKED, pack};
 
 use self::parts::Share;
 use self::region::Flow;
 use super::functions::{Part, Unfinished};
-use super::insn::Insn;
+use super::insn::{AluOp, Insn, Src};
 use super::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
 use super::{MAX_CALLS, Sizes};
 
 /// Calls around which the verifier goes in all loops of a program together: some instructions each, of the
 /// million that it examines.
-const MAX_ROUNDS: u32 = 100_000;
+const MAX_ROUNDS: u32 = 40_000;
 /// Rounds that each loop can make in any case.
 const LEAST_ROUNDS: u32 = 1024;
 /// Up to so many rounds in all loops together are followed soon enough.
@@ -61,6 +62,8 @@ pub struct Outlined {
     pub apart: Vec<OutlinedApart>,
     /// End of the slots in the scratch frame.
     pub frame_bytes: u32,
+    /// Rounds of loops around calls that a verifier follows.
+    pub rounds: u64,
 }
 
 /// What a function apart became.
@@ -184,13 +187,15 @@ fn outline_function(
     let mut calls_apart = vec![0; code.blocks.len()];
     let nest = Regions::new(chosen.clone(), &calls_apart);
     let mut apart = Vec::with_capacity(all_apart.len());
+    let mut rounds_apart = 0;
     let callers = callers_apart(&code, all_apart.len());
     let depths = nest.depths();
     for (one, callers) in all_apart.into_iter().zip(callers) {
         let above = callers.iter().map(|block| depths[nest.owner[*block]]);
         let room = calls.saturating_sub(above.max().unwrap_or(0));
-        let (parts, end) = outline_apart(one.code, slots, sizes, room)?;
+        let (parts, end, rounds) = outline_apart(one.code, slots, sizes, room)?;
         slots = end;
+        rounds_apart += rounds;
         let depth = depth(&parts);
         for block in callers {
             calls_apart[block] = depth.max(calls_apart[block]);
@@ -205,6 +210,7 @@ fn outline_function(
     chosen.extend(nest.parts(&code, &flow, sizes, (calls, count)));
     let mut regions = Regions::new(chosen, &calls_apart);
     regions.bound_rounds(calls, count);
+    let rounds = rounds_apart + regions.rounds();
     let frame_bytes =
         slots::settle(&mut code, &flow, &mut regions, slots).map_err(Unfinished::Internal)?;
     let mut functions = Vec::with_capacity(regions.all.len() + 1);
@@ -237,21 +243,23 @@ fn outline_function(
         parts: functions,
         apart,
         frame_bytes,
+        rounds,
     })
 }
 
-/// A function apart, whose loops are functions too where calls can nest so deep. Gives where the slots end, too.
+/// A function apart, whose loops are functions too where calls can nest so deep. Gives where the slots end, too, and the
+/// rounds that a verifier follows.
 fn outline_apart(
     code: VCode,
     slots: u32,
     sizes: Sizes,
     calls: usize,
-) -> Result<(Vec<Part>, u32), Unfinished> {
+) -> Result<(Vec<Part>, u32, u64), Unfinished> {
     if calls < 2 || !is_needed(&code, sizes) {
-        return Ok((vec![Part::new(code, None)], slots));
+        return Ok((vec![Part::new(code, None)], slots, 0));
     }
     let outlined = outline_function(code, slots, sizes, calls)?;
-    Ok((outlined.parts, outlined.frame_bytes))
+    Ok((outlined.parts, outlined.frame_bytes, outlined.rounds))
 }
 
 /// For each function apart the blocks in which it is called.
@@ -279,13 +287,53 @@ fn depth(parts: &[Part]) -> usize {
     depths.into_iter().max().unwrap_or(0)
 }
 
+/// The constant of each parameter with which a loop begins, if it is the same wherever it begins.
+#[derive(Default)]
+struct Firsts(Option<Vec<Option<i32>>>);
+
+impl Firsts {
+    /// It begins with these, too.
+    fn add(&mut self, args: &[VReg], constants: &FxHashMap<VReg, i32>) {
+        let values = args.iter().map(|arg| constants.get(arg).copied());
+        self.0 = Some(match self.0.take() {
+            None => values.collect(),
+            Some(before) => {
+                let same = before.into_iter().zip(values);
+                same.map(|(one, other)| one.filter(|_| one == other))
+                    .collect()
+            }
+        });
+    }
+}
+
+/// The registers that hold constants.
+fn constants(code: &VCode) -> FxHashMap<VReg, i32> {
+    let insts = code.blocks.iter().flat_map(|block| &block.insts);
+    let constants = insts.filter_map(|inst| match (&inst.code[..], &inst.operands[..]) {
+        (
+            [
+                Insn::Alu {
+                    op: AluOp::Mov,
+                    wide: true,
+                    src: Src::Imm(constant),
+                    ..
+                },
+            ],
+            [operand],
+        ) => Some((operand.vreg(), *constant)),
+        _ => None,
+    });
+    constants.collect()
+}
+
 /// Puts a block before each loop that moves with all its rounds: there the function begins, and the numbers in
-/// which the loop counts stay in registers. Gives the block at which the function of each loop begins.
+/// which the loop counts stay in registers, from constants on where it counts from constants. Gives the block at which the function of each loop begins.
 fn add_beginnings(code: &mut VCode, loops: &[Loop]) -> Vec<BlockId> {
     if !has_whole_loops(loops) {
         return loops.iter().map(|info| info.head).collect();
     }
     let flow = Flow::new(code);
+    let constants = constants(code);
     let begins = loops.iter().map(|info| {
         let head = info.head.0 as usize;
         if !matches!(info.kind, LoopKind::Whole { .. }) || !flow.is_reached(head) {
@@ -293,20 +341,31 @@ fn add_beginnings(code: &mut VCode, loops: &[Loop]) -> Vec<BlockId> {
         }
         let begin = code.block(code.blocks[head].cold);
         let before = flow.preds(head).iter();
+        let mut firsts = Firsts::default();
         for &pred in before.filter(|pred| !flow.dominates(head, **pred)) {
             for edge in code.blocks[pred].term.iter_mut().flat_map(Term::edges_mut) {
                 if edge.block == info.head {
                     edge.block = begin;
+                    firsts.add(&edge.args, &constants);
                 }
             }
         }
         let count = code.blocks[head].params.len();
         let params: Vec<VReg> = (0..count).map(|_| code.vreg()).collect();
+        let mut args = params.clone();
+        let mut insts = Vec::new();
+        for (arg, constant) in args.iter_mut().zip(firsts.0.into_iter().flatten()) {
+            if let Some(constant) = constant {
+                *arg = code.vreg();
+                insts.push(emit::imm(*arg, constant.into()));
+            }
+        }
         let block = &mut code.blocks[begin.0 as usize];
-        block.params.clone_from(&params);
+        block.params = params;
+        block.insts = insts;
         block.term = Some(Term::Jump(Edge {
             block: info.head,
-            args: params,
+            args,
         }));
         begin
     });
@@ -440,6 +499,17 @@ impl Regions {
                 *most = each.min(*most);
             }
         }
+    }
+
+    /// The rounds that a verifier follows.
+    fn rounds(&self) -> u64 {
+        let rounds = self.all.iter().map(|region| match region.info.kind {
+            LoopKind::Rounds { most, .. } | LoopKind::Chunks { most } => {
+                u64::from(most) + u64::from(region.rounds.unwrap_or(0))
+            }
+            LoopKind::Whole { .. } | LoopKind::Once => 0,
+        });
+        rounds.sum()
     }
 
     /// The blocks that each region has for itself; those of number 0 are not asked for.

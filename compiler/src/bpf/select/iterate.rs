@@ -11,9 +11,9 @@ use super::order;
 use super::text::{Text, TextMem};
 use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
+use crate::bpf::hub;
 use crate::bpf::insn::{AluOp, Cond, MapId, Size, Src};
 use crate::bpf::plan::Plan;
-use crate::bpf::recursion;
 use crate::bpf::vcode::BlockId;
 use crate::image::{ArrayLayout, Slot, ValueLayout};
 use crate::lir::{BlockCall, Global, Op, SiteId, Sort, SortBy, Terminator, Ty, Value};
@@ -175,7 +175,7 @@ impl Cx<'_> {
         let (_, layout) = self.array_place(array)?;
         let level = nest.and_then(|nest| self.nest_level(nest));
         let levels = match level {
-            Some(_) => recursion::levels(self.module).next_power_of_two(),
+            Some(_) => hub::levels(self.module).next_power_of_two(),
             None => 1,
         };
         let text = self.sort_text(&layout, sort)?;

@@ -1,31 +1,36 @@
-//! The slots of functions that recurse (`recursion`): one buffer with a set of slots for each level, and the number of the
-//! innermost level before it.
+//! The slots of calls and loops that go by a hub (`hub`). Functions that recurse have one buffer with a set of slots for each
+//! level, and the number of the innermost level before it; where nothing recurses, each slot has a place of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::text::{Text, TextMem};
 use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::analysis::for_each_op;
 use crate::bpf::frame::{Access, Mem};
+use crate::bpf::hub;
 use crate::bpf::insn::{AluOp, Cond, Size, Src};
-use crate::bpf::recursion;
 use crate::bpf::vcode::{Loop, LoopKind};
 use crate::image::width_bytes;
-use crate::lir::{NestOp, NestSlot, Op, SiteId, Ty, Value};
+use crate::lir::{ErrorKind, NestOp, NestSlot, Op, SiteId, Ty, Value};
 
 /// Most bytes of all levels: each scratch frame has as many.
 const MAX_BYTES: u32 = 1 << 20;
 
 /// Sets of slots.
 #[derive(Clone, Debug)]
-pub(super) struct Nest {
-    /// Where the number of the innermost level is.
-    level: Mem,
-    levels: Mem,
-    /// Bytes of a level.
-    bytes: u32,
-    /// Where in it each slot is.
-    slots: BTreeMap<u32, u32>,
+pub(super) enum Nest {
+    /// One for each level.
+    Levels {
+        /// Where the number of the innermost level is.
+        level: Mem,
+        levels: Mem,
+        /// Bytes of a level.
+        bytes: u32,
+        /// Where in it each slot is.
+        slots: BTreeMap<u32, u32>,
+    },
+    /// One: where each slot is.
+    One(BTreeMap<u32, Mem>),
 }
 
 impl Cx<'_> {
@@ -33,8 +38,12 @@ impl Cx<'_> {
     pub(super) fn declare_nests(&mut self) {
         let func = self.func;
         let mut widths: BTreeMap<u8, BTreeMap<u32, u32>> = BTreeMap::new();
+        let mut with_levels = BTreeSet::new();
         for_each_op(func, |op| {
             if let Op::Nest(nest, op) = op {
+                if let NestOp::Push(_) = op {
+                    with_levels.insert(*nest);
+                }
                 let slots = widths.entry(*nest).or_default();
                 if let NestOp::Set(slot, value) = op {
                     let width = slots.entry(slot.number()).or_insert(0);
@@ -42,15 +51,23 @@ impl Cx<'_> {
                 }
             }
         });
+        let always = (0, u32::MAX);
         for (nest, widths) in widths {
+            if !with_levels.contains(&nest) {
+                let slots = widths.into_iter();
+                let slots = slots
+                    .map(|(slot, width)| (slot, self.buffers.alloc(width, Access::Fixed, always)));
+                let slots = Nest::One(slots.collect());
+                self.nests.insert(nest, slots);
+                continue;
+            }
             let mut bytes = 0;
             let mut slots = BTreeMap::new();
             for (slot, width) in widths {
                 slots.insert(slot, bytes);
                 bytes += width;
             }
-            let always = (0, u32::MAX);
-            let mut all = recursion::levels(self.module).saturating_mul(bytes);
+            let mut all = hub::levels(self.module).saturating_mul(bytes);
             if all > MAX_BYTES {
                 self.span = Some(func.span);
                 // It is recorded; there is nothing more to do here.
@@ -60,7 +77,7 @@ impl Cx<'_> {
                 );
                 all = bytes;
             }
-            let nest_of = Nest {
+            let nest_of = Nest::Levels {
                 level: self.buffers.alloc(8, Access::Fixed, always),
                 levels: self.buffers.alloc(all, Access::Variable, always),
                 bytes,
@@ -72,7 +89,10 @@ impl Cx<'_> {
 
     /// Where the number of the innermost level is, of the slots of this number.
     pub(super) fn nest_level(&self, number: u8) -> Option<Mem> {
-        self.nests.get(&number).map(|nest| nest.level)
+        match self.nests.get(&number)? {
+            Nest::Levels { level, .. } => Some(*level),
+            Nest::One(_) => None,
+        }
     }
 
     pub(super) fn nest(&mut self, number: u8, op: NestOp, dest: Dest) -> Lowered<Option<Val>> {
@@ -80,10 +100,17 @@ impl Cx<'_> {
             return Err(self.internal("slots of no function"));
         };
         match op {
-            NestOp::Begin => self.store_imm(nest.level, 0),
-            NestOp::Push(site) => self.next_level(&nest, site),
-            NestOp::Pop => self.plain_add(nest.level, Src::Imm(-1)),
-            NestOp::Hub => self.hub(),
+            NestOp::Begin | NestOp::Push(_) | NestOp::Pop => {
+                let Nest::Levels { level, .. } = nest else {
+                    return Err(self.internal("slots without levels"));
+                };
+                match op {
+                    NestOp::Push(site) => self.next_level(level, site),
+                    NestOp::Pop => self.plain_add(level, Src::Imm(-1)),
+                    _ => self.store_imm(level, 0),
+                }
+            }
+            NestOp::Hub(passes) => self.hub(passes),
             NestOp::Set(slot, value) => {
                 let to = self.nest_slot(&nest, slot);
                 self.set_slot(to, value);
@@ -107,9 +134,9 @@ impl Cx<'_> {
         Ok(None)
     }
 
-    fn next_level(&mut self, nest: &Nest, site: SiteId) {
+    fn next_level(&mut self, number: Mem, site: SiteId) {
         let last = self.module.limits.nested_calls();
-        let level = self.load(Size::D, nest.level);
+        let level = self.load(Size::D, number);
         let fail = self.fail(site, Val::Const(0));
         self.jump_if(
             Cond::Ge,
@@ -118,22 +145,33 @@ impl Cx<'_> {
             fail,
         );
         let next = self.alu(AluOp::Add, level, Src::Imm(1));
-        self.store(Size::D, nest.level, Src::Reg(next));
+        self.store(Size::D, number, Src::Reg(next));
     }
 
     /// Where a slot is.
     fn nest_slot(&mut self, nest: &Nest, slot: NestSlot) -> Mem {
-        let mut level = self.load(Size::D, nest.level);
+        let (number, levels, bytes, slots) = match nest {
+            Nest::One(slots) => {
+                let place = slots.get(&slot.number()).copied();
+                // A slot that is only read is one of a call that cannot be.
+                return place.unwrap_or(Mem::Frame(0));
+            }
+            Nest::Levels {
+                level,
+                levels,
+                bytes,
+                slots,
+            } => (*level, *levels, *bytes, slots),
+        };
+        let mut level = self.load(Size::D, number);
         if let NestSlot::Next(_) = slot {
             level = self.alu(AluOp::Add, level, Src::Imm(1));
         }
-        let count = recursion::levels(self.module);
-        let set = self.slot_address(nest.levels, level, count, nest.bytes);
+        let count = hub::levels(self.module);
+        let set = self.slot_address(levels, level, count, bytes);
         Mem::Ptr(
             set,
-            nest.slots
-                .get(&slot.number())
-                .map_or(0, |offset| *offset as i32),
+            slots.get(&slot.number()).map_or(0, |offset| *offset as i32),
         )
     }
 
@@ -150,17 +188,18 @@ impl Cx<'_> {
         }
     }
 
-    /// The head of the loop through which calls and returns go: as many rounds as calls and rounds
-    /// of loops are allowed, and a return for each.
-    fn hub(&mut self) {
-        let most = self.module.limits.max_action.min(i32::MAX as u32 / 2 - 2);
-        let give_up = self.exit_block();
+    /// The head of the loop through which calls, returns and rounds go: as often as the rounds that are counted allow.
+    fn hub(&mut self, passes: u32) {
+        let most = self.module.limits.max_action.saturating_add(2);
+        let most = most.saturating_mul(passes).min(i32::MAX as u32 - 1);
+        let mut sites = self.module.sites.iter();
+        let give_up = match sites.find(|(_, site)| site.kind == ErrorKind::MaxAction) {
+            Some((site, _)) => self.fail(site, Val::Const(0)),
+            None => self.exit_block(),
+        };
         self.code.loops.push(Loop {
             head: self.cur,
-            kind: LoopKind::Rounds {
-                most: 2 * most + 4,
-                give_up,
-            },
+            kind: LoopKind::Rounds { most, give_up },
         });
     }
 }

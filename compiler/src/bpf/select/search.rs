@@ -21,6 +21,11 @@ enum Pattern {
     Mem(TextMem),
 }
 
+/// The bits by which words behind the first differ from what they should be. They are looked at together: a verifier follows
+/// every jump, in each round of the loop.
+#[derive(Default)]
+struct Rest(Option<VReg>);
+
 impl Cx<'_> {
     /// Where the needle first occurs in the text, or -1.
     pub(super) fn text_find(&mut self, text: Value, needle: Value) -> Lowered<Val> {
@@ -69,6 +74,7 @@ impl Cx<'_> {
         match pattern {
             Pattern::Const(bytes) => {
                 let at = self.clamped_address(hay, index, text_cap);
+                let mut rest = Rest::default();
                 for (n, chunk) in bytes.chunks(8).enumerate() {
                     let mut word = self.load(Size::D, Mem::Ptr(at, n as i32 * 8));
                     let unused = 64 - chunk.len() as i32 * 8;
@@ -78,14 +84,16 @@ impl Cx<'_> {
                         value <<= unused;
                     }
                     let value = self.val_src(Val::Const(value));
-                    self.jump_if(Cond::Ne, word, value, next);
+                    self.must_equal(&mut rest, n == 0, word, value, next);
                 }
+                self.end_of(rest, next);
             }
             Pattern::Mem(needle) if is_long => {
                 self.compare_long_needle(hay, index, needle, width - 8, [next, found]);
             }
             Pattern::Mem(needle) => {
                 let at = self.clamped_address(hay, index, text_cap);
+                let mut rest = Rest::default();
                 for n in 0..needle.width() / 8 {
                     let right = self.load(Size::D, needle.mem.at(n * 8));
                     let left = self.load(Size::D, Mem::Ptr(at, n as i32 * 8));
@@ -93,8 +101,9 @@ impl Cx<'_> {
                     // first zero byte on, which only its last word can have.
                     let mask = self.nonzero_bytes(right);
                     let left = self.alu(AluOp::And, left, Src::Reg(mask));
-                    self.jump_if(Cond::Ne, left, Src::Reg(right), next);
+                    self.must_equal(&mut rest, n == 0, left, Src::Reg(right), next);
                 }
+                self.end_of(rest, next);
             }
         }
         self.jump(found, Vec::new());
@@ -107,6 +116,32 @@ impl Cx<'_> {
         self.jump(head, vec![following]);
         self.enter(done);
         Ok(Val::Reg(result))
+    }
+
+    /// Goes to `next` if a word is not what it should be: now if it is the first, else at the end of all.
+    fn must_equal(
+        &mut self,
+        rest: &mut Rest,
+        is_first: bool,
+        word: VReg,
+        wanted: Src<VReg>,
+        next: BlockId,
+    ) {
+        if is_first {
+            return self.jump_if(Cond::Ne, word, wanted, next);
+        }
+        let differs = self.alu(AluOp::Xor, word, wanted);
+        rest.0 = Some(match rest.0 {
+            Some(before) => self.alu(AluOp::Or, before, Src::Reg(differs)),
+            None => differs,
+        });
+    }
+
+    /// Goes to `next` if a word behind the first was not what it should be.
+    fn end_of(&mut self, rest: Rest, next: BlockId) {
+        if let Some(differs) = rest.0 {
+            self.jump_if(Cond::Ne, differs, Src::Imm(0), next);
+        }
     }
 
     /// Compares a needle with what is at `index`, a word in each round of a loop: goes to `next` if they differ, else on. No

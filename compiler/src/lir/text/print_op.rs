@@ -155,7 +155,7 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
             NestOp::Pop => write!(out, "nest.pop {nest}"),
             NestOp::Get(slot) => write!(out, "nest.get {nest}, {}", Slot(*slot)),
             NestOp::Set(slot, value) => write!(out, "nest.set {nest}, {}, {value}", Slot(*slot)),
-            NestOp::Hub => write!(out, "nest.hub {nest}"),
+            NestOp::Hub(passes) => write!(out, "nest.hub {nest}, {passes}"),
         },
         Op::CtxArg(n) => write!(out, "ctx.arg {n}"),
         Op::CtxRet => write!(out, "ctx.ret"),

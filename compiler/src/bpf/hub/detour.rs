@@ -31,7 +31,7 @@ impl Linked {
     }
 
     /// Makes all jumps to a block go by the hub.
-    fn detour(&mut self, head: Block) {
+    pub fn detour(&mut self, head: Block) {
         let span = self.code.blocks[head].term_span;
         let params = self.code.blocks[head].params.clone();
         let types: Vec<Ty> = params.iter().map(|param| self.code.ty(*param)).collect();
@@ -52,6 +52,7 @@ impl Linked {
             self.set(before, NestSlot::Own(FIRST_ARG + n as u32), value);
         }
         let (number, _) = self.state(&types, head);
+        self.goes_on(before, number);
         self.go_to(before, number);
     }
 }

@@ -6,7 +6,7 @@ use cranelift_entity::PrimaryMap;
 
 use super::build::{Call, Linked, jump_to};
 use super::{nests_inside, site};
-use crate::lir::{Block, ErrorKind, Func, Function, Inst, Op, Site, SiteId, Terminator};
+use crate::lir::{Block, ErrorKind, Func, Function, Inst, NestSlot, Op, Site, SiteId, Terminator};
 
 /// What the functions of a group are to be.
 pub struct Group {
@@ -24,7 +24,7 @@ impl Group {
             (*func, (deep, often))
         });
         Group {
-            nest: nests_inside(bodies),
+            nest: nests_inside(bodies.iter().map(|(_, body)| body)),
             sites: sites.collect(),
         }
     }
@@ -39,7 +39,10 @@ impl Group {
             entries.insert(*func, (linked.code.append(body), &body.params));
         }
         // If one call catches errors, all do, to hand them down.
-        let raise = self.catches(&linked.code).then(|| linked.catch_all());
+        let blocks: Vec<Block> = linked.code.blocks.keys().collect();
+        let raise = self
+            .catches(&linked.code)
+            .then(|| linked.catch_all(&blocks));
         let calls = self.split_calls(&mut linked.code);
         linked.returns();
         let firsts: Vec<Block> = entries.values().map(|(block, _)| *block).collect();
@@ -50,8 +53,12 @@ impl Group {
             linked.code.blocks[state].loop_head = Some(*often);
             begins.insert(func, number);
         }
-        let resumes: Vec<(i64, Option<Block>)> =
-            calls.iter().map(|call| linked.resume(call)).collect();
+        let resumes: Vec<(i64, Option<Block>)> = (calls.iter())
+            .map(|call| {
+                let (number, _, caught) = linked.resume(call, NestSlot::Next);
+                (number, caught)
+            })
+            .collect();
         linked.loops(&calls, &resumes, &firsts);
         for (call, (number, _)) in calls.iter().zip(&resumes) {
             let (deep, _) = self.sites.get(&call.callee)?;

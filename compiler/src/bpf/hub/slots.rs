@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cranelift_entity::{EntityRef, EntitySet};
+
 use super::build::FIRST_ARG;
 use crate::bpf::analysis::for_each_term_use;
 use crate::lir::{Block, Function, Inst, NestOp, NestSlot, Op, Terminator, Value};
@@ -15,15 +17,38 @@ enum Home {
     Again(Op),
 }
 
+/// Sets of slots.
+pub enum Sets {
+    /// One for each level of calls.
+    Levels,
+    /// One, as no function can be called while it runs.
+    One(Vec<Wait>),
+}
+
+/// What lives in some states lives while certain blocks run, which do not know of it.
+pub struct Wait {
+    /// The states.
+    pub states: Vec<Block>,
+    /// What runs meanwhile.
+    pub blocks: EntitySet<Block>,
+}
+
 /// Moves values of `code` to slots. (Iterations are known by what began them: each level has its own.)
-pub fn settle(code: &mut Function, hub: Block, nest: u8, states: &BTreeMap<i64, Block>) {
-    let live_in = live_in(code);
+pub fn settle(
+    code: &mut Function,
+    hub: Block,
+    nest: u8,
+    (states, ways): (&BTreeMap<i64, Block>, &[(Block, Block)]),
+    sets: &Sets,
+) {
+    let live_in = live_in(code, ways);
     let mut crossing: BTreeSet<Value> = states
         .values()
         .flat_map(|state| live_in.get(state).into_iter().flatten().copied())
         .collect();
     for (handle, op) in iterations(code) {
-        if let (true, Op::IterBegin { nest: of, .. }) = (crossing.remove(&handle), op) {
+        let crosses = crossing.remove(&handle);
+        if let (true, Sets::Levels, Op::IterBegin { nest: of, .. }) = (crosses, sets, op) {
             *of = Some(nest);
         }
     }
@@ -41,7 +66,7 @@ pub fn settle(code: &mut Function, hub: Block, nest: u8, states: &BTreeMap<i64, 
             }
         }
     }
-    assign(code, &live_in, &crossing, &mut homes);
+    assign(code, &live_in, &crossing, sets, &mut homes);
     for block in code
         .blocks
         .keys()
@@ -74,14 +99,21 @@ fn iterations(code: &mut Function) -> Vec<(Value, &mut Op)> {
     found
 }
 
-/// The values that each block takes from others.
-fn live_in(code: &Function) -> BTreeMap<Block, BTreeSet<Value>> {
+/// The values that each block takes from others. Some go on to others by the hub.
+fn live_in(code: &Function, ways: &[(Block, Block)]) -> BTreeMap<Block, BTreeSet<Value>> {
+    let mut next: BTreeMap<Block, Vec<Block>> = BTreeMap::new();
+    for (from, to) in ways {
+        next.entry(*from).or_default().push(*to);
+    }
     let mut live_in: BTreeMap<Block, BTreeSet<Value>> = BTreeMap::new();
     let mut changed = true;
     while changed {
         changed = false;
         for (block, data) in code.blocks.iter().rev() {
             let mut live = BTreeSet::new();
+            for to in next.get(&block).into_iter().flatten() {
+                live.extend(live_in.get(to).into_iter().flatten());
+            }
             data.term.for_each_jump(|to| {
                 live.extend(live_in.get(&to.block).into_iter().flatten());
             });
@@ -108,21 +140,49 @@ fn live_in(code: &Function) -> BTreeMap<Block, BTreeSet<Value>> {
     live_in
 }
 
+/// Blocks, a bit for each.
+#[derive(Default)]
+struct Places(Vec<u64>);
+
+impl Places {
+    fn add(&mut self, block: Block) {
+        let word = block.index() / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (block.index() % 64);
+    }
+
+    fn add_all(&mut self, others: &Places) {
+        if self.0.len() < others.0.len() {
+            self.0.resize(others.0.len(), 0);
+        }
+        for (word, other) in self.0.iter_mut().zip(&others.0) {
+            *word |= other;
+        }
+    }
+
+    fn is_disjoint(&self, others: &Places) -> bool {
+        (self.0.iter().zip(&others.0)).all(|(word, other)| word & other == 0)
+    }
+}
+
 /// Gives each value the first slot that no other has in a block where both are.
 fn assign(
     code: &Function,
     live_in: &BTreeMap<Block, BTreeSet<Value>>,
     crossing: &BTreeSet<Value>,
+    sets: &Sets,
     homes: &mut BTreeMap<Value, Home>,
 ) {
-    let mut places: BTreeMap<Value, BTreeSet<Block>> = BTreeMap::new();
+    let mut places: BTreeMap<Value, Places> = BTreeMap::new();
     let mut first = FIRST_ARG;
     for (block, data) in &code.blocks {
         let defined = data.insts.iter().filter_map(|inst| inst.result);
         let taken = live_in.get(&block).into_iter().flatten().copied();
         for value in data.params.iter().copied().chain(defined).chain(taken) {
             if crossing.contains(&value) && !homes.contains_key(&value) {
-                places.entry(value).or_default().insert(block);
+                places.entry(value).or_default().add(block);
             }
         }
         // Behind those that pass arguments.
@@ -132,15 +192,25 @@ fn assign(
             }
         }
     }
-    let mut slots: Vec<BTreeSet<Block>> = Vec::new();
+    if let Sets::One(waits) = sets {
+        for wait in waits {
+            let living = wait.states.iter().filter_map(|state| live_in.get(state));
+            for value in living.flatten() {
+                if let Some(places) = places.get_mut(value) {
+                    wait.blocks.keys().for_each(|block| places.add(block));
+                }
+            }
+        }
+    }
+    let mut slots: Vec<Places> = Vec::new();
     for (value, blocks) in places {
         let free = slots.iter().position(|used| used.is_disjoint(&blocks));
         let slot = free.unwrap_or_else(|| {
-            slots.push(BTreeSet::new());
+            slots.push(Places::default());
             slots.len() - 1
         });
         if let Some(used) = slots.get_mut(slot) {
-            used.extend(blocks);
+            used.add_all(&blocks);
         }
         homes.insert(value, Home::Slot(first + slot as u32));
     }

@@ -1,15 +1,14 @@
 //! Errors in functions that recurse, where calls of the group catch them: they go down the levels of calls as returns do.
 
-use super::build::{ERROR_ARG, Linked, RESULT, STATE, jump_to};
+use super::build::{ERROR_ARG, Linked, RESULT, jump_to};
 use crate::lir::{BinOp, Block, Inst, NestOp, NestSlot, Op, Terminator, Ty};
 
 impl Linked {
-    /// Makes every error that leaves a body go to one block, which hands it down; gives that block.
-    pub fn catch_all(&mut self) -> Block {
-        let count = self.code.blocks.len();
+    /// Makes every error that leaves some blocks go to one block, which hands it down; gives that block.
+    pub fn catch_all(&mut self, blocks: &[Block]) -> Block {
         let raise = self.block(&[Ty::I64, Ty::I64], self.code.span);
-        for number in 0..count {
-            let mut block = Block::from_u32(number as u32);
+        for &block in blocks {
+            let mut block = block;
             while let Some(at) =
                 (self.code.blocks[block].insts.iter()).position(|inst| inst.op.can_fail())
             {
@@ -36,16 +35,18 @@ impl Linked {
     }
 
     /// Ends the block that takes errors: stores one where the caller finds it, and goes to the state that
-    /// waits for the innermost call, negated.
-    pub fn hand_down(&mut self, raise: Block) {
-        let state = self.get(raise, NestSlot::Own(STATE), Ty::I64);
+    /// waits for the innermost call, whose number is in slot `back`, negated.
+    pub fn hand_down(&mut self, raise: Block, back: u32, leave: &[NestOp]) {
+        let state = self.get(raise, NestSlot::Own(back), Ty::I64);
         let zero = self.value(raise, Op::Const(0), Ty::I64);
         let state = self.value(raise, Op::Bin(BinOp::Sub, zero, state), Ty::I64);
         if let [site, arg] = self.code.blocks[raise].params[..] {
             self.set(raise, NestSlot::Own(RESULT), site);
             self.set(raise, NestSlot::Own(ERROR_ARG), arg);
         }
-        self.effect(raise, Op::Nest(self.nest, NestOp::Pop));
+        for op in leave {
+            self.effect(raise, Op::Nest(self.nest, *op));
+        }
         self.go(raise, state);
     }
 }

@@ -1,4 +1,5 @@
-//! Functions that recurse, as loops: eBPF has no recursion.
+//! Calls and loops that go by a hub: of functions that recurse, as eBPF has no recursion, and of handlers that are too long for a
+//! verifier otherwise ([`flatten`]).
 //!
 //! The functions of a group, each of which can come to call itself, become one function with one loop. Its head,
 //! the *hub*, is told a number and goes to the *state* of that number: the beginning of a function, or what follows
@@ -16,13 +17,17 @@
 mod build;
 mod detour;
 mod errors;
+mod flat;
 mod link;
 mod slots;
 #[cfg(test)]
 mod tests;
 
+pub use self::flat::{Shared, flatten};
+
 use cranelift_entity::PrimaryMap;
 
+use self::slots::Sets;
 use crate::lir::{ErrorKind, Func, Function, Module, Op, Site, SiteId};
 
 /// Sets of slots: one for each call that can be under way, one for who called the first, and one for the arguments of
@@ -44,9 +49,11 @@ pub fn close(
         &mut function.code,
         function.hub,
         function.nest,
-        &function.states,
+        (&function.states, &function.ways),
+        &Sets::Levels,
     );
-    function.finish_hub();
+    // A call, whose rounds are counted, has one return.
+    function.finish_hub(build::DONE, 2);
     Some(function.code)
 }
 
@@ -63,9 +70,9 @@ fn site(sites: &PrimaryMap<SiteId, Site>, kind: ErrorKind, callee: &str) -> Site
 }
 
 /// The number of slots' sets that functions called from these bodies use.
-fn nests_inside(bodies: &[(Func, Function)]) -> u8 {
+fn nests_inside<'a>(bodies: impl Iterator<Item = &'a Function>) -> u8 {
     let mut most = 0;
-    for (_, body) in bodies {
+    for body in bodies {
         super::analysis::for_each_op(body, |op| {
             if let Op::Nest(nest, _) = op {
                 most = most.max(nest + 1);

@@ -18,7 +18,7 @@ pub const ERROR_ARG: u32 = 2;
 /// Slots from here on pass arguments to functions and loops.
 pub const FIRST_ARG: u32 = 3;
 /// The state behind the group's last return.
-const DONE: i64 = 1;
+pub const DONE: i64 = 1;
 
 /// A call of the group, in a block that ends with it.
 pub struct Call {
@@ -39,6 +39,8 @@ pub struct Linked {
     pub hub: Block,
     /// What the hub leads to, by number.
     pub states: BTreeMap<i64, Block>,
+    /// Where control comes by from some blocks: from loops to their next rounds, from calls to what is behind them.
+    pub ways: Vec<(Block, Block)>,
     /// The number of its sets of slots.
     pub nest: u8,
 }
@@ -62,6 +64,7 @@ impl Linked {
             },
             hub: Block::from_u32(1),
             states: BTreeMap::new(),
+            ways: Vec::new(),
             nest,
         };
         linked.block(&like.params, like.span);
@@ -116,6 +119,14 @@ impl Linked {
         self.go(block, state);
     }
 
+    /// Notes that what follows a block is a state, or the one for its errors.
+    pub fn goes_on(&mut self, block: Block, state: i64) {
+        for state in [state, -state] {
+            let state = self.states.get(&state);
+            self.ways.extend(state.map(|state| (block, *state)));
+        }
+    }
+
     fn next_number(&self) -> i64 {
         let last = self.states.keys().next_back().copied();
         last.map_or(DONE + 1, |last| last.max(DONE) + 1)
@@ -134,13 +145,17 @@ impl Linked {
         (number, state)
     }
 
-    /// The states behind a call: the number of both, and the block of the one for an error that is caught.
-    pub fn resume(&mut self, call: &Call) -> (i64, Option<Block>) {
+    /// The states behind a call, which find its result in a slot: the number of both, the block of the first, and that of
+    /// the one for an error that is caught.
+    pub fn resume(
+        &mut self,
+        call: &Call,
+        slot: fn(u32) -> NestSlot,
+    ) -> (i64, Block, Option<Block>) {
         let number = self.next_number();
         let state = self.block(&[], call.span);
-        let result = call
-            .result
-            .map(|ty| self.get(state, NestSlot::Next(RESULT), ty));
+        let resumed = state;
+        let result = call.result.map(|ty| self.get(state, slot(RESULT), ty));
         let args = result
             .into_iter()
             .chain(call.ok.args.iter().copied())
@@ -150,18 +165,18 @@ impl Linked {
         let caught = call.catch.as_ref().map(|catch| {
             let state = self.block(&[], call.span);
             let mut args = vec![
-                self.get(state, NestSlot::Next(RESULT), Ty::I64),
-                self.get(state, NestSlot::Next(ERROR_ARG), Ty::I64),
+                self.get(state, slot(RESULT), Ty::I64),
+                self.get(state, slot(ERROR_ARG), Ty::I64),
             ];
             args.extend(&catch.args);
             self.code.blocks[state].term = Terminator::Jump(jump_to(catch.block, args));
             self.states.insert(-number, state);
             state
         });
-        (number, caught)
+        (number, resumed, caught)
     }
 
-    /// Puts the code of a call behind its block.
+    /// Puts the code of a call behind its block. It goes on in state `back`.
     pub fn call(&mut self, call: &Call, deep: SiteId, begin: i64, back: i64) {
         let push = Op::Nest(self.nest, NestOp::Push(deep));
         self.code.blocks[call.block].term_span = call.span;
@@ -178,6 +193,7 @@ impl Linked {
         } else {
             self.effect(block, push);
         }
+        self.goes_on(block, back);
         self.go_to(block, begin);
     }
 
@@ -234,17 +250,18 @@ impl Linked {
         let arg = self.get(failed, NestSlot::Next(ERROR_ARG), Ty::I64);
         self.code.blocks[failed].term = Terminator::Raise { site, arg };
         self.states.insert(-DONE, failed);
-        self.hand_down(raise);
+        self.hand_down(raise, STATE, &[NestOp::Pop]);
     }
 
-    /// Makes the hub lead to its states.
-    pub fn finish_hub(&mut self) {
+    /// Makes the hub lead to its states, to the last of them by any other number. Control comes by so often at most between
+    /// two rounds of loops that are counted.
+    pub fn finish_hub(&mut self, last: i64, passes: u32) {
         let hub = self.hub;
-        self.effect(hub, Op::Nest(self.nest, NestOp::Hub));
+        self.effect(hub, Op::Nest(self.nest, NestOp::Hub(passes)));
         let Some(&value) = self.code.blocks[hub].params.first() else {
             return;
         };
-        let Some(done) = self.states.remove(&DONE) else {
+        let Some(last) = self.states.remove(&last) else {
             return;
         };
         let states = self.states.iter();
@@ -253,7 +270,7 @@ impl Linked {
             cases: states
                 .map(|(number, block)| (*number, jump_to(*block, Vec::new())))
                 .collect(),
-            default: jump_to(done, Vec::new()),
+            default: jump_to(last, Vec::new()),
         };
     }
 }
