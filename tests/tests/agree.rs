@@ -10,15 +10,20 @@ use rtap_tests::scratch::Scratch;
 
 #[test]
 fn executors_agree_about_random_programs() {
-    agree(1, 200, None);
+    agree(1, 200, None, None);
 }
 
 #[test]
 fn executors_agree_about_programs_in_many_parts() {
-    agree(1_001, 50, Some(20));
+    agree(1_001, 50, Some(20), None);
 }
 
-fn agree(first: u64, programs: u64, part_insns: Option<u32>) {
+#[test]
+fn executors_agree_about_programs_made_flat() {
+    agree(2_001, 50, None, Some(1));
+}
+
+fn agree(first: u64, programs: u64, part_insns: Option<u32>, program_cost: Option<u32>) {
     if !Rights::of_self().missing_for_tracing().is_empty() {
         println!("SKIPPED: needs root");
         return;
@@ -33,7 +38,7 @@ fn agree(first: u64, programs: u64, part_insns: Option<u32>) {
         rtap: &rtap,
         at: &at,
         part_insns,
-        program_cost: None,
+        program_cost,
     };
     // Short ones: what is long enough can be too much for a verifier.
     let shape = Shape {

@@ -74,7 +74,7 @@ mod tests {
             term_span: Span::NONE,
             loop_head: None,
         });
-        cut(&mut function);
+        let function = cut(function);
         function
     }
 

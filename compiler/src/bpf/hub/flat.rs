@@ -42,11 +42,30 @@ struct Member {
 
 /// All in one function.
 pub fn flatten(shared: &Shared) -> Option<Function> {
-    let mut flat = Flat::new(shared);
+    let mut flat = Flat::new(shared)?;
     for member in 0..flat.members.len() {
         flat.prepare(member)?;
     }
     flat.link()
+}
+
+/// A body whose sets of slots have numbers from `first` on.
+fn moved(body: &Function, first: u8) -> Function {
+    let mut body = body.clone();
+    let each = |op: &mut Op| match op {
+        Op::Nest(nest, _)
+        | Op::IterBegin {
+            nest: Some(nest), ..
+        } => *nest += first,
+        _ => {}
+    };
+    for data in body.blocks.values_mut() {
+        data.insts.iter_mut().for_each(|inst| each(&mut inst.op));
+        if let Terminator::Try { op, .. } = &mut data.term {
+            each(op);
+        }
+    }
+    body
 }
 
 struct Flat {
@@ -59,16 +78,23 @@ struct Flat {
 }
 
 impl Flat {
-    fn new(shared: &Shared) -> Flat {
+    fn new(shared: &Shared) -> Option<Flat> {
         let functions = shared.functions.iter().map(|(_, body)| body);
         let bodies: Vec<&Function> = [&shared.entry].into_iter().chain(functions).collect();
-        let mut linked = Linked::new(&shared.entry, nests_inside(bodies.iter().copied()));
+        // Each has slots of its own, as they are under way together.
+        let mut nests = 0u8;
+        let mut firsts = Vec::with_capacity(bodies.len());
+        for body in &bodies {
+            firsts.push(nests);
+            nests = nests.checked_add(nests_inside([*body].into_iter()))?;
+        }
+        let mut linked = Linked::new(&shared.entry, nests);
         let params = bodies.iter().map(|body| body.params.len()).max();
         let back = FIRST_ARG + params.unwrap_or(0) as u32;
         let mut owners = vec![ENTRY; linked.code.blocks.len()];
         let mut members = Vec::with_capacity(bodies.len());
-        for (number, body) in bodies.into_iter().enumerate() {
-            let first = linked.code.append(body);
+        for (number, (body, nest)) in bodies.into_iter().zip(firsts).enumerate() {
+            let first = linked.code.append(&moved(body, nest));
             owners.resize(linked.code.blocks.len(), number);
             members.push(Member {
                 first,
@@ -80,12 +106,12 @@ impl Flat {
             });
         }
         let numbers = shared.functions.iter().zip(1..);
-        Flat {
+        Some(Flat {
             linked,
             members,
             by_func: numbers.map(|((func, _), number)| (*func, number)).collect(),
             owners,
-        }
+        })
     }
 
     /// The blocks of a member.
