@@ -74,8 +74,7 @@ mod tests {
             term_span: Span::NONE,
             loop_head: None,
         });
-        let function = cut(function);
-        function
+        cut(function)
     }
 
     #[test]

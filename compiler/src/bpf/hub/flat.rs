@@ -89,7 +89,9 @@ impl Flat {
             nests = nests.checked_add(nests_inside([*body].into_iter()))?;
         }
         let mut linked = Linked::new(&shared.entry, nests);
-        let params = bodies.iter().map(|body| body.params.len()).max();
+        // Functions are passed arguments, and so are heads of loops.
+        let blocks = bodies.iter().flat_map(|body| body.blocks.values());
+        let params = blocks.map(|block| block.params.len()).max();
         let back = FIRST_ARG + params.unwrap_or(0) as u32;
         let mut owners = vec![ENTRY; linked.code.blocks.len()];
         let mut members = Vec::with_capacity(bodies.len());

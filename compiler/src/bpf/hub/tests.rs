@@ -1,7 +1,7 @@
 //! What functions that recurse become.
 
-use super::close;
-use crate::lir::{Func, Module, Op, Terminator, text, verify};
+use super::{Shared, close, flatten};
+use crate::lir::{BinOp, Func, Module, NestOp, Op, Terminator, text, verify};
 
 /// fib(n), which calls itself twice; `catches` has the errors of the second call caught.
 fn fib(catches: bool) -> Module {
@@ -81,4 +81,66 @@ fn caught_errors_have_states_of_their_own() {
     };
     assert_eq!(cases(false), [2, 3, 4]);
     assert_eq!(cases(true), [-4, -3, -1, 2, 3, 4]);
+}
+
+#[test]
+fn a_shared_function_is_there_once_and_returns_to_each_of_its_callers() {
+    let module = text::parse(
+        "site0 = call near \"f\" at \"a\"
+site1 = max_action near \"keyword\" at \"a\"
+
+fn0 \"f\"(i64, i64) -> i64 {
+block0(v0: i64, v1: i64):
+    v2: i64 = mul v0, v1
+    return v2
+}
+fn1 \"probe_0\"() {
+block0:
+    v0: i64 = iconst 2
+    v1: i64 = iconst 3
+    jump block1(v0, v1, v0)
+block1(v2: i64, v3: i64, v4: i64) loop !site1:
+    v5: i64 = call fn0(v2, v3) !site0
+    v6: i64 = call fn0(v5, v4) !site0
+    v7: i64 = add v5, v6
+    branch v7, block1(v7, v5, v6), block2()
+block2:
+    return
+}
+",
+    )
+    .expect("LIR");
+    let [f, handler] = [0, 1].map(|n| module.functions[Func::from_u32(n)].clone());
+    let shared = Shared {
+        entry: handler,
+        functions: vec![(Func::from_u32(0), f)],
+    };
+    let flat = flatten(&shared).expect("numbers of slots");
+    let mut products = 0;
+    let mut passes = None;
+    let mut backs = Vec::new();
+    let mut arguments = Vec::new();
+    crate::bpf::analysis::for_each_op(&flat, |op| match op {
+        Op::Call(..) => panic!("a call is left"),
+        Op::Bin(BinOp::Mul, ..) => products += 1,
+        Op::Nest(_, NestOp::Hub(n)) => passes = Some(*n),
+        Op::Nest(_, NestOp::Get(slot)) => arguments.push(slot.number()),
+        Op::Nest(_, NestOp::Set(slot, _)) => backs.push(slot.number()),
+        _ => {}
+    });
+    assert_eq!(products, 1);
+    // Two calls and returns, and the loop.
+    assert_eq!(passes, Some(2 + 2 + 2 + 2));
+    // What the loop is passed (slots 3 to 5) leaves alone where the function goes back to (7).
+    assert!(backs.contains(&5) && backs.contains(&7), "{backs:?}");
+    let errors = verify::verify_function(&module, &flat).err();
+    let errors: Vec<String> = (errors.into_iter().flatten())
+        .map(|error| error.to_string())
+        .filter(|error| !error.contains("has no `loop`"))
+        .collect();
+    assert!(
+        errors.is_empty(),
+        "{errors:?}\n{}",
+        text::print_function(&flat)
+    );
 }
