@@ -201,15 +201,8 @@ pub fn generate(
             cx,
             allocator: &mut allocator,
         };
-        let mut code = how.program(&mut plan, body);
-        if let Some(shared) = &shared[program.handler]
-            && !matches!(&code, Ok(code) if code.cost <= settings.sizes.cost)
-            && let Some(flat) = flat(shared, handler, &program)
-            && let Ok(flat) = how.program(&mut plan, &flat)
-            && !matches!(&code, Ok(code) if code.cost <= flat.cost)
-        {
-            code = Ok(flat);
-        }
+        let flat = || flat(shared[program.handler].as_ref()?, handler, &program);
+        let code = how.program_or_flat(&mut plan, body, flat);
         match code {
             Ok(code) => {
                 plan.frame_bytes = plan.frame_bytes.max(code.frame_bytes);
@@ -301,6 +294,9 @@ fn draft(
     select::program(&task, plan, &mut Buffers::default())
 }
 
+/// A body that costs so many times what it may is not looked at any further.
+const HOPELESS: u64 = 2;
+
 /// The code of a program.
 struct Generated {
     functions: Vec<FunctionCode>,
@@ -321,8 +317,34 @@ struct Generating<'a> {
 }
 
 impl Generating<'_> {
-    /// The code for a body.
-    fn program(&mut self, plan: &mut Plan, body: &Function) -> Result<Generated, Vec<BpfError>> {
+    /// The code for a body, or for the flat one where that costs too much and the flat one less.
+    fn program_or_flat(
+        &mut self,
+        plan: &mut Plan,
+        body: &Function,
+        flat: impl FnOnce() -> Option<Function>,
+    ) -> Result<Generated, Vec<BpfError>> {
+        let limit = self.settings.sizes.cost;
+        let code = self.program(plan, body, HOPELESS.saturating_mul(limit));
+        if matches!(&code, Ok(code) if code.cost <= limit) {
+            return code;
+        }
+        let flat = flat().map(|flat| self.program(plan, &flat, u64::MAX));
+        match (code, flat) {
+            (Ok(code), Some(Ok(flat))) if code.cost <= flat.cost => Ok(code),
+            (_, Some(Ok(flat))) => Ok(flat),
+            (Ok(code), _) => Ok(code),
+            (Err(_), _) => self.program(plan, body, u64::MAX),
+        }
+    }
+
+    /// The code for a body; nothing, without an error, if it is seen soon that it costs more than `most`.
+    fn program(
+        &mut self,
+        plan: &mut Plan,
+        body: &Function,
+        most: u64,
+    ) -> Result<Generated, Vec<BpfError>> {
         let Generating {
             module,
             features,
@@ -352,6 +374,9 @@ impl Generating<'_> {
             };
             let draft = run(&mut buffers, false)?;
             let mut cost = cost::cost(&draft);
+            if cost > most {
+                return Err(Vec::new());
+            }
             let divided = outline::is_needed(&draft, settings.sizes) || !draft.apart.is_empty();
             if divided {
                 buffers.use_frame_only();
