@@ -294,8 +294,9 @@ fn draft(
     select::program(&task, plan, &mut Buffers::default())
 }
 
-/// A body that costs so many times what it may is not looked at any further.
-const HOPELESS: u64 = 2;
+/// What no verifier takes: it examines about four times as many instructions, and a million at most. A body that costs more is not
+/// looked at any further.
+const HOPELESS: u64 = 240_000;
 
 /// The code of a program.
 struct Generated {
@@ -325,7 +326,7 @@ impl Generating<'_> {
         flat: impl FnOnce() -> Option<Function>,
     ) -> Result<Generated, Vec<BpfError>> {
         let limit = self.settings.sizes.cost;
-        let code = self.program(plan, body, HOPELESS.saturating_mul(limit));
+        let code = self.program(plan, body, HOPELESS.max(limit));
         if matches!(&code, Ok(code) if code.cost <= limit) {
             return code;
         }
