@@ -6,7 +6,7 @@
 use regalloc2::VReg;
 
 use super::build::Arg;
-use super::format::{MAX_DIGITS, prefix_of, sign_byte};
+use super::format_number::{MAX_DIGITS, prefix_of, sign_byte};
 use super::quote::escape;
 use super::text::{Text, TextMem};
 use super::text_ops::TextBuilder;

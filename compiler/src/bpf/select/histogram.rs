@@ -1,6 +1,6 @@
 //! Histograms as texts: a handler adds the counts of all CPUs up, user space makes the text of them.
 
-use super::format::LATE_HEAD_BYTES;
+use super::late::LATE_HEAD_BYTES;
 use super::prologue::record_head;
 use super::text::Text;
 use super::{Cx, Dest, Lowered, Val};

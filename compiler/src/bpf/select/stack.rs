@@ -2,7 +2,7 @@
 //! (`bpf_get_stack`, Linux 4.18; it follows frame pointers in user space).
 
 use super::build::Arg;
-use super::format::LATE_HEAD_BYTES;
+use super::late::LATE_HEAD_BYTES;
 use super::text::Text;
 use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::helpers::Helper;
