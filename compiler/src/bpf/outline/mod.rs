@@ -7,7 +7,8 @@
 //! whether to go round again (0) or by which way the loop was left. What lives across
 //! its border goes through slots in the scratch frame, whose contents no verifier follows (`slots`);
 //! the function finds the frame by its index. Around the call a small loop is left, which every
-//! verifier takes (`carve`); where a program has many, rounds of rounds. Loops nest as calls do.
+//! verifier takes (`carve`); where a program has many, rounds of rounds. Loops nest as calls do
+//! (`nest`).
 //!
 //! Loops inside operations on strings count their rounds in registers, and verifiers take them as they are. When a
 //! program has many of these, they move to functions as well, each with all its rounds: then only
@@ -16,9 +17,11 @@
 //! A function that is still too long is divided (`parts`); a part is called once, where it stood. Where functions become too many,
 //! several go into one (`pack`).
 
+mod beginnings;
 mod carve;
 mod chunks;
 mod emit;
+mod nest;
 mod pack;
 mod parts;
 mod region;
@@ -28,27 +31,16 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+pub use self::pack::{MAX_PACKED, pack};
 pub use self::parts::insns;
 
-use regalloc2::VReg;
-use rustc_hash::FxHashMap;
-
-pub use self::pack::{MAX_PACKED, pack};
-
-use self::parts::Share;
+use self::beginnings::add_beginnings;
+use self::nest::Regions;
 use self::region::Flow;
 use super::functions::{Part, Unfinished};
-use super::insn::{AluOp, Insn, Src};
-use super::vcode::{BlockId, Edge, Loop, LoopKind, Term, VBlock, VCode};
+use super::insn::Insn;
+use super::vcode::{Loop, LoopKind, Term, VBlock, VCode};
 use super::{MAX_CALLS, Sizes};
-
-/// Calls around which the verifier goes in all loops of a program together: some instructions each, of the
-/// million that it examines.
-const MAX_ROUNDS: u32 = 40_000;
-/// Rounds that each loop can make in any case.
-const LEAST_ROUNDS: u32 = 1024;
-/// Up to so many rounds in all loops together are followed soon enough.
-const EASY_ROUNDS: u64 = 64;
 
 /// How much of the verifier's patience the loops inside operations may take before they move
 /// to functions: rounds times conditional jumps. It gives up at 8192.
@@ -285,296 +277,4 @@ fn depth(parts: &[Part]) -> usize {
         depths.push(callers.max().unwrap_or(0) + 1);
     }
     depths.into_iter().max().unwrap_or(0)
-}
-
-/// The constant of each parameter with which a loop begins, if it is the same wherever it begins.
-#[derive(Default)]
-struct Firsts(Option<Vec<Option<i32>>>);
-
-impl Firsts {
-    /// It begins with these, too.
-    fn add(&mut self, args: &[VReg], constants: &FxHashMap<VReg, i32>) {
-        let values = args.iter().map(|arg| constants.get(arg).copied());
-        self.0 = Some(match self.0.take() {
-            None => values.collect(),
-            Some(before) => {
-                let same = before.into_iter().zip(values);
-                same.map(|(one, other)| one.filter(|_| one == other))
-                    .collect()
-            }
-        });
-    }
-}
-
-/// The registers that hold constants.
-fn constants(code: &VCode) -> FxHashMap<VReg, i32> {
-    let insts = code.blocks.iter().flat_map(|block| &block.insts);
-    let constants = insts.filter_map(|inst| match (&inst.code[..], &inst.operands[..]) {
-        (
-            [
-                Insn::Alu {
-                    op: AluOp::Mov,
-                    wide: true,
-                    src: Src::Imm(constant),
-                    ..
-                },
-            ],
-            [operand],
-        ) => Some((operand.vreg(), *constant)),
-        _ => None,
-    });
-    constants.collect()
-}
-
-/// Puts a block before each loop that moves with all its rounds: there the function begins, and the numbers in
-/// which the loop counts stay in registers, from constants on where it counts from constants. Gives the block at which the function of each loop begins.
-fn add_beginnings(code: &mut VCode, loops: &[Loop]) -> Vec<BlockId> {
-    if !has_whole_loops(loops) {
-        return loops.iter().map(|info| info.head).collect();
-    }
-    let flow = Flow::new(code);
-    let constants = constants(code);
-    let begins = loops.iter().map(|info| {
-        let head = info.head.0 as usize;
-        if !matches!(info.kind, LoopKind::Whole { .. }) || !flow.is_reached(head) {
-            return info.head;
-        }
-        let begin = code.block(code.blocks[head].cold);
-        let before = flow.preds(head).iter();
-        let mut firsts = Firsts::default();
-        for &pred in before.filter(|pred| !flow.dominates(head, **pred)) {
-            for edge in code.blocks[pred].term.iter_mut().flat_map(Term::edges_mut) {
-                if edge.block == info.head {
-                    edge.block = begin;
-                    firsts.add(&edge.args, &constants);
-                }
-            }
-        }
-        let count = code.blocks[head].params.len();
-        let params: Vec<VReg> = (0..count).map(|_| code.vreg()).collect();
-        let mut args = params.clone();
-        let mut insts = Vec::new();
-        for (arg, constant) in args.iter_mut().zip(firsts.0.into_iter().flatten()) {
-            if let Some(constant) = constant {
-                *arg = code.vreg();
-                insts.push(emit::imm(*arg, constant.into()));
-            }
-        }
-        let block = &mut code.blocks[begin.0 as usize];
-        block.params = params;
-        block.insts = insts;
-        block.term = Some(Term::Jump(Edge {
-            block: info.head,
-            args,
-        }));
-        begin
-    });
-    begins.collect()
-}
-
-/// Blocks that are to be a function.
-struct Region {
-    info: Loop,
-    blocks: BTreeSet<usize>,
-    /// The region that it is called from.
-    parent: usize,
-    /// If a function between goes round: how many times.
-    rounds: Option<u32>,
-}
-
-/// All regions of a program, which have numbers from 1 on; 0 is what is left.
-struct Regions {
-    /// Each behind those that it is in.
-    all: Vec<Region>,
-    /// For each block the number of the innermost region that it is in.
-    owner: Vec<usize>,
-    /// For each function how deep the calls apart from it nest.
-    apart: Vec<usize>,
-}
-
-impl Regions {
-    /// `calls_apart` says for each block how deep the calls of functions apart in it nest.
-    fn new(mut chosen: Vec<(Loop, BTreeSet<usize>)>, calls_apart: &[usize]) -> Regions {
-        chosen.sort_by_key(|(info, blocks)| (std::cmp::Reverse(blocks.len()), info.head));
-        let mut regions = Regions {
-            all: Vec::with_capacity(chosen.len()),
-            owner: vec![0; calls_apart.len()],
-            apart: vec![0; chosen.len() + 1],
-        };
-        for (number, (info, blocks)) in chosen.into_iter().enumerate() {
-            let parent = regions.owner[info.head.0 as usize];
-            for &block in &blocks {
-                regions.owner[block] = number + 1;
-            }
-            regions.all.push(Region {
-                info,
-                blocks,
-                parent,
-                rounds: None,
-            });
-        }
-        for (owner, depth) in regions.owner.iter().zip(calls_apart) {
-            regions.apart[*owner] = regions.apart[*owner].max(*depth);
-        }
-        regions
-    }
-
-    /// For each function how many are under way in it.
-    fn depths(&self) -> Vec<usize> {
-        let mut depths = vec![1; self.all.len() + 1];
-        for (at, region) in self.all.iter().enumerate() {
-            depths[at + 1] = depths[region.parent] + 1;
-        }
-        depths
-    }
-
-    /// The parts of functions that are too long, where the nest of calls has room for them.
-    fn parts(
-        &self,
-        code: &VCode,
-        flow: &Flow,
-        sizes: Sizes,
-        (calls, apart): (usize, usize),
-    ) -> Vec<(Loop, BTreeSet<usize>)> {
-        let levels = self.levels_below();
-        let lengths = self.lengths(code);
-        // How many calls are under way in each function.
-        let mut depth = vec![1; self.all.len() + 1];
-        let mut found = Vec::new();
-        // Functions that are left for parts.
-        let mut room = MAX_PACKED.saturating_sub(depth.len() + apart);
-        for number in 0..depth.len() {
-            let most = depth[number] + 1 + levels[number];
-            let parts = if most <= calls && room != 0 && lengths[number] > sizes.whole {
-                let shares = self.shares(code, number);
-                parts::choose(code, flow, &shares, sizes, room.min(parts::MAX_PARTS))
-            } else {
-                Vec::new()
-            };
-            let below = depth[number] + 1 + usize::from(!parts.is_empty());
-            for (called, region) in self.all.iter().enumerate() {
-                if region.parent == number {
-                    depth[called + 1] = below;
-                }
-            }
-            room = room.saturating_sub(parts.len());
-            found.extend(parts.into_iter().map(|(head, blocks)| {
-                let info = Loop {
-                    head: BlockId(head as u32),
-                    kind: LoopKind::Once,
-                };
-                (info, blocks)
-            }));
-        }
-        found
-    }
-
-    /// Sees to it that verifiers can follow all rounds: where they are many, those of a loop are divided between two
-    /// functions if calls can nest so deep; else a loop ends early, with MAXACTION's error.
-    fn bound_rounds(&mut self, calls: usize, apart: usize) {
-        let most = |region: &Region| match region.info.kind {
-            LoopKind::Rounds { most, .. } => u64::from(most),
-            LoopKind::Whole { .. } | LoopKind::Chunks { .. } | LoopKind::Once => 0,
-        };
-        let all: u64 = self.all.iter().map(most).sum();
-        let loops = self.all.iter().filter(|region| most(region) != 0).count();
-        let each = (MAX_ROUNDS / loops.max(1) as u32).max(LEAST_ROUNDS);
-        let levels = self.levels_below();
-        let mut depth = vec![1; self.all.len() + 1];
-        let mut functions = 1 + self.all.len() + apart;
-        for (at, region) in self.all.iter_mut().enumerate() {
-            let own = depth[region.parent] + 1;
-            depth[at + 1] = own;
-            let LoopKind::Rounds { most, .. } = &mut region.info.kind else {
-                continue;
-            };
-            let has_room = own + 1 + levels[at + 1] <= calls;
-            if all > EASY_ROUNDS && has_room && functions < MAX_PACKED {
-                let inner = (most.isqrt() + 1).min(each / 2);
-                *most = most.div_ceil(inner).min(each / 2);
-                region.rounds = Some(inner);
-                depth[at + 1] += 1;
-                functions += 1;
-            } else {
-                *most = each.min(*most);
-            }
-        }
-    }
-
-    /// The rounds that a verifier follows.
-    fn rounds(&self) -> u64 {
-        let rounds = self.all.iter().map(|region| match region.info.kind {
-            LoopKind::Rounds { most, .. } | LoopKind::Chunks { most } => {
-                u64::from(most) + u64::from(region.rounds.unwrap_or(0))
-            }
-            LoopKind::Whole { .. } | LoopKind::Once => 0,
-        });
-        rounds.sum()
-    }
-
-    /// The blocks that each region has for itself; those of number 0 are not asked for.
-    fn members(&self) -> Vec<Vec<usize>> {
-        let mut members = vec![Vec::new(); self.all.len() + 1];
-        for (block, owner) in self.owner.iter().enumerate() {
-            members[*owner].push(block);
-        }
-        members
-    }
-
-    /// The number of each region's function. That of a function between is one less.
-    fn numbers(&self) -> Vec<usize> {
-        let mut numbers = vec![0];
-        for region in &self.all {
-            let next = numbers.last().map_or(0, |last| last + 1);
-            numbers.push(next + usize::from(region.rounds.is_some()));
-        }
-        numbers
-    }
-
-    /// For each function how deep the calls from it nest.
-    fn levels_below(&self) -> Vec<usize> {
-        let mut levels = self.apart.clone();
-        for (at, region) in self.all.iter().enumerate().rev() {
-            levels[region.parent] = levels[region.parent].max(levels[at + 1] + 1);
-        }
-        levels
-    }
-
-    /// How long each function is.
-    fn lengths(&self, code: &VCode) -> Vec<usize> {
-        let mut lengths = vec![0; self.all.len() + 1];
-        for (block, owner) in self.owner.iter().enumerate() {
-            lengths[*owner] += parts::insns(code, block);
-        }
-        for region in &self.all {
-            lengths[region.parent] += parts::CALL_INSNS;
-        }
-        lengths
-    }
-
-    /// What the blocks are to a function that may be divided.
-    fn shares(&self, code: &VCode, number: usize) -> Vec<Share> {
-        let region = number.checked_sub(1).map(|at| &self.all[at]);
-        let head = region.map(|region| region.info.head.0 as usize);
-        let called: BTreeSet<usize> = (self.all.iter())
-            .filter(|region| region.parent == number)
-            .map(|region| region.info.head.0 as usize)
-            .collect();
-        (0..code.blocks.len())
-            .map(|block| {
-                let own = self.owner[block] == number;
-                Share {
-                    inside: region.is_none_or(|region| region.blocks.contains(&block)),
-                    may_begin: own && code.blocks[block].boundary && Some(block) != head,
-                    insns: if own {
-                        parts::insns(code, block)
-                    } else if called.contains(&block) {
-                        parts::CALL_INSNS
-                    } else {
-                        0
-                    },
-                }
-            })
-            .collect()
-    }
 }

@@ -1,12 +1,12 @@
 //! Tests of functions made of loops.
 
-use regalloc2::RegClass;
+use regalloc2::{RegClass, VReg};
 
 use super::emit::{add_one, imm};
 use super::*;
 use crate::bpf::insn::{AluOp, Cond, Reg, Src};
 use crate::bpf::object::Arguments;
-use crate::bpf::vcode::TReg;
+use crate::bpf::vcode::{BlockId, Edge, TReg};
 
 fn reg(number: usize) -> VReg {
     VReg::new(number, RegClass::Int)
