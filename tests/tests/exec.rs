@@ -3,8 +3,8 @@
 //! into many, and made flat. All must print the same, end with the same status, and print what the golden file says.
 //!
 //! `//# executor: user` marks what kernel handlers cannot do: only the interpreter runs it. `//# flat: too large` marks what
-//! is short, but too much for a verifier when it is made flat. `//# options: …` and
-//! `//# args: …` are of the command line, one a line. Runs on this machine's kernel, as root; elsewhere it says so and compares the interpreter's output alone.
+//! is short, but too much for a verifier when it is made flat, `//# flat: yes` what is known to cost less flat: elsewhere code may
+//! be the same as without. `//# options: …` and `//# args: …` are of the command line, one a line. Runs on this machine's kernel, as root; elsewhere it says so and compares the interpreter's output alone.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +12,9 @@ use std::process::Command;
 use rtap::host::Rights;
 use rtap_tests::golden::{self, Case};
 use rtap_tests::paths;
+
+/// Options with which handlers are made flat if that costs less at all.
+const FLAT: &[&str] = &["--begin-in-kernel", "--program-cost=1"];
 
 #[test]
 fn both_executors_agree() {
@@ -23,15 +26,18 @@ fn both_executors_agree() {
     golden::check("exec", |case| {
         let interpreted = run(&rtap, case, &[]);
         if kernel && case.directive("executor").as_deref() != Some("user") {
-            let is_small = case.directive("flat").as_deref() != Some("too large");
-            for options in [
+            let flat = case.directive("flat");
+            let mut ways = vec![
                 &["--begin-in-kernel"][..],
                 &["--begin-in-kernel", "--part-insns=20"],
-                &["--begin-in-kernel", "--program-cost=1"],
-            ] {
-                if options.contains(&"--program-cost=1") && !is_small {
-                    continue;
-                }
+            ];
+            if flat.as_deref() != Some("too large") {
+                ways.push(FLAT);
+            }
+            if flat.as_deref() == Some("yes") {
+                assert!(is_made_flat(&rtap, case), "{}: not flat", case.name);
+            }
+            for options in ways {
                 let in_kernel = run(&rtap, case, options);
                 assert_eq!(
                     interpreted, in_kernel,
@@ -94,6 +100,12 @@ fn long_handlers_run_in_the_kernel() {
     let interpreted = run(&[]);
     assert!(interpreted[0].contains(" 49000222"), "{interpreted:?}");
     assert_eq!(interpreted, run(&["--begin-in-kernel"]));
+}
+
+/// Whether some program of a case is flat with [`FLAT`].
+fn is_made_flat(rtap: &Path, case: &Case) -> bool {
+    let code = run(rtap, case, &[FLAT, &["--emit=bpf"]].concat());
+    code.contains(", flat):")
 }
 
 /// Output, errors and status of a run.

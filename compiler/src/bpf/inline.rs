@@ -10,7 +10,6 @@ use rustc_hash::FxHashMap;
 
 use super::calls::Calls;
 use super::hub::{self, Shared};
-use crate::lir::cfg::{call_groups, for_each_callee};
 use crate::lir::{
     Block, BlockCall, BlockData, Chains, Func, Function, Inst, Module, Op, SiteId, Terminator,
     Value,
@@ -19,18 +18,13 @@ use crate::lir::{
 /// A body is not grown beyond so many blocks.
 const MAX_BLOCKS: usize = 20_000;
 
-fn calls(module: &Module, func: Func, callee: Func) -> bool {
-    let mut found = false;
-    for_each_callee(&module.functions[func], |called| found |= called == callee);
-    found
-}
-
 /// Copies calls into the bodies of a module.
 pub struct Inliner<'a> {
     module: &'a Module,
     chains: &'a mut Chains,
+    calls: Calls<'a>,
     /// The functions that recurse, each with those that it recurses with.
-    groups: BTreeMap<Func, Rc<Vec<Func>>>,
+    groups: BTreeMap<Func, Rc<[Func]>>,
     /// The functions that are not copied now.
     shared: Vec<Func>,
     /// What callees are copied as; none if they cannot be.
@@ -40,17 +34,16 @@ pub struct Inliner<'a> {
 impl<'a> Inliner<'a> {
     /// Looks at who calls whom. The sites of what is copied are added to `chains`, which has the module's.
     pub fn new(module: &'a Module, chains: &'a mut Chains) -> Self {
+        let calls = Calls::new(module);
         let mut groups = BTreeMap::new();
-        for group in call_groups(module) {
-            let recurses = group.len() > 1 || group.iter().any(|func| calls(module, *func, *func));
-            if recurses {
-                let group = Rc::new(group);
-                groups.extend(group.iter().map(|func| (*func, Rc::clone(&group))));
-            }
+        for group in calls.recursing() {
+            let group: Rc<[Func]> = Rc::from(group);
+            groups.extend(group.iter().map(|func| (*func, Rc::clone(&group))));
         }
         Inliner {
             module,
             chains,
+            calls,
             groups,
             shared: Vec::new(),
             done: FxHashMap::default(),
@@ -65,7 +58,7 @@ impl<'a> Inliner<'a> {
     /// The function with all calls copied in but those of long functions that are called from several places; and these
     /// functions, done the same way.
     pub fn shared(&mut self, func: Func) -> Option<Shared> {
-        self.shared = Calls::new(self.module, func).shared();
+        self.shared = self.calls.shared(func);
         let done = std::mem::take(&mut self.done);
         let entry = self.expand(func, &[]);
         let functions = self.shared.clone().into_iter();
@@ -100,10 +93,10 @@ impl<'a> Inliner<'a> {
         let ops = function.blocks[block].insts.iter().map(|inst| &inst.op);
         let called: Vec<(usize, Rc<Function>)> = ops
             .enumerate()
-            .filter_map(|(at, op)| Some((at, self.called_by(op, own)?)))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .filter_map(|(at, func)| Some((at, self.callee(func)?)))
+            .filter_map(|(at, op)| {
+                let func = self.called_by(op, own)?;
+                Some((at, self.callee(func)?))
+            })
             .collect();
         if called.is_empty() {
             return block;

@@ -1,6 +1,6 @@
 //! Code generation: LIR to an ELF image with eBPF programs.
 //!
-//! In order: [`plan`] (programs, maps, layouts), [`inline`] (calls into the handlers), then for each program
+//! In order: [`plan`] (programs, maps, layouts), [`inline`] (calls into the handlers), then for each program (`program`)
 //! `select` (LIR to machine code over virtual registers, twice: see there), `frame`
 //! (buffers to stack or scratch), [`outline`] (loops and parts of long programs become functions of their
 //! own), `regalloc`, `encode`; at last `image::elf` writes the object.
@@ -24,6 +24,7 @@ pub mod insn;
 mod object;
 mod outline;
 pub mod plan;
+mod program;
 mod regalloc;
 mod select;
 mod share;
@@ -35,22 +36,17 @@ pub use object::{Arguments, FunctionCode, Object, ProgramCode};
 use cranelift_entity::SecondaryMap;
 use rtap_grammar::source::Span;
 
-use self::analysis::{Positions, Uses};
-use self::frame::{Buffers, FRAME_HEAD_BYTES};
-use self::functions::{Part, Unfinished, add_apart, finish};
 use self::hub::Shared;
 use self::inline::Inliner;
 use self::plan::Plan;
+use self::program::Generating;
 use self::regalloc::Allocator;
-use self::select::{Half, ProgramCx, Task};
-use self::vcode::VCode;
+use self::select::{Half, ProgramCx};
 use crate::btf::Btf;
 use crate::image::{Attach, META_VERSION, Meta, Program};
 use crate::lir::{Chains, Context, Exec, Function, Handler, HandlerId, Module};
 use crate::target::{Feature, Features};
 
-/// Stack that buffers may take at most; the rest is for spilled registers.
-const STACK_BUDGET_BYTES: u32 = 400;
 /// The eBPF stack, of a program and the subprograms under way together.
 const STACK_BYTES: u32 = 512;
 /// Functions that can be under way at one time.
@@ -105,7 +101,7 @@ pub struct Sizes {
     pub whole: usize,
     /// A part is at least this long.
     pub part: usize,
-    /// What a program may cost the verifier, if its handler can be divided (`share`); see `cost`.
+    /// What a program may cost the verifier, if its handler can be divided (`share`) or made flat (`hub`); see `cost`.
     pub cost: u64,
 }
 
@@ -201,7 +197,8 @@ pub fn generate(
             cx,
             allocator: &mut allocator,
         };
-        let flat = || flat(shared[program.handler].as_ref()?, handler, &program);
+        let shared = shared[program.handler].as_ref();
+        let flat = shared.map(|shared| || flat(shared, handler, &program));
         let code = how.program_or_flat(&mut plan, body, flat);
         match code {
             Ok(code) => {
@@ -209,6 +206,7 @@ pub fn generate(
                 programs.push(ProgramCode {
                     section: section(handler, &program, half),
                     functions: code.functions,
+                    is_flat: code.is_flat,
                 });
             }
             // A body that was copied to several places is complained about once.
@@ -246,8 +244,7 @@ fn may_cost_more(body: &Function, sizes: Sizes) -> bool {
 /// A program's handler, made flat.
 fn flat(shared: &Shared, handler: &Handler, program: &Program) -> Option<Function> {
     let entry = share::restricted(&shared.entry, handler, &program.points);
-    let functions = shared.functions.clone();
-    hub::flatten(&Shared { entry, functions }).map(cut::cut)
+    hub::flatten(&entry, &shared.functions).map(cut::cut)
 }
 
 /// What the code of a program depends on.
@@ -267,163 +264,6 @@ fn program_cx(module: &Module, features: Features, plan: &Plan, number: usize) -
         uprobe: attached_to(module, program, Attach::is_uprobe),
         in_locks: attached_to(module, program, Attach::is_in_locks),
         some_in_locks: plan.some_in_locks,
-    }
-}
-
-/// The code of a program before it is divided and its buffers have places.
-fn draft(
-    module: &Module,
-    features: Features,
-    plan: &mut Plan,
-    program: ProgramCx,
-    func: &Function,
-    (half, settings): (Half, Settings<'_>),
-) -> Result<VCode, Vec<BpfError>> {
-    let positions = Positions::new(func);
-    let task = Task {
-        module,
-        features,
-        program,
-        half,
-        func,
-        positions: &positions,
-        uses: &Uses::new(func, &positions),
-        portable: settings.types.is_some(),
-        divided: false,
-    };
-    select::program(&task, plan, &mut Buffers::default())
-}
-
-/// What no verifier takes: it examines about four times as many instructions, and a million at most. A body that costs more is not
-/// looked at any further.
-const HOPELESS: u64 = 240_000;
-
-/// The code of a program.
-struct Generated {
-    functions: Vec<FunctionCode>,
-    /// Bytes of the scratch frame.
-    frame_bytes: u32,
-    /// About what it costs the verifier, as [`cost`] counts.
-    cost: u64,
-}
-
-/// What the code of a program is made with.
-struct Generating<'a> {
-    module: &'a Module,
-    features: Features,
-    settings: Settings<'a>,
-    half: Half,
-    cx: ProgramCx,
-    allocator: &'a mut Allocator,
-}
-
-impl Generating<'_> {
-    /// The code for a body, or for the flat one where that costs too much and the flat one less.
-    fn program_or_flat(
-        &mut self,
-        plan: &mut Plan,
-        body: &Function,
-        flat: impl FnOnce() -> Option<Function>,
-    ) -> Result<Generated, Vec<BpfError>> {
-        let limit = self.settings.sizes.cost;
-        let code = self.program(plan, body, HOPELESS.max(limit));
-        if matches!(&code, Ok(code) if code.cost <= limit) {
-            return code;
-        }
-        let flat = flat().map(|flat| self.program(plan, &flat, u64::MAX));
-        match (code, flat) {
-            (Ok(code), Some(Ok(flat))) if code.cost <= flat.cost => Ok(code),
-            (_, Some(Ok(flat))) => Ok(flat),
-            (Ok(code), _) => Ok(code),
-            (Err(_), _) => self.program(plan, body, u64::MAX),
-        }
-    }
-
-    /// The code for a body; nothing, without an error, if it is seen soon that it costs more than `most`.
-    fn program(
-        &mut self,
-        plan: &mut Plan,
-        body: &Function,
-        most: u64,
-    ) -> Result<Generated, Vec<BpfError>> {
-        let Generating {
-            module,
-            features,
-            settings,
-            half,
-            cx,
-            ..
-        } = *self;
-        let positions = Positions::new(body);
-        let uses = Uses::new(body, &positions);
-        let mut budget = STACK_BUDGET_BYTES;
-        loop {
-            let mut buffers = Buffers::default();
-            let mut run = |buffers: &mut Buffers, divided| {
-                let task = Task {
-                    module,
-                    features,
-                    program: cx,
-                    half,
-                    func: body,
-                    positions: &positions,
-                    uses: &uses,
-                    portable: settings.types.is_some(),
-                    divided,
-                };
-                select::program(&task, plan, buffers)
-            };
-            let draft = run(&mut buffers, false)?;
-            let mut cost = cost::cost(&draft);
-            if cost > most {
-                return Err(Vec::new());
-            }
-            let divided = outline::is_needed(&draft, settings.sizes) || !draft.apart.is_empty();
-            if divided {
-                buffers.use_frame_only();
-            }
-            buffers.place(budget);
-            if cx.some_in_locks {
-                // Its frame shows that the program runs.
-                buffers.extend_frame(FRAME_HEAD_BYTES);
-            }
-            let code = run(&mut buffers, divided)?;
-            let internal = |what: String| {
-                vec![BpfError::Internal {
-                    span: body.span,
-                    what,
-                }]
-            };
-            if buffers.mismatch() {
-                return Err(internal("buffers differ between runs".to_owned()));
-            }
-            let parts = if divided {
-                let outlined = outline::outline(code, buffers.frame_end(), settings.sizes)
-                    .map_err(|error| error.at(body.span))?;
-                buffers.extend_frame(outlined.frame_bytes);
-                cost += cost::of_rounds(outlined.rounds);
-                add_apart(outlined)
-            } else {
-                vec![Part::new(code, None)]
-            };
-            let parts =
-                outline::pack(parts).ok_or_else(|| Unfinished::TooManyLoops.at(body.span))?;
-            let symbol = &plan.programs[cx.program as usize].symbol;
-            let (functions, stack_bytes) = finish(parts, self.allocator, symbol, body.span)
-                .map_err(|error| error.at(body.span))?;
-            if stack_bytes > STACK_BYTES && budget != 0 && !divided {
-                budget = budget.saturating_sub(stack_bytes - STACK_BYTES + STACK_STEP_BYTES);
-                continue;
-            }
-            if stack_bytes > STACK_BYTES {
-                return Err(Unfinished::TooLarge("what the handler must remember").at(body.span));
-            }
-            return Ok(Generated {
-                functions,
-                frame_bytes: buffers.frame_bytes(),
-                cost,
-            });
-        }
     }
 }
 

@@ -46,6 +46,17 @@ pub struct ProgramCode {
     /// Its entry, function number 0, and the subprograms behind it. A subprogram is a *global* function
     /// in the verifier's sense: verified once, by itself, with nothing known of its arguments.
     pub functions: Vec<FunctionCode>,
+    /// Whether functions are in it once though several places call them, and loops go round by one hub (`hub`).
+    pub is_flat: bool,
+}
+
+impl ProgramCode {
+    /// Its functions with the sections that they go to.
+    fn functions(&self) -> impl Iterator<Item = (&str, &FunctionCode)> {
+        let sections = [self.section.as_str()].into_iter();
+        let sections = sections.chain(std::iter::repeat(SUBPROGRAMS_SECTION));
+        sections.zip(&self.functions)
+    }
 }
 
 /// Everything that the ELF writer needs.
@@ -72,22 +83,20 @@ impl disasm::Names for Plan {
 impl Object {
     /// All functions with the sections that they go to.
     pub fn functions(&self) -> impl Iterator<Item = (&str, &FunctionCode)> {
-        self.programs.iter().flat_map(|program| {
-            let entry = program.functions.iter().take(1);
-            let entry = entry.map(|function| (program.section.as_str(), function));
-            let others = program.functions.iter().skip(1);
-            entry.chain(others.map(|function| (SUBPROGRAMS_SECTION, function)))
-        })
+        self.programs.iter().flat_map(ProgramCode::functions)
     }
 
-    /// All programs as text.
+    /// All programs as text; those that are flat say so.
     pub fn disassemble(&self) -> String {
         let mut text = String::new();
-        for (section, function) in self.functions() {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{} ({section}):", function.symbol);
-            text += &disasm::disassemble(&function.insns, &self.plan);
-            text.push('\n');
+        for program in &self.programs {
+            let flat = if program.is_flat { ", flat" } else { "" };
+            for (section, function) in program.functions() {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{} ({section}{flat}):", function.symbol);
+                text += &disasm::disassemble(&function.insns, &self.plan);
+                text.push('\n');
+            }
         }
         text
     }

@@ -11,8 +11,9 @@ use indexmap::IndexMap;
 
 use super::cost::cost;
 use super::error::BpfError;
+use super::program::draft;
 use super::select::Half;
-use super::{Settings, draft, program_cx};
+use super::{Settings, program_cx};
 use crate::bpf::plan::Plan;
 use crate::lir::{Block, Exec, Function, Handler, HandlerId, Module, Terminator};
 use crate::target::Features;

@@ -170,7 +170,8 @@ pub struct RunArgs {
     /// Divide kernel handlers into parts of about so many instructions, to try how that is done.
     #[arg(long, hide = true, value_name = "INSTRUCTIONS")]
     pub part_insns: Option<usize>,
-    /// Make several programs of a handler of many system calls where one would cost more, to try how that is done.
+    /// Make several programs of a handler of many system calls where one would cost more, and handlers that cost more flat, to
+    /// try how that is done.
     #[arg(long, hide = true, value_name = "COST")]
     pub program_cost: Option<u64>,
     /// Print how often each probe ran, how long it took and what it missed, at the end.

@@ -217,7 +217,8 @@ impl Job {
         (sizes.whole, sizes.part) = (insns, insns);
     }
 
-    /// Kernel handlers of many system calls become programs that cost the verifier no more than this, if they can.
+    /// Kernel handlers of many system calls become programs that cost the verifier no more than this, if they can; handlers
+    /// that cost more are made flat where that costs less.
     pub fn share(&mut self, cost: u64) {
         self.setting.options.sizes.cost = cost;
     }

@@ -176,6 +176,48 @@ impl Linked {
         (number, resumed, caught)
     }
 
+    /// Cuts a block behind its first call of a function that is linked.
+    pub fn split_call(&mut self, block: Block, is_linked: impl Fn(Func) -> bool) -> Option<Call> {
+        let is_call = |op: &Op| matches!(op, Op::Call(func, ..) if is_linked(*func));
+        let data = &mut self.code.blocks[block];
+        if let Some(at) = data.insts.iter().position(|inst| is_call(&inst.op)) {
+            let (rest, Inst { op, result, span }) = self.code.take_out(block, at);
+            let Op::Call(callee, args, _) = op else {
+                return None;
+            };
+            return Some(Call {
+                block,
+                callee,
+                args,
+                result: result.map(|value| self.code.ty(value)),
+                ok: jump_to(rest, Vec::new()),
+                catch: None,
+                span,
+            });
+        }
+        if !matches!(&data.term, Terminator::Try { op, .. } if is_call(op)) {
+            return None;
+        }
+        let Terminator::Try {
+            op: Op::Call(callee, args, _),
+            result,
+            ok,
+            catch,
+        } = std::mem::replace(&mut data.term, Terminator::Unreachable)
+        else {
+            return None;
+        };
+        Some(Call {
+            block,
+            callee,
+            args,
+            result,
+            ok,
+            catch: Some(catch),
+            span: data.term_span,
+        })
+    }
+
     /// Puts the code of a call behind its block. It goes on in state `back`.
     pub fn call(&mut self, call: &Call, deep: SiteId, begin: i64, back: i64) {
         let push = Op::Nest(self.nest, NestOp::Push(deep));

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use cranelift_entity::{EntityRef, EntitySet};
 
-use super::build::{Call, ERROR_ARG, FIRST_ARG, Linked, RESULT, jump_to};
+use super::build::{Call, ERROR_ARG, FIRST_ARG, Linked, RESULT};
 use super::nests_inside;
 use super::slots::{Sets, Wait, settle};
-use crate::lir::{Block, Func, Function, Inst, NestOp, NestSlot, Op, Terminator, Ty};
+use crate::lir::{Block, Func, Function, NestOp, NestSlot, Op, Terminator, Ty};
 
 /// A handler, in which calls of some functions are left, and these functions, callers first.
 #[derive(Clone, Debug)]
@@ -40,9 +40,9 @@ struct Member {
     heads: Vec<Block>,
 }
 
-/// All in one function.
-pub fn flatten(shared: &Shared) -> Option<Function> {
-    let mut flat = Flat::new(shared)?;
+/// A handler and the functions that are shared, callers first, in one function.
+pub fn flatten(entry: &Function, functions: &[(Func, Function)]) -> Option<Function> {
+    let mut flat = Flat::new(entry, functions)?;
     for member in 0..flat.members.len() {
         flat.prepare(member)?;
     }
@@ -78,9 +78,9 @@ struct Flat {
 }
 
 impl Flat {
-    fn new(shared: &Shared) -> Option<Flat> {
-        let functions = shared.functions.iter().map(|(_, body)| body);
-        let bodies: Vec<&Function> = [&shared.entry].into_iter().chain(functions).collect();
+    fn new(entry: &Function, functions: &[(Func, Function)]) -> Option<Flat> {
+        let shared = functions.iter().map(|(_, body)| body);
+        let bodies: Vec<&Function> = [entry].into_iter().chain(shared).collect();
         // Each has slots of its own, as they are under way together.
         let mut nests = 0u8;
         let mut firsts = Vec::with_capacity(bodies.len());
@@ -88,7 +88,7 @@ impl Flat {
             firsts.push(nests);
             nests = nests.checked_add(nests_inside([*body].into_iter()))?;
         }
-        let mut linked = Linked::new(&shared.entry, nests);
+        let mut linked = Linked::new(entry, nests);
         // Functions are passed arguments, and so are heads of loops.
         let blocks = bodies.iter().flat_map(|body| body.blocks.values());
         let params = blocks.map(|block| block.params.len()).max();
@@ -107,7 +107,7 @@ impl Flat {
                 heads: Vec::new(),
             });
         }
-        let numbers = shared.functions.iter().zip(1..);
+        let numbers = functions.iter().zip(1..);
         Some(Flat {
             linked,
             members,
@@ -150,7 +150,8 @@ impl Flat {
         }
         let mut calls = Vec::new();
         for mut block in self.own(member) {
-            while let Some(call) = self.split_call(block) {
+            let is_shared = |func| self.by_func.contains_key(&func);
+            while let Some(call) = self.linked.split_call(block, is_shared) {
                 block = call.ok.block;
                 let is_caught = call.catch.is_some() || self.members[member].is_caught;
                 let is_last = call.catch.is_some();
@@ -169,53 +170,6 @@ impl Flat {
         self.take(member);
         self.members[member].calls = calls;
         Some(())
-    }
-
-    fn is_call(&self, op: &Op) -> bool {
-        matches!(op, Op::Call(func, ..) if self.by_func.contains_key(func))
-    }
-
-    /// Cuts a block behind its first call.
-    fn split_call(&mut self, block: Block) -> Option<Call> {
-        let insts = &self.linked.code.blocks[block].insts;
-        let code = &self.linked.code;
-        if let Some(at) = insts.iter().position(|inst| self.is_call(&inst.op)) {
-            let (rest, Inst { op, result, span }) = self.linked.code.take_out(block, at);
-            let Op::Call(callee, args, _) = op else {
-                return None;
-            };
-            return Some(Call {
-                block,
-                callee,
-                args,
-                result: result.map(|value| self.linked.code.ty(value)),
-                ok: jump_to(rest, Vec::new()),
-                catch: None,
-                span,
-            });
-        }
-        let is_call =
-            matches!(&code.blocks[block].term, Terminator::Try { op, .. } if self.is_call(op));
-        let data = &mut self.linked.code.blocks[block];
-        let term = is_call.then(|| std::mem::replace(&mut data.term, Terminator::Unreachable));
-        let Some(Terminator::Try {
-            op: Op::Call(callee, args, _),
-            result,
-            ok,
-            catch,
-        }) = term
-        else {
-            return None;
-        };
-        Some(Call {
-            block,
-            callee,
-            args,
-            result,
-            ok,
-            catch: Some(catch),
-            span: data.term_span,
-        })
     }
 
     /// Makes each return of a function one by the hub.

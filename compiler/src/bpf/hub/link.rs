@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use cranelift_entity::PrimaryMap;
 
-use super::build::{Call, Linked, jump_to};
+use super::build::{Call, Linked};
 use super::{nests_inside, site};
-use crate::lir::{Block, ErrorKind, Func, Function, Inst, NestSlot, Op, Site, SiteId, Terminator};
+use crate::lir::{Block, ErrorKind, Func, Function, NestSlot, Op, Site, SiteId, Terminator};
 
 /// What the functions of a group are to be.
 pub struct Group {
@@ -43,7 +43,7 @@ impl Group {
         let raise = self
             .catches(&linked.code)
             .then(|| linked.catch_all(&blocks));
-        let calls = self.split_calls(&mut linked.code);
+        let calls = self.split_calls(&mut linked);
         linked.returns();
         let firsts: Vec<Block> = entries.values().map(|(block, _)| *block).collect();
         let mut begins = BTreeMap::new();
@@ -80,44 +80,13 @@ impl Group {
     }
 
     /// Cuts blocks behind each call of the group.
-    fn split_calls(&self, code: &mut Function) -> Vec<Call> {
+    fn split_calls(&self, linked: &mut Linked) -> Vec<Call> {
         let mut calls = Vec::new();
         let mut next = 0;
-        while next < code.blocks.len() {
+        while next < linked.code.blocks.len() {
             let block = Block::from_u32(next as u32);
+            calls.extend(linked.split_call(block, |func| self.sites.contains_key(&func)));
             next += 1;
-            let data = &mut code.blocks[block];
-            if let Some(at) = data.insts.iter().position(|inst| self.is_call(&inst.op)) {
-                let (rest, Inst { op, result, span }) = code.take_out(block, at);
-                if let Op::Call(callee, args, _) = op {
-                    calls.push(Call {
-                        block,
-                        callee,
-                        args,
-                        result: result.map(|value| code.ty(value)),
-                        ok: jump_to(rest, Vec::new()),
-                        catch: None,
-                        span,
-                    });
-                }
-            } else if matches!(&data.term, Terminator::Try { op, .. } if self.is_call(op))
-                && let Terminator::Try {
-                    op: Op::Call(callee, args, _),
-                    result,
-                    ok,
-                    catch,
-                } = std::mem::replace(&mut data.term, Terminator::Unreachable)
-            {
-                calls.push(Call {
-                    block,
-                    callee,
-                    args,
-                    result,
-                    ok,
-                    catch: Some(catch),
-                    span: data.term_span,
-                });
-            }
         }
         calls
     }
