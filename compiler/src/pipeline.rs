@@ -171,7 +171,9 @@ pub fn check_watched(
     if diags.has_errors() {
         return (None, diags);
     }
-    infer_widths(&mut program, session.target);
+    let mut found = Diagnostics::new();
+    infer_widths(&mut program, session.target, &mut found);
+    extend(&mut diags, found, &program, files);
     reached(Milestone::Analyzed {
         probes: program.probes.iter().map(|probe| probe.points.len()).sum(),
         functions: program.functions.len(),

@@ -138,6 +138,7 @@ codes! {
     NEVER_ASSIGNED "W0301" "variable that is read but never assigned";
     SORT_IGNORED "W0302" "sort sign that does nothing";
     KERNELS_TYPE "W0303" "type of the kernel in place of a module's";
+    KEYS_CUT "W0304" "keys longer than the kernel takes";
 }
 
 #[cfg(test)]

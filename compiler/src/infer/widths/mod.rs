@@ -15,6 +15,7 @@ mod versions;
 mod wrap;
 
 use cranelift_entity::PrimaryMap;
+use rtap_grammar::diag::Diagnostics;
 use rtap_grammar::source::Span;
 
 use crate::hir::{FuncId, Function, Global, Local, LocalData, Program};
@@ -33,8 +34,8 @@ const MAX_LATE_BYTES: u32 = 2048;
 /// Elements of a map for one of the script, where user space merges them.
 const FORMS: u32 = 16;
 
-/// Infers all string widths of `program`, whose types are known, for a kernel.
-pub fn infer_widths(program: &mut Program, target: &dyn Target) {
+/// Infers all string widths of `program`, whose types are known, for a kernel. Finds keys that it will cut.
+pub fn infer_widths(program: &mut Program, target: &dyn Target, found: &mut Diagnostics) {
     let max = program.limits.max_string_len.saturating_sub(1).max(1);
     let mut too_large = Vec::new();
     let mut copies = Copies::default();
@@ -48,13 +49,16 @@ pub fn infer_widths(program: &mut Program, target: &dyn Target) {
         program.characters = late.take_needs();
         let mut cx = Cx::new(program, max, late);
         cx.run(program);
-        let more = cx.too_large();
+        let mut more = cx.too_large();
+        if more.is_empty() {
+            more = keys::too_large(program, &mut cx, target);
+        }
         if more.is_empty() {
             if initial::assign_late(program, &cx.late) {
                 continue;
             }
             cx.finish(program);
-            keys::narrow(program, target);
+            keys::narrow(program, target, found);
             return;
         }
         let raw: Vec<Slot> = more
