@@ -46,7 +46,7 @@ struct Options {
     /// Makes kernel handlers flat that may cost the verifier more than this.
     #[arg(long)]
     program_cost: Option<u32>,
-    /// Leaves out what the kernel is too old for: `foreach` (before 5.13), `statistics` (before 5.19).
+    /// Leaves out what the kernel is too old for: `large-keys` (before 5.11), `foreach` (before 5.13), `statistics` (before 5.19).
     #[arg(long, value_delimiter = ',')]
     without: Vec<Lacking>,
     /// Prints the first program, and does not run it.
@@ -64,6 +64,8 @@ enum Lacking {
     Foreach,
     /// Reading statistics.
     Statistics,
+    /// Keys over 512 bytes.
+    LargeKeys,
 }
 
 fn main() -> Result<ExitCode> {
@@ -71,6 +73,7 @@ fn main() -> Result<ExitCode> {
     let shape = Shape {
         whole_arrays: !options.without.contains(&Lacking::Foreach),
         statistics: !options.without.contains(&Lacking::Statistics),
+        large_keys: !options.without.contains(&Lacking::LargeKeys),
         statements: options.statements,
         ..SHAPE
     };

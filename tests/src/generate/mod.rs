@@ -30,6 +30,12 @@ pub use world::fills_late_globals;
 use library::Callable;
 use world::{Ty, World};
 
+/// The default.
+const MAXSTRINGLEN: usize = 512;
+
+/// The most bytes of an array's keys, all together, before Linux 5.11.
+const SMALL_KEY_BYTES: usize = rtap_compiler::image::SMALL_KEY_BYTES as usize;
+
 /// What a script is made for.
 #[derive(Clone, Copy, Default)]
 pub struct Shape<'a> {
@@ -43,6 +49,8 @@ pub struct Shape<'a> {
     pub whole_arrays: bool,
     /// Whether bodies read statistics.
     pub statistics: bool,
+    /// Whether keys of arrays may have more than [`SMALL_KEY_BYTES`].
+    pub large_keys: bool,
     /// Most statements of a block.
     pub statements: usize,
 }
@@ -56,6 +64,7 @@ impl<'a> Shape<'a> {
             loops: true,
             whole_arrays: true,
             statistics: true,
+            large_keys: true,
             statements: 6,
         }
     }
@@ -133,8 +142,11 @@ pub const UNORDERED: &str = "-- globals";
 
 impl Writer<'_> {
     fn script(&mut self) {
-        self.options();
+        let length = self.options();
         self.globals();
+        if !self.shape.large_keys {
+            self.keep_keys_small(length);
+        }
         self.functions();
         let points = self.shape.points;
         for point in points {
@@ -145,14 +157,32 @@ impl Writer<'_> {
         self.show_globals();
     }
 
-    /// Limits: mostly many errors are allowed, so that what comes after them is seen.
-    fn options(&mut self) {
+    /// Limits: mostly many errors are allowed, so that what comes after them is seen. Gives MAXSTRINGLEN.
+    fn options(&mut self) -> usize {
         if !self.random.one_in(4) {
             self.out.push_str("//# options: -DMAXERRORS=100\n");
         }
-        if self.random.one_in(5) {
-            let length = [8, 16, 33, 64, 100, 256, 300][self.random.below(7)];
-            let _ = writeln!(self.out, "//# options: -DMAXSTRINGLEN={length}");
+        if !self.random.one_in(5) {
+            return MAXSTRINGLEN;
+        }
+        let length = [8, 16, 33, 64, 100, 256, 300][self.random.below(7)];
+        self.limit_strings(length);
+        length
+    }
+
+    fn limit_strings(&mut self, length: usize) {
+        let _ = writeln!(self.out, "//# options: -DMAXSTRINGLEN={length}");
+    }
+
+    /// Limits strings to what the keys have room for.
+    fn keep_keys_small(&mut self, length: usize) {
+        let rooms = self.world.arrays.iter().filter_map(|array| {
+            let texts = array.keys.iter().filter(|key| **key == Ty::Text).count();
+            let bytes = SMALL_KEY_BYTES - 8 * (array.keys.len() - texts);
+            (bytes / 8).checked_div(texts).map(|words| words * 8)
+        });
+        if let Some(least) = rooms.min().filter(|least| *least < length) {
+            self.limit_strings(least);
         }
     }
 
@@ -284,6 +314,7 @@ mod tests {
         let shape = Shape {
             whole_arrays: false,
             statistics: false,
+            large_keys: false,
             ..Shape::all(&["begin"])
         };
         for seed in 0..100 {
