@@ -41,14 +41,18 @@ impl Part {
 /// Puts the functions apart, which are known by numbers of their own until now, behind the other parts.
 pub fn add_apart(outlined: Outlined) -> Vec<Part> {
     let mut parts = outlined.parts;
-    let mut begins = Vec::with_capacity(outlined.apart.len());
-    for OutlinedApart {
-        parts: mut own,
-        is_callback,
-    } in outlined.apart
-    {
+    let mut begins = vec![0; outlined.apart.len()];
+    // Callers stand before what they call.
+    let (inner, outer): (Vec<_>, Vec<_>) =
+        (outlined.apart.into_iter().enumerate()).partition(|(_, one)| one.is_inner);
+    for (number, one) in outer.into_iter().chain(inner) {
+        let OutlinedApart {
+            parts: mut own,
+            is_callback,
+            ..
+        } = one;
         let first = parts.len();
-        begins.push(first as u32);
+        begins[number] = first as u32;
         for part in &mut own {
             part.callers.iter_mut().for_each(|caller| *caller += first);
             for insn in part.insns_mut() {

@@ -64,6 +64,8 @@ pub struct OutlinedApart {
     pub parts: Vec<Part>,
     /// Whether the kernel calls it.
     pub is_callback: bool,
+    /// Whether other functions apart call it, too.
+    pub is_inner: bool,
 }
 
 /// Whether the program is too long for one function, or has loops that must become functions.
@@ -182,19 +184,31 @@ fn outline_function(
     let mut rounds_apart = 0;
     let callers = callers_apart(&code, all_apart.len());
     let depths = nest.depths();
-    for (one, callers) in all_apart.into_iter().zip(callers) {
+    let inner: BTreeSet<u32> = all_apart
+        .iter()
+        .flat_map(|one| calls_of_apart(&one.code))
+        .map(|(_, called)| called)
+        .collect();
+    for ((number, one), callers) in (0..).zip(all_apart).zip(callers) {
+        let is_inner = inner.contains(&number);
+        let below = usize::from(calls_of_apart(&one.code).next().is_some());
         let above = callers.iter().map(|block| depths[nest.owner[*block]]);
-        let room = calls.saturating_sub(above.max().unwrap_or(0));
+        // What other functions apart call stays one function.
+        let room = match is_inner {
+            true => 1,
+            false => calls.saturating_sub(above.max().unwrap_or(0) + below),
+        };
         let (parts, end, rounds) = outline_apart(one.code, slots, sizes, room)?;
         slots = end;
         rounds_apart += rounds;
-        let depth = depth(&parts);
+        let depth = depth(&parts) + below;
         for block in callers {
             calls_apart[block] = depth.max(calls_apart[block]);
         }
         apart.push(OutlinedApart {
             parts,
             is_callback: one.is_callback,
+            is_inner,
         });
     }
     let count = apart.iter().map(|one| one.parts.len()).sum();
@@ -257,16 +271,20 @@ fn outline_apart(
 /// For each function apart the blocks in which it is called.
 fn callers_apart(code: &VCode, count: usize) -> Vec<Vec<usize>> {
     let mut callers = vec![Vec::new(); count];
-    for (at, block) in code.blocks.iter().enumerate() {
-        for insn in block.insts.iter().flat_map(|inst| &inst.code) {
-            if let Some(called) = insn.called_apart()
-                && let Some(callers) = callers.get_mut(called as usize)
-            {
-                callers.push(at);
-            }
+    for (at, called) in calls_of_apart(code) {
+        if let Some(callers) = callers.get_mut(called as usize) {
+            callers.push(at);
         }
     }
     callers
+}
+
+/// The functions apart that are called, and in which blocks.
+fn calls_of_apart(code: &VCode) -> impl Iterator<Item = (usize, u32)> {
+    code.blocks.iter().enumerate().flat_map(|(at, block)| {
+        let insns = block.insts.iter().flat_map(|inst| &inst.code);
+        insns.filter_map(move |insn| Some((at, insn.called_apart()?)))
+    })
 }
 
 /// How deep the calls of functions nest, the first of which is called.

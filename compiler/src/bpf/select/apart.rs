@@ -56,6 +56,15 @@ impl Cx<'_> {
         Ok(self.code.apart.len() as u32 - 1)
     }
 
+    /// In a function apart that is no callback: what it is given, the frame's index.
+    pub(super) fn argument(&mut self) -> VReg {
+        let index = self.code.vreg();
+        let mut t = Template::default();
+        t.write_fixed(index, Reg::R1);
+        self.push(t);
+        index
+    }
+
     /// In a function apart: finds the frame by its index.
     pub(super) fn find_frame(&mut self, index: VReg) {
         self.store(Size::W, INDEX, Src::Reg(index));
@@ -108,10 +117,7 @@ impl Cx<'_> {
         };
         let mut made = Text::EMPTY;
         let number = self.apart(false, &mut |cx| {
-            let index = cx.code.vreg();
-            let mut t = Template::default();
-            t.write_fixed(index, Reg::R1);
-            cx.push(t);
+            let index = cx.argument();
             cx.find_frame(index);
             made = work(cx, from);
             Ok(())

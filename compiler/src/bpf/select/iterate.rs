@@ -14,7 +14,7 @@ use crate::bpf::frame::{Access, Mem};
 use crate::bpf::hub;
 use crate::bpf::insn::{AluOp, Cond, MapId, Size, Src};
 use crate::bpf::plan::Plan;
-use crate::bpf::vcode::BlockId;
+use crate::bpf::vcode::{BlockId, Term};
 use crate::image::{ArrayLayout, Slot, ValueLayout};
 use crate::lir::{BlockCall, Global, Op, SiteId, Sort, SortBy, Terminator, Ty, Value};
 
@@ -30,8 +30,12 @@ const TAKEN: u32 = 8;
 const LIMIT: u32 = 16;
 /// For comparing texts.
 const SCRATCH: u32 = 24;
+/// The numbers of the elements that are compared in a function apart; in the first one's place what came of it.
+const COMPARED: [u32; 2] = [32, 40];
 /// Bytes of these numbers.
-const HEAD_BYTES: u32 = 32;
+const HEAD_BYTES: u32 = 48;
+/// Texts of more words are compared in a function apart: it is looked at by the verifier once, not for each round of a search.
+const MOST_WORDS: u32 = 2;
 /// Longest string to sort by.
 const MAX_SORT_TEXT_BYTES: u32 = 512;
 /// Bytes of a heap's entry: what is sorted by, the element's number.
@@ -48,6 +52,8 @@ pub(super) struct Iteration {
     sorted: bool,
     /// The string that is sorted by, if it is one.
     text: Option<SortText>,
+    /// The function apart that compares such strings, if they are long.
+    comparison: Option<u32>,
     /// Where the number of the level is that it is of, if each level of calls has its own.
     level: Option<Mem>,
     /// How many levels there are: a power of two.
@@ -156,7 +162,12 @@ impl Cx<'_> {
                 {
                     self.span = Some(span);
                     // What is not possible is recorded.
-                    if let Ok(iteration) = self.iteration(*array, *sort, *nest) {
+                    if let Ok(mut iteration) = self.iteration(*array, *sort, *nest) {
+                        if let Some(text) = iteration.text
+                            && text.more_words() > MOST_WORDS
+                        {
+                            iteration.comparison = self.comparison(&iteration, text).ok();
+                        }
                         self.vals[handle] = Some(Val::Const(self.iterations.len() as i64));
                         self.iterations.push(iteration);
                     }
@@ -191,6 +202,7 @@ impl Cx<'_> {
             capacity: 1,
             sorted: sort.is_some(),
             text,
+            comparison: None,
             layout,
             level,
             levels,
@@ -513,26 +525,72 @@ impl Cx<'_> {
         let before = self.code.block(self.is_cold());
         self.jump_if(Cond::Lt, a.word, Src::Reg(b.word), before);
         self.jump_if(Cond::Gt, a.word, Src::Reg(b.word), to);
-        if let Some(text) = iteration.text {
-            let [left, right] =
-                [a, b].map(|entry| self.element_address(iteration, snapshot, entry.number));
-            let ways = if text.descending {
-                [to, before]
-            } else {
-                [before, to]
-            };
-            let place = snapshot.head.at(SCRATCH);
-            self.order_words(
-                [left, right],
-                text.offset + 8,
-                text.more_words(),
-                place,
-                ways,
+        if let Some(number) = iteration.comparison {
+            let places = COMPARED.map(|place| snapshot.head.at(place));
+            for (place, entry) in places.into_iter().zip([a, b]) {
+                self.store(Size::D, place, Src::Reg(entry.number));
+            }
+            let index = self.frame_index();
+            self.call_apart(number, index);
+            let order = self.load(Size::D, places[0]);
+            self.jump_if(Cond::Slt, order, Src::Imm(0), before);
+            self.jump_if(Cond::Sgt, order, Src::Imm(0), to);
+        } else if let Some(text) = iteration.text {
+            self.order_elements(
+                iteration,
+                snapshot,
+                text,
+                [a.number, b.number],
+                [before, to],
             );
         }
         self.jump_if(Cond::Gt, a.number, Src::Reg(b.number), to);
         self.jump(before, Vec::new());
         self.enter(before);
+    }
+
+    /// Goes to `before` if the text of the first of two elements comes before that of the second, to `after` if it comes after that, or on
+    /// if they are the same.
+    fn order_elements(
+        &mut self,
+        iteration: &Iteration,
+        snapshot: Snapshot,
+        text: SortText,
+        elements: [VReg; 2],
+        [before, after]: [BlockId; 2],
+    ) {
+        let elements = elements.map(|number| self.element_address(iteration, snapshot, number));
+        let ways = if text.descending {
+            [after, before]
+        } else {
+            [before, after]
+        };
+        let place = snapshot.head.at(SCRATCH);
+        self.order_words(elements, text.offset + 8, text.more_words(), place, ways);
+    }
+
+    /// Makes a function that compares the elements named in the snapshot; gives its number.
+    fn comparison(&mut self, iteration: &Iteration, text: SortText) -> Lowered<u32> {
+        self.apart(false, &mut |cx| {
+            let index = cx.argument();
+            cx.store(Size::W, INDEX, Src::Reg(index));
+            let found = cx.lookup(Plan::SNAPSHOTS, INDEX);
+            let stop = cx.stop();
+            cx.jump_if(Cond::Eq, found, Src::Imm(0), stop);
+            let snapshot = cx.snapshot_at(found, iteration);
+            let places = COMPARED.map(|place| snapshot.head.at(place));
+            let elements = places.map(|place| cx.load(Size::D, place));
+            let [before, after] = [-1, 1].map(|order| {
+                cx.cold(|cx| {
+                    cx.store_imm(places[0], order);
+                    let zero = cx.imm(0);
+                    cx.finish_block(Term::Exit(zero));
+                })
+            });
+            cx.order_elements(iteration, snapshot, text, elements, [before, after]);
+            cx.store_imm(places[0], 0);
+            Ok(())
+        })
     }
 
     /// Takes the next element and goes on with `body`, or with `done` if there is none.
