@@ -194,9 +194,10 @@ fn outline_function(
         let below = usize::from(calls_of_apart(&one.code).next().is_some());
         let above = callers.iter().map(|block| depths[nest.owner[*block]]);
         // What other functions apart call stays one function.
-        let room = match is_inner {
-            true => 1,
-            false => calls.saturating_sub(above.max().unwrap_or(0) + below),
+        let room = if is_inner {
+            1
+        } else {
+            calls.saturating_sub(above.max().unwrap_or(0) + below)
         };
         let (parts, end, rounds) = outline_apart(one.code, slots, sizes, room)?;
         slots = end;
