@@ -119,7 +119,7 @@ impl Unfinished {
             Unfinished::TooDeep => BpfError::TooLarge {
                 span,
                 what: "the nest of loops".to_owned(),
-                remedy: "loops can be inside each other six deep".to_owned(),
+                remedy: "put fewer loops inside each other".to_owned(),
             },
         }]
     }

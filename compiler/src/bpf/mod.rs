@@ -145,12 +145,38 @@ pub fn compile_with(
     Ok((elf, meta))
 }
 
+/// Which handlers are made flat as well, where that costs a verifier less or is the only way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flat {
+    /// Those that may cost it much.
+    Dear,
+    /// All.
+    All,
+}
+
 /// Generates the code of all kernel handlers. The sites of functions that are copied into their callers are
 /// added to the module.
 pub fn generate(
     module: &mut Module,
     features: Features,
     settings: Settings<'_>,
+) -> Result<Object, Vec<BpfError>> {
+    generate_with(module, features, settings, Flat::Dear).or_else(|errors| {
+        let is_too_large = |error: &BpfError| matches!(error, BpfError::TooLarge { .. });
+        if errors.iter().all(is_too_large)
+            && let Ok(object) = generate_with(module, features, settings, Flat::All)
+        {
+            return Ok(object);
+        }
+        Err(errors)
+    })
+}
+
+fn generate_with(
+    module: &mut Module,
+    features: Features,
+    settings: Settings<'_>,
+    which: Flat,
 ) -> Result<Object, Vec<BpfError>> {
     let mut chains = Chains::new(std::mem::take(&mut module.sites));
     let mut inliner = Inliner::new(module, &mut chains);
@@ -159,7 +185,7 @@ pub fn generate(
     for (id, handler) in &module.handlers {
         if handler.exec == Exec::Kernel {
             let body = inliner.body(handler.func);
-            if may_cost_more(&body, settings.sizes) {
+            if which == Flat::All || may_cost_more(&body, settings.sizes) {
                 shared[id] = inliner.shared(handler.func);
             }
             bodies[id] = Some(body);
