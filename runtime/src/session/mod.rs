@@ -49,6 +49,9 @@ pub trait Executor {
         out: &mut Vec<u8>,
     ) -> Result<crate::output::Event, crate::values::BadRecord>;
 
+    /// Called when probes are about to be detached.
+    fn before_detaching(&mut self);
+
     /// What is to be told since the last call.
     fn warning(&mut self) -> Option<&'static str>;
 
@@ -224,6 +227,7 @@ impl<'a> Session<'a> {
         let mut shortfalls = Vec::new();
         let mut in_kernel = Vec::new();
         if let Some(mut attached) = self.attached.take() {
+            self.executor.before_detaching();
             attached.detach();
             shortfalls = attached.shortfalls();
             in_kernel = attached.runs();

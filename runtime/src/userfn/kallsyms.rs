@@ -12,8 +12,9 @@ const FILE: &str = "/proc/kallsyms";
 pub(super) const HIDDEN: &str =
     "the kernel hides its symbols' addresses: CAP_SYSLOG is missing, or kernel.kptr_restrict is 2";
 
-/// The furthest an address may lie behind the last symbol and still count as in it.
-const LAST_SYMBOL_BYTES: u64 = 1 << 20;
+/// The furthest an address may lie behind a symbol's and still count as in it: there is no symbol in the gigabyte between vmlinux and
+/// the modules, nor behind the last.
+const LARGEST_SYMBOL_BYTES: u64 = 1 << 20;
 
 /// The kernel's symbols by address.
 #[derive(Debug, Default)]
@@ -114,8 +115,8 @@ impl Kallsyms {
         let first = self.symbols.partition_point(|s| s.address < last.address);
         let entry = self.symbols.get(first)?;
         let size = match self.symbols.get(after) {
-            Some(next) => next.address - entry.address,
-            None => LAST_SYMBOL_BYTES,
+            Some(next) => LARGEST_SYMBOL_BYTES.min(next.address - entry.address),
+            None => LARGEST_SYMBOL_BYTES,
         };
         let offset = address - entry.address;
         if offset >= size {
@@ -174,6 +175,8 @@ garbage
             (module.name, module.module, module.offset),
             ("mod_fn", "mod", 4)
         );
+        // Between vmlinux and the modules there is nothing.
+        assert_eq!(find(0xffff_ffff_b000_0000), None);
         assert_eq!(find(0xffff_ffff_80ff_ffff), None);
         assert_eq!(find(u64::MAX), None);
         assert_eq!(find(0), None);

@@ -99,6 +99,8 @@ pub struct Host {
     /// What `descendant` found when it last looked.
     descendants: Vec<i64>,
     kernel: Option<kallsyms::Kallsyms>,
+    /// Whether kernel handlers take call stacks of the kernel.
+    has_kernel_stacks: bool,
     /// Whether the user knows that the kernel hides the addresses of its symbols.
     told_of_hiding: bool,
     stacks: stacks::Stacks,
@@ -111,12 +113,22 @@ impl Host {
     pub fn prepare(&mut self, module: &Module) {
         const OF_PROCESSES: [&str; 5] = ["ustack", "stack_of", "usymname", "usymdata", "umodname"];
         let pieces = module.formats.values().flat_map(|format| &format.pieces);
-        let mut called = pieces.filter_map(|piece| match piece {
+        let called = pieces.filter_map(|piece| match piece {
             Piece::Call(UserFn(name), _) => Some(name.as_str()),
             _ => None,
         });
-        if called.any(|name| OF_PROCESSES.contains(&name)) {
+        let called: Vec<&str> = called.collect();
+        if called.iter().any(|name| OF_PROCESSES.contains(name)) {
             self.users.listen(&online_cpus());
+        }
+        self.has_kernel_stacks = called.contains(&"stack");
+    }
+
+    /// Learns what there is no longer when probes are detached: the names of programs and trampolines, by which
+    /// the frames of tracing itself are told from the others of a stack.
+    pub fn before_detaching(&mut self) {
+        if self.has_kernel_stacks {
+            symbols::kernel(self);
         }
     }
 }
