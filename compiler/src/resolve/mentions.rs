@@ -39,7 +39,7 @@ impl Visitor for Mentions {
             ExprKind::Name(name) => self.binding(name),
             ExprKind::ContextVar(_) => self.context = true,
             ExprKind::Call { name, .. } => {
-                self.registers |= matches!(name.as_str(), "register" | "u_register");
+                self.registers |= matches!(name.as_str(), "register" | "u_register" | "addr");
             }
             ExprKind::At { op, .. } => {
                 let register = matches!(op, AtOp::Uregister | AtOp::Kregister);

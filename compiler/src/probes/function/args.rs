@@ -50,7 +50,8 @@ pub(super) fn register(btf: &Btf, params: &[Param], index: usize) -> Option<usiz
     Some(register)
 }
 
-fn is_structure(btf: &Btf, ty: TypeId) -> bool {
+/// Whether it is a structure or union: of such a result no kernel makes a trampoline.
+pub(super) fn is_structure(btf: &Btf, ty: TypeId) -> bool {
     matches!(
         btf.get_stripped(ty),
         Ok((_, Type::Struct(_) | Type::Union(_)))
