@@ -234,7 +234,11 @@ fn choose(
             Some(s) if btf.as_ref().is_some_and(|btf| args::has_structures(btf, s)) => {
                 Some("it takes a structure by value".to_owned())
             }
-            Some(s) if btf.as_ref().is_some_and(|btf| args::is_structure(btf, s.result)) => {
+            Some(s)
+                if btf
+                    .as_ref()
+                    .is_some_and(|btf| args::is_structure(btf, s.result)) =>
+            {
                 Some("it returns a structure".to_owned())
             }
             Some(s) if s.params.len() > MAX_TRAMPOLINE_ARGS => {
