@@ -45,6 +45,11 @@ pub fn rtap() -> Option<PathBuf> {
 /// The binaries of this crate that tests run.
 pub const HELPERS: [&str; 2] = ["workload", "kill-rtap"];
 
+/// The folder of `lines.elf`, a program with debug information.
+pub fn fixture() -> PathBuf {
+    workspace().join("compiler/src/target/fixture")
+}
+
 /// A helper binary of this crate, such as `workload`: beside the running one, or in the target
 /// directory.
 pub fn helper(name: &str) -> Option<PathBuf> {

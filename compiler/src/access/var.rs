@@ -70,7 +70,7 @@ impl Cx<'_> {
                 codes::NOT_SUPPORTED,
                 "@var knows variables of the kernel and its modules only",
                 span,
-                "programs' variables need debug information (DWARF), which rtap does not read",
+                "programs' variables are in debug information (DWARF), of which rtap reads files and lines only",
             );
             return None;
         }

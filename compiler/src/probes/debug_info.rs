@@ -1,5 +1,5 @@
-//! Points that only debug information (DWARF) could find, which rtap reads neither of kernels nor of
-//! programs: refused with the reason and what can be done instead.
+//! Points that only debug information (DWARF) could find and that rtap does not find there: it reads none of kernels, and
+//! files and lines of programs. They are refused with the reason and what can be done instead.
 
 use rtap_grammar::diag::{Diagnostic, codes};
 use rtap_grammar::source::Span;
@@ -7,16 +7,22 @@ use rtap_grammar::source::Span;
 use super::{Arg, Component};
 
 /// Where what is missing would be.
-fn note(of_kernel: bool) -> &'static str {
+pub(super) fn note(of_kernel: bool) -> &'static str {
     if of_kernel {
         "that is in debug information (DWARF), which rtap does not read of kernels; the kernel's own description of its types, BTF, does not have it"
     } else {
-        "that is in debug information (DWARF), which rtap does not read of programs"
+        "that is in debug information (DWARF), of which rtap reads files and lines only"
     }
 }
 
 /// The refusal of a point that asks for source files or lines.
-pub(super) fn no_source(of_kernel: bool, label: &str, help: String, span: Span) -> Diagnostic {
+pub(super) fn no_source(
+    of_kernel: bool,
+    label: &str,
+    note: String,
+    help: String,
+    span: Span,
+) -> Diagnostic {
     let whose = if of_kernel {
         "the kernel's"
     } else {
@@ -27,7 +33,7 @@ pub(super) fn no_source(of_kernel: bool, label: &str, help: String, span: Span) 
         format!("which source file and line {whose} code comes from is not known"),
     )
     .label(span, label)
-    .note(note(of_kernel))
+    .note(note)
     .help(help)
 }
 
@@ -41,7 +47,7 @@ pub(crate) fn refusal(components: &[Component], span: Span) -> Option<Diagnostic
     let any_instruction = if of_kernel {
         "kernel.statement(\"f+0x12\") and kernel.statement(ADDRESS).absolute probe any instruction, `rtap list` shows the functions there are"
     } else {
-        "process(\"PATH\").statement(ADDRESS) probes any instruction, the address as `objdump -dl` shows it"
+        "process(\"PATH\").statement(\"f@file.c:12\") probes any line, process(\"PATH\").statement(ADDRESS) any instruction"
     };
     let by_caller = if of_kernel {
         "probe the function that is called; in the handler caller() tells who called it"
@@ -58,7 +64,7 @@ pub(crate) fn refusal(components: &[Component], span: Span) -> Option<Diagnostic
             ("callee" | "callees", _) => {
                 ("which functions a function calls is not known", by_caller)
             }
-            ("statement", Some(Arg::Text(_))) | ("nearest", None) => {
+            ("statement", Some(Arg::Text(_))) | ("nearest", None) if of_kernel => {
                 ("where lines of source are is not known", any_instruction)
             }
             _ => return None,

@@ -13,6 +13,7 @@ mod function;
 mod pattern;
 mod process;
 mod profile;
+mod source;
 mod statement;
 pub(crate) mod syscall;
 mod timer;

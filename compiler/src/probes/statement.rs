@@ -93,6 +93,7 @@ fn by_name(request: &Request<'_>, written: &str) -> Result<(Place, String), Box<
         return Err(Box::new(debug_info::no_source(
             true,
             label,
+            debug_info::note(true).to_owned(),
             help.to_owned(),
             request.span,
         )));

@@ -12,11 +12,16 @@ use super::kconfig::KconfigTable;
 use super::sdt::Mark;
 use super::*;
 use crate::btf::Btf;
+use crate::dwarf::DebugInfo;
 use crate::probes::glob;
 
 /// List of what the extraction tool puts into the fixture's files.
 pub const ROOTS: &str = include_str!("fixture/roots.txt");
 
+/// A program of C files with debug information; `fixture/lines` has its source.
+pub const LINES: &[u8] = include_bytes!("fixture/lines.elf");
+
+const LINES_PATH: &str = "/usr/bin/lines";
 static VMLINUX_BTF: &[u8] = include_bytes!("fixture/vmlinux.btf");
 const FORMATS: &str = include_str!("fixture/formats.txt");
 const KCONFIG: &str = include_str!("fixture/kconfig.txt");
@@ -55,7 +60,8 @@ impl FixtureTarget {
     }
 
     /// A machine of Linux 6.18 with every feature of that release, BTF of common structs, functions
-    /// and tracepoints, some formats, a few symbols, `/usr/bin/sample` and `/lib/libsample.so`.
+    /// and tracepoints, some formats, a few symbols, `/usr/bin/sample`, `/lib/libsample.so`, and `/usr/bin/lines`, which
+    /// has debug information.
     pub fn standard() -> Self {
         let mut formats = BTreeMap::new();
         for block in FORMATS.split("system: ").skip(1) {
@@ -105,6 +111,7 @@ impl FixtureTarget {
         .with_binary(Binary::synthetic("/proc/17/exe", &[("main", 0x1000, 0x80)]))
         .with_binary(program)
         .with_binary(library)
+        .with_binary(Binary::parse(LINES_PATH, LINES, Arch::X86_64).unwrap_or_default())
     }
 
     /// With another release, and the features that an unpatched kernel of it has.
@@ -249,6 +256,18 @@ impl Target for FixtureTarget {
         found.retain(|path| glob(pattern, path));
         found.sort();
         found
+    }
+
+    fn debug_info(&self, binary: &Binary) -> Result<Arc<DebugInfo>, Unavailable> {
+        let path = || binary.path.clone();
+        if path() != LINES_PATH {
+            return Err(Unavailable::NoDebugInfo { path: path() });
+        }
+        let read = DebugInfo::parse(LINES).map(Arc::new);
+        read.map_err(|error| Unavailable::BadDebugInfo {
+            path: path(),
+            error,
+        })
     }
 
     fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError> {

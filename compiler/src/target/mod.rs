@@ -37,6 +37,7 @@ pub use unavailable::{Remedy, Unavailable};
 use std::sync::Arc;
 
 use crate::btf::Btf;
+use crate::dwarf::DebugInfo;
 
 /// The number of processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +123,9 @@ pub trait Target: Send + Sync {
 
     /// A program or library. A name without `/` is sought as a shell would.
     fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError>;
+
+    /// The debug information of a program or library: its own, or its debug file's.
+    fn debug_info(&self, binary: &Binary) -> Result<Arc<DebugInfo>, Unavailable>;
 
     /// The files whose paths are like a pattern, as `glob` compares them, name by name, sorted. Without
     /// `/` those in `$PATH` are meant.

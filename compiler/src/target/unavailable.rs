@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::dwarf::DwarfError;
+
 /// Why a look-up failed. Its `Display` is a clause for a diagnostic's note, without a
 /// capital letter and full stop; [`Unavailable::help`] says what to do about it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -57,6 +59,20 @@ pub enum Unavailable {
     /// Symbols are there, their addresses are hidden.
     #[error("the kernel hides its symbols' addresses")]
     AddressesHidden,
+    /// A program without debug information.
+    #[error("{path} has no debug information, and there is no debug file for it")]
+    NoDebugInfo {
+        /// The program.
+        path: String,
+    },
+    /// The debug information cannot be read.
+    #[error("{path}: {error}")]
+    BadDebugInfo {
+        /// The file that has it.
+        path: String,
+        /// What is wrong with it.
+        error: DwarfError,
+    },
     /// Any other failure of a file.
     #[error("cannot read {path}: {reason}")]
     Io {
@@ -91,7 +107,11 @@ impl Unavailable {
             Self::AddressesHidden => {
                 Some("run as root, or with CAP_SYSLOG, unless kernel.kptr_restrict is 2")
             }
+            Self::NoDebugInfo { .. } => Some(
+                "compile it with -g, or install its debug file below /usr/lib/debug (Debian: the package's name with -dbgsym)",
+            ),
             Self::NotProvided { .. }
+            | Self::BadDebugInfo { .. }
             | Self::BadBtf { .. }
             | Self::NoTracepoint { .. }
             | Self::Io { .. }

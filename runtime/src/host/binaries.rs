@@ -7,8 +7,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use object::read::ReadCache;
+use rtap_compiler::dwarf::{DebugInfo, DwarfError};
 use rtap_compiler::probes::{glob, is_pattern};
-use rtap_compiler::target::{Arch, Binary, BinaryError, FileId};
+use rtap_compiler::target::{Arch, Binary, BinaryError, FileId, Unavailable};
 
 use super::file::{open_regular, reason};
 
@@ -37,6 +38,34 @@ pub(super) fn read(path: &str, arch: Arch) -> Result<Binary, BinaryError> {
         });
     }
     Ok(binary)
+}
+
+/// Reads the debug information of a program: its own, else that of its debug file.
+pub(super) fn debug_info(binary: &Binary, arch: Arch) -> Result<DebugInfo, Unavailable> {
+    let files = std::iter::once(PathBuf::from(&binary.path)).chain(debug_files(binary));
+    for path in files {
+        let Ok(file) = open_regular(&path) else {
+            continue;
+        };
+        let data = ReadCache::new(file);
+        // Whatever has become of the path: it must be the program that was read.
+        if !binary.is_of_build(&data, arch) {
+            continue;
+        }
+        match DebugInfo::parse(&data) {
+            Err(DwarfError::None) => {}
+            Ok(info) => return Ok(info),
+            Err(error) => {
+                return Err(Unavailable::BadDebugInfo {
+                    path: path.to_string_lossy().into_owned(),
+                    error,
+                });
+            }
+        }
+    }
+    Err(Unavailable::NoDebugInfo {
+        path: binary.path.clone(),
+    })
 }
 
 /// Where the debug file of a stripped program may be: by build id, then by the name in the program.

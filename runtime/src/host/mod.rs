@@ -27,6 +27,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rtap_compiler::btf::Btf;
+use rtap_compiler::dwarf::DebugInfo;
 use rtap_compiler::target::kconfig::KconfigTable;
 use rtap_compiler::target::{
     Arch, Binary, BinaryError, CpuCount, Feature, Features, Kconfig, KernelRelease, KernelSymbols,
@@ -68,6 +69,7 @@ pub struct LiveTarget {
     traceable: Fact<Arc<Vec<TraceableFunction>>>,
     functions: Facts<(Option<String>, String), bool>,
     binaries: Facts<String, Result<Arc<Binary>, BinaryError>>,
+    debug_infos: Facts<String, Result<Arc<DebugInfo>, Unavailable>>,
 }
 
 impl Default for LiveTarget {
@@ -99,6 +101,7 @@ impl LiveTarget {
             traceable: OnceLock::new(),
             functions: Mutex::default(),
             binaries: Mutex::default(),
+            debug_infos: Mutex::default(),
         }
     }
 
@@ -285,6 +288,12 @@ impl Target for LiveTarget {
     fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError> {
         remember(&self.binaries, &path.to_owned(), || {
             binaries::read(path, self.arch).map(Arc::new)
+        })
+    }
+
+    fn debug_info(&self, binary: &Binary) -> Result<Arc<DebugInfo>, Unavailable> {
+        remember(&self.debug_infos, &binary.path, || {
+            binaries::debug_info(binary, self.arch).map(Arc::new)
         })
     }
 }

@@ -7,6 +7,7 @@ use rtap::load::{ObjectFile, read_meta};
 use rtap::output::Events;
 use rtap::values::Text;
 use rtap_compiler::btf::{Btf, Step, resolve_path};
+use rtap_compiler::dwarf::{DebugInfo, Lines, Query, Symbol};
 use rtap_compiler::lir::{Channel, Env, Exec};
 use rtap_compiler::pipeline;
 use rtap_compiler::resolve::TapsetLibrary;
@@ -162,14 +163,34 @@ pub(super) fn tracepoints() -> Vec<Vec<u8>> {
     vec![plain.into(), plain.replace("name: ", "name:").into()]
 }
 
-/// A program, its symbols and marks.
+/// A program, its symbols and marks, its debug information.
 pub(super) fn elf(bytes: &[u8]) {
+    debug_info(bytes);
     let Ok(binary) = Binary::parse("/fuzz", bytes, Arch::X86_64) else {
         return;
     };
     for function in binary.functions().iter().take(100) {
         let _ = binary.function_at(function.address);
     }
+}
+
+fn debug_info(bytes: &[u8]) {
+    let Ok(info) = DebugInfo::parse(bytes) else {
+        return;
+    };
+    let query = Query {
+        function: "*",
+        file: "*",
+        lines: &Lines::All,
+    };
+    let symbol = |address| Symbol {
+        name: String::new(),
+        start: address,
+        size: 8,
+    };
+    let _ = info.statements(&query, &|address| Some(Some(symbol(address))));
+    let _ = info.functions(&query, &|_| Some(None));
+    let _ = info.files();
 }
 
 /// A small library of this machine: every linker makes one of each table in it.

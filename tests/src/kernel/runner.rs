@@ -130,6 +130,7 @@ fn on_host(cases: &[Case], rtap: &Path, record: Recorder<'_>) {
     let helpers = paths::HELPERS.iter().filter_map(|name| paths::helper(name));
     let programs = std::iter::once(rtap.to_path_buf()).chain(helpers);
     let folders = programs.filter_map(|path| path.parent().map(Path::to_path_buf));
+    let folders = folders.chain([paths::fixture()]);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap_or(path);
     for case in cases {

@@ -20,7 +20,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// The base: busybox, the agent, `rtap` if there is one, and the helpers that are built, in
+    /// The base: busybox, the agent, `rtap` if there is one, the helpers that are built and `lines.elf`, in
     /// `/usr/local/bin` (`stap` is a link to `rtap`).
     pub fn base(rtap: Option<&Path>) -> Result<Self> {
         let mut image = Self {
@@ -51,6 +51,8 @@ impl Image {
                 image.add(&path, &format!("/usr/local/bin/{helper}"))?;
             }
         }
+        let lines = paths::fixture().join("lines.elf");
+        image.add(&lines, "/usr/local/bin/lines.elf")?;
         Ok(image)
     }
 

@@ -148,6 +148,7 @@ fn without_file<'w>(request: &Request<'_>, written: &'w str) -> Result<&'w str, 
     Err(Box::new(debug_info::no_source(
         true,
         label,
+        debug_info::note(true).to_owned(),
         help,
         request.span,
     )))

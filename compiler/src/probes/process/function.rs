@@ -1,8 +1,7 @@
 //! `.function("f")` with `.call`, `.exported` and `.return`, `.plt("f")` with `.return`: functions of programs
 //! and libraries, and the stubs through which they call those of others, by uprobe and uretprobe.
-//! `.statement(address)`: any instruction.
 //!
-//! Functions are found by ELF symbol. `$arg1` … `$arg6` are the registers of the C calling
+//! Functions are found by ELF symbol, those of source files and lines by debug information. `$arg1` … `$arg6` are the registers of the C calling
 //! convention, `$return` the result; types are not known without debug information.
 
 use std::collections::BTreeSet;
@@ -12,10 +11,12 @@ use std::sync::Arc;
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
-use super::super::{Candidate, ContextVars, Request, Typed, VarInfo, debug_info, glob, is_pattern};
+use super::super::{Candidate, ContextVars, Request, Typed, VarInfo, glob, is_pattern, source};
 use super::elsewhere;
+use super::source::{self as of_source, Wanted};
 use super::subject::Subject;
 use crate::access::CType;
+use crate::dwarf::Lines;
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::image::{Attach, ProcessScope};
 use crate::lir::{Context, CtxReg, Exec};
@@ -27,17 +28,26 @@ const REGISTER_ARGS: u8 = 6;
 
 /// What all functions of a point have in common.
 #[derive(Clone)]
-struct Common {
-    binary: Arc<Binary>,
-    /// `function` or `plt`.
-    component: &'static str,
-    scope: ProcessScope,
-    condition: Option<String>,
+pub(super) struct Common {
+    pub binary: Arc<Binary>,
+    /// `function`, `plt` or `statement`.
+    pub component: &'static str,
+    pub scope: ProcessScope,
+    pub condition: Option<String>,
+}
+
+/// A place in the code.
+#[derive(Clone)]
+pub(super) struct Point {
+    /// The function there, by its name; or the one that is around.
+    pub function: BinaryFunction,
+    /// What names it in the point: `"f"`, `"f@file.c:3"`, `0x1000`.
+    pub shown: String,
 }
 
 /// Where in a function a point is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Where {
+pub(super) enum Where {
     Entry,
     Return,
     /// At some instruction: arguments may have left their registers.
@@ -56,45 +66,23 @@ pub(super) fn resolve(
         Some(name) => name,
         None => request.text("plt").unwrap_or("*"),
     };
-    let (pattern, file) = written.split_once('@').unwrap_or((written, ""));
-    let refused = if file.contains([':', '+']) {
-        Some((
-            "a line is named here",
-            "name an instruction: .statement(ADDRESS), the address as `objdump -dl` shows it",
-        ))
-    } else if !file.is_empty() && is_pattern(pattern) {
-        Some((
-            "means the functions of a source file",
-            "name the functions: `rtap list 'process(\"PATH\").**'` shows them",
-        ))
+    let mut found = if is_plt {
+        let pattern = written.split_once('@').map_or(written, |(name, _)| name);
+        let stubs = functions(binary.plt(), pattern);
+        if stubs.is_empty() {
+            return Err(Box::new(missing_stub(request, binary, pattern)));
+        }
+        stubs.into_iter().map(Point::by_name).collect()
     } else {
-        None
+        let place = source::Place::parse(written, request.span)?;
+        named(request, binary, &place)?
     };
-    if let Some((label, help)) = refused {
-        return Err(Box::new(debug_info::no_source(
-            false,
-            label,
-            help.to_owned(),
-            request.span,
-        )));
-    }
-    let mut found = functions(
-        if is_plt {
-            binary.plt()
-        } else {
-            binary.functions()
-        },
-        pattern,
-    );
     if request.has("exported") {
-        found.retain(|function| function.exported);
-    }
-    if found.is_empty() {
-        return Err(Box::new(if is_plt {
-            missing_stub(request, binary, pattern)
-        } else {
-            missing(request, binary, pattern)
-        }));
+        found.retain(|point| point.function.exported);
+        if found.is_empty() {
+            let name = written.split('@').next().unwrap_or(written);
+            return Err(Box::new(missing(request, binary, name)));
+        }
     }
     if is_return && binary.is_go {
         return Err(Box::new(
@@ -120,54 +108,44 @@ pub(super) fn resolve(
     };
     Ok(found
         .into_iter()
-        .map(|f| candidate(&common, &f, place))
+        .map(|point| candidate(&common, &point, place))
         .collect())
 }
 
-/// The instruction at an address.
-pub(super) fn at_address(
+/// The functions that a point means. Without debug information a name says which it is, whatever its file.
+fn named(
     request: &Request<'_>,
-    subject: &Subject,
-    binary: &Arc<Binary>,
-) -> Result<Vec<Candidate>, Box<Diagnostic>> {
-    let address = request.number("statement").unwrap_or_default() as u64;
-    let Some(offset) = binary
-        .file_offset(address)
-        .filter(|_| binary.is_code(address))
-    else {
-        return Err(Box::new(
-            Diagnostic::error(
-                codes::NO_SYMBOL,
-                format!("'{}' has no code at {address:#x}", binary.path),
-            )
-            .label(request.span, "in none of its segments that can be executed")
-            .note("addresses are those that the file was linked for, as `nm` and `objdump -d` show them"),
-        ));
-    };
-    let holder = binary.function_at(address);
-    let found = BinaryFunction {
-        name: holder.map_or_else(|| "".into(), |f| f.name.clone()),
-        address,
-        size: 0,
-        offset,
-        exported: false,
-        is_ifunc: false,
-    };
-    let common = Common {
-        binary: Arc::clone(binary),
-        component: "statement",
-        scope: subject.scope,
-        condition: subject.condition(true),
-    };
-    let place = match holder {
-        Some(function) if function.address == address => Where::Entry,
-        _ => Where::Inside,
-    };
-    Ok(vec![candidate(&common, &found, place)])
+    binary: &Binary,
+    place: &source::Place<'_>,
+) -> Result<Vec<Point>, Box<Diagnostic>> {
+    if place.file.is_some() {
+        match of_source::read(request, binary) {
+            Ok(info) => {
+                return of_source::find(request, binary, &info, place, Wanted::Functions);
+            }
+            Err(why) if place.lines != Lines::First || is_pattern(place.function) => {
+                return Err(why);
+            }
+            Err(_) => {}
+        }
+    }
+    let found = functions(binary.functions(), place.function);
+    if found.is_empty() {
+        return Err(Box::new(missing(request, binary, place.function)));
+    }
+    Ok(found.into_iter().map(Point::by_name).collect())
+}
+
+impl Point {
+    /// A function by its name alone.
+    pub fn by_name(function: BinaryFunction) -> Self {
+        let shown = format!("\"{}\"", function.name);
+        Point { function, shown }
+    }
 }
 
 /// The functions of a name or pattern; of those at one address, the first.
-fn functions(all: &[BinaryFunction], pattern: &str) -> Vec<BinaryFunction> {
+pub(super) fn functions(all: &[BinaryFunction], pattern: &str) -> Vec<BinaryFunction> {
     let (of_name, among) = if is_pattern(pattern) {
         (None, all)
     } else {
@@ -198,7 +176,7 @@ fn missing_stub(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagno
     diag.help_if(did_you_mean(pattern, binary.plt().iter().map(|f| &*f.name)))
 }
 
-fn missing(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagnostic {
+pub(super) fn missing(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagnostic {
     let what = if is_pattern(pattern) {
         "function like"
     } else {
@@ -216,7 +194,7 @@ fn missing(request: &Request<'_>, binary: &Binary, pattern: &str) -> Diagnostic 
     elsewhere(diag.help_if(did_you_mean(pattern, names)), binary)
 }
 
-fn candidate(common: &Common, found: &BinaryFunction, place: Where) -> Candidate {
+pub(super) fn candidate(common: &Common, point: &Point, place: Where) -> Candidate {
     let Common {
         binary,
         component,
@@ -225,13 +203,14 @@ fn candidate(common: &Common, found: &BinaryFunction, place: Where) -> Candidate
     } = common;
     let is_return = place == Where::Return;
     let (path, scope) = (binary.path.clone(), *scope);
-    let text = match (*component, place) {
-        ("statement", _) => format!("process(\"{path}\").statement({:#x})", found.address),
-        (_, Where::Return) => format!("process(\"{path}\").{component}(\"{}\").return", found.name),
-        ("function", _) => format!("process(\"{path}\").function(\"{}\").call", found.name),
-        _ => format!("process(\"{path}\").{component}(\"{}\")", found.name),
+    let Point { function, shown } = point;
+    let suffix = match (*component, place) {
+        (_, Where::Return) => ".return",
+        ("function", _) => ".call",
+        _ => "",
     };
-    let offset = found.offset;
+    let text = format!("process(\"{path}\").{component}({shown}){suffix}");
+    let offset = function.offset;
     let attach = if is_return {
         Attach::Uretprobe {
             path: path.clone(),
@@ -249,7 +228,7 @@ fn candidate(common: &Common, found: &BinaryFunction, place: Where) -> Candidate
     };
     Candidate {
         text,
-        function: found.name.to_string(),
+        function: function.name.to_string(),
         module: path,
         attach,
         selector: None,
@@ -258,8 +237,8 @@ fn candidate(common: &Common, found: &BinaryFunction, place: Where) -> Candidate
         vars: Rc::new(UserVars { place }),
         share: Some(if is_return { "uretprobe" } else { "uprobe" }.to_owned()),
         entry: is_return.then(|| {
-            let (common, found) = (common.clone(), found.clone());
-            Rc::new(move || candidate(&common, &found, Where::Entry)) as Rc<dyn Fn() -> Candidate>
+            let (common, point) = (common.clone(), point.clone());
+            Rc::new(move || candidate(&common, &point, Where::Entry)) as Rc<dyn Fn() -> Candidate>
         }),
         condition: condition.clone(),
     }
@@ -327,6 +306,9 @@ impl ContextVars for UserVars {
     }
 
     fn remark(&self, _: &Cx<'_>, _: &str) -> Option<String> {
-        Some("names and types of a program's parameters need debug information".to_owned())
+        Some(
+            "names and types of a program's parameters are in debug information (DWARF), of which rtap reads files and lines only"
+                .to_owned(),
+        )
     }
 }

@@ -6,6 +6,8 @@
 mod function;
 mod life;
 mod mark;
+mod source;
+mod statement;
 pub(super) mod subject;
 
 use rtap_grammar::diag::{Diagnostic, codes};
@@ -24,6 +26,8 @@ pub(super) const KIND: Kind = Kind {
         "process(string).plt.return",
         "process(string).plt(string)",
         "process(string).plt(string).return",
+        "process(string).statement(string)",
+        "process(string).statement(string).nearest",
         "process(string).statement(number)",
         "process(string).statement(number).absolute",
         "process(string).mark(string)",
@@ -36,6 +40,8 @@ pub(super) const KIND: Kind = Kind {
         "process(number).plt.return",
         "process(number).plt(string)",
         "process(number).plt(string).return",
+        "process(number).statement(string)",
+        "process(number).statement(string).nearest",
         "process(number).statement(number)",
         "process(number).statement(number).absolute",
         "process(number).mark(string)",
@@ -48,6 +54,8 @@ pub(super) const KIND: Kind = Kind {
         "process.plt.return",
         "process.plt(string)",
         "process.plt(string).return",
+        "process.statement(string)",
+        "process.statement(string).nearest",
         "process.statement(number)",
         "process.statement(number).absolute",
         "process.mark(string)",
@@ -60,6 +68,8 @@ pub(super) const KIND: Kind = Kind {
         "process(string).library(string).plt.return",
         "process(string).library(string).plt(string)",
         "process(string).library(string).plt(string).return",
+        "process(string).library(string).statement(string)",
+        "process(string).library(string).statement(string).nearest",
         "process(string).library(string).statement(number)",
         "process(string).library(string).statement(number).absolute",
         "process(string).library(string).mark(string)",
@@ -72,6 +82,8 @@ pub(super) const KIND: Kind = Kind {
         "process.library(string).plt.return",
         "process.library(string).plt(string)",
         "process.library(string).plt(string).return",
+        "process.library(string).statement(string)",
+        "process.library(string).statement(string).nearest",
         "process.library(string).statement(number)",
         "process.library(string).statement(number).absolute",
         "process.library(string).mark(string)",
@@ -131,7 +143,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         let points = if request.has("mark") {
             mark::resolve(request, &subject, binary)
         } else if request.has("statement") {
-            function::at_address(request, &subject, binary)
+            statement::resolve(request, &subject, binary)
         } else {
             function::resolve(request, &subject, binary)
         };

@@ -236,6 +236,12 @@ impl Binary {
         !self.has_symtab
     }
 
+    /// Whether a file is of the same build: the program itself, or its debug file.
+    pub fn is_of_build<'d>(&self, data: impl ReadRef<'d>, arch: Arch) -> bool {
+        let other = Self::parse("", data, arch);
+        other.is_ok_and(|other| other.build_id == self.build_id)
+    }
+
     /// Adds the symbols of its debug file. Whether it is of the same build.
     pub fn add_debug_file<'d>(&mut self, data: impl ReadRef<'d>, arch: Arch) -> bool {
         let read = || {

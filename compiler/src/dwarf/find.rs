@@ -1,0 +1,279 @@
+//! The places that a function's name, a source file and lines mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Range, RangeInclusive};
+
+use super::functions::Function;
+use super::lines::Statement;
+use super::unit::Unit;
+use super::{DebugInfo, DwarfError};
+use crate::probes::glob;
+
+/// Which lines are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// None was named: a function's first statement.
+    First,
+    /// All of a function.
+    All,
+    /// These of the file.
+    Numbered(Vec<RangeInclusive<u64>>),
+    /// These, counted from the line that declares the function.
+    Relative(Vec<RangeInclusive<u64>>),
+}
+
+/// What is sought.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'q> {
+    /// The function, a name of the source or a symbol, perhaps with wildcards.
+    pub function: &'q str,
+    /// The file: its path or the end of it, perhaps with wildcards.
+    pub file: &'q str,
+    /// The lines.
+    pub lines: &'q Lines,
+}
+
+/// A function of the symbol table, for code that debug information knows no function of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub start: u64,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Symbol {
+    fn range(&self) -> Range<u64> {
+        self.start..self.start.saturating_add(self.size)
+    }
+}
+
+/// What the file says of an address: `None` if no code is there, then the symbol that it is in.
+pub type Code<'c> = &'c dyn Fn(u64) -> Option<Option<Symbol>>;
+
+/// A place in the code.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Its address.
+    pub address: u64,
+    /// Its file.
+    pub file: String,
+    /// Its line, of functions that which declares them.
+    pub line: u64,
+    /// The function's name in the source.
+    pub function: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The places, by address.
+    pub places: Vec<Place>,
+    /// Whether there is such a file.
+    pub has_file: bool,
+    /// Lines of such files that code of such functions is of; where functions are sought, the lines that declare them.
+    pub lines: BTreeSet<u64>,
+    /// All functions in such files.
+    pub functions: BTreeSet<String>,
+}
+
+/// A unit with files that are meant.
+struct Part<'u, 'd> {
+    unit: &'u Unit<'d>,
+    files: Vec<u64>,
+    functions: Vec<Function>,
+    statements: Vec<Statement>,
+}
+
+impl DebugInfo {
+    /// Where the code of lines begins.
+    pub fn statements(&self, query: &Query<'_>, code: Code<'_>) -> Result<Found, DwarfError> {
+        self.find(query, code, |part, found| {
+            for statement in part
+                .statements
+                .iter()
+                .filter(|s| part.files.contains(&s.file))
+            {
+                let mut within = statement.within.iter().rev().map(|&at| &part.functions[at]);
+                let owner = within.find(|f| part.is_meant(f, query));
+                // Assembly may have no functions.
+                let is_bare = statement.within.is_empty() && query.function == "*";
+                if owner.is_none() && !is_bare {
+                    continue;
+                }
+                let line = statement.line;
+                let is_wanted = match query.lines {
+                    Lines::First => owner.is_some_and(|f| f.entry() == statement.address),
+                    Lines::All => true,
+                    Lines::Numbered(lines) => overlap(lines, 0, line, line),
+                    Lines::Relative(lines) => {
+                        owner.is_some_and(|f| overlap(lines, f.line, line, line))
+                    }
+                };
+                found.lines.insert(line);
+                found.places.extend(is_wanted.then(|| Place {
+                    address: statement.address,
+                    file: part.unit.file(statement.file).to_owned(),
+                    line,
+                    function: owner.map_or_else(String::new, |f| f.name.clone()),
+                }));
+            }
+        })
+    }
+
+    /// The functions of files, or those that lines are in; of such as are inlined everywhere there are none.
+    pub fn functions(&self, query: &Query<'_>, code: Code<'_>) -> Result<Found, DwarfError> {
+        self.find(query, code, |part, found| {
+            let mut last_lines: Vec<u64> = part.functions.iter().map(|f| f.line).collect();
+            for statement in &part.statements {
+                if let Some(&at) = statement.within.last()
+                    && part.functions[at].file == statement.file
+                {
+                    last_lines[at] = last_lines[at].max(statement.line);
+                }
+            }
+            for (function, last) in part.functions.iter().zip(last_lines) {
+                if function.is_inlined
+                    || !function.is_called(query.function)
+                    || !part.files.contains(&function.file)
+                {
+                    continue;
+                }
+                let is_wanted = match query.lines {
+                    Lines::First | Lines::All => true,
+                    Lines::Numbered(lines) => overlap(lines, 0, function.line, last),
+                    Lines::Relative(lines) => overlap(lines, function.line, function.line, last),
+                };
+                found.lines.insert(function.line);
+                found.places.extend(is_wanted.then(|| Place {
+                    address: function.entry(),
+                    file: part.unit.file(function.file).to_owned(),
+                    line: function.line,
+                    function: function.name.clone(),
+                }));
+            }
+        })
+    }
+
+    /// The names of all source files.
+    pub fn files(&self) -> Result<BTreeSet<String>, DwarfError> {
+        let mut files = BTreeSet::new();
+        self.each_unit(|unit| {
+            files.extend(unit.files.iter().filter(|file| !file.is_empty()).cloned());
+            Ok(())
+        })?;
+        Ok(files)
+    }
+
+    fn find(
+        &self,
+        query: &Query<'_>,
+        code: Code<'_>,
+        mut take: impl FnMut(&Part<'_, '_>, &mut Found),
+    ) -> Result<Found, DwarfError> {
+        let mut found = Found::default();
+        self.each_unit(|unit| {
+            let files = unit.files_like(query.file);
+            if files.is_empty() {
+                return Ok(());
+            }
+            found.has_file = true;
+            let part = Part::read(unit, files, code)?;
+            let declared = part
+                .functions
+                .iter()
+                .filter(|f| part.files.contains(&f.file));
+            found.functions.extend(declared.map(|f| f.name.clone()));
+            take(&part, &mut found);
+            Ok(())
+        })?;
+        // What the linker has left out has addresses that are no code.
+        found.places.retain(|place| code(place.address).is_some());
+        found.places.sort();
+        found.places.dedup();
+        Ok(found)
+    }
+}
+
+impl<'u, 'd> Part<'u, 'd> {
+    fn read(unit: &'u Unit<'d>, files: Vec<u64>, code: Code<'_>) -> Result<Self, DwarfError> {
+        let functions = unit.functions()?;
+        let statements = unit.statements(&functions)?;
+        let mut part = Part {
+            unit,
+            files,
+            functions,
+            statements,
+        };
+        part.declare();
+        part.add_symbols(code);
+        Ok(part)
+    }
+
+    /// Functions of which it is not said where they are declared are where their code begins.
+    fn declare(&mut self) {
+        for function in self.functions.iter_mut().filter(|f| f.line == 0) {
+            let entry = function.entry();
+            let after = self.statements.partition_point(|s| s.address < entry);
+            if let Some(first) = self.statements.get(after).filter(|s| s.address == entry) {
+                (function.file, function.line) = (first.file, first.line);
+            }
+        }
+    }
+
+    /// Of programs with line tables only, symbols tell the functions.
+    fn add_symbols(&mut self, code: Code<'_>) {
+        let mut known: BTreeMap<u64, usize> = BTreeMap::new();
+        for statement in self.statements.iter_mut().filter(|s| s.within.is_empty()) {
+            let Some(Some(symbol)) = code(statement.address) else {
+                continue;
+            };
+            let at = *known.entry(symbol.start).or_insert_with(|| {
+                self.functions.push(Function {
+                    name: symbol.name.clone(),
+                    symbol: None,
+                    file: statement.file,
+                    line: statement.line,
+                    ranges: [symbol.range()].into(),
+                    is_inlined: false,
+                });
+                self.functions.len() - 1
+            });
+            statement.within.push(at);
+        }
+    }
+
+    /// Whether the code of a function is meant where it has lines of the wanted files.
+    fn is_meant(&self, function: &Function, query: &Query<'_>) -> bool {
+        let is_any = query.function == "*";
+        function.is_called(query.function) && (is_any || self.files.contains(&function.file))
+    }
+}
+
+impl Function {
+    fn is_called(&self, pattern: &str) -> bool {
+        let symbol = self.symbol.as_deref();
+        glob(pattern, &self.name) || symbol.is_some_and(|symbol| glob(pattern, symbol))
+    }
+
+    /// The address of its first instruction.
+    fn entry(&self) -> u64 {
+        self.ranges.first().map_or(0, |range| range.start)
+    }
+}
+
+/// Whether any of the ranges, counted from `base`, has a line from `first` to `last`.
+fn overlap(ranges: &[RangeInclusive<u64>], base: u64, first: u64, last: u64) -> bool {
+    let counted = |range: &RangeInclusive<u64>| {
+        (
+            base.saturating_add(*range.start()),
+            base.saturating_add(*range.end()),
+        )
+    };
+    ranges
+        .iter()
+        .map(counted)
+        .any(|(start, end)| start <= last && end >= first)
+}

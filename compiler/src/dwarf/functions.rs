@@ -1,0 +1,122 @@
+//! The functions of a unit that have code, and the places where they have been inlined.
+
+use std::ops::Range;
+
+use gimli::{
+    AttributeValue, DW_AT_abstract_origin, DW_AT_decl_file, DW_AT_decl_line, DW_AT_linkage_name,
+    DW_AT_name, DW_AT_specification, DW_TAG_inlined_subroutine, DW_TAG_subprogram,
+    DebuggingInformationEntry, UnitOffset,
+};
+
+use super::unit::Unit;
+use super::{DwarfError, Slice};
+
+type Entry<'d> = DebuggingInformationEntry<Slice<'d>>;
+
+/// A function's description refers to others of it no oftener than this: instance, definition, declaration.
+const MAX_ORIGINS: usize = 4;
+
+/// Code of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Function {
+    /// As the source has it, without namespaces.
+    pub name: String,
+    /// Its symbol, where that is another name.
+    pub symbol: Option<String>,
+    /// The file that declares it, as its number in the unit.
+    pub file: u64,
+    /// Where it does.
+    pub line: u64,
+    /// Its code; the first range begins with its entry.
+    pub ranges: Vec<Range<u64>>,
+    /// Whether it is part of another function here.
+    pub is_inlined: bool,
+}
+
+impl<'d> Unit<'d> {
+    /// The functions, those around others first.
+    pub fn functions(&self) -> Result<Vec<Function>, DwarfError> {
+        let mut found = Vec::new();
+        let mut entries = self.unit.entries_raw(None)?;
+        let mut entry = DebuggingInformationEntry::null();
+        while !entries.is_empty() {
+            self.budget.spend(1)?;
+            if !entries.read_entry(&mut entry)? {
+                continue;
+            }
+            let is_inlined = entry.tag() == DW_TAG_inlined_subroutine;
+            if is_inlined || entry.tag() == DW_TAG_subprogram {
+                let ranges = self.ranges(&entry)?;
+                if !ranges.is_empty() {
+                    found.extend(self.function(&entry, ranges, is_inlined)?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn ranges(&self, entry: &Entry<'d>) -> Result<Vec<Range<u64>>, DwarfError> {
+        let mut found = Vec::new();
+        let mut ranges = self.dwarf.die_ranges(&self.unit, entry)?;
+        while let Some(range) = ranges.next()? {
+            self.budget.spend(1)?;
+            if range.begin < range.end {
+                found.push(range.begin..range.end);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What is said of a function, here or where this refers to. `None` if it has no name.
+    fn function(
+        &self,
+        entry: &Entry<'d>,
+        ranges: Vec<Range<u64>>,
+        is_inlined: bool,
+    ) -> Result<Option<Function>, DwarfError> {
+        let mut entry = entry.clone();
+        let (mut name, mut symbol, mut file, mut line) = (None, None, None, None);
+        for _ in 0..MAX_ORIGINS {
+            name = name.or_else(|| self.text(&entry, DW_AT_name));
+            symbol = symbol.or_else(|| self.text(&entry, DW_AT_linkage_name));
+            let number = |at| entry.attr_value(at).and_then(|value| value.udata_value());
+            let declared = |value: AttributeValue<_>| match value {
+                AttributeValue::FileIndex(number) => Some(number),
+                other => other.udata_value(),
+            };
+            file = file.or_else(|| entry.attr_value(DW_AT_decl_file).and_then(declared));
+            line = line.or_else(|| number(DW_AT_decl_line));
+            let origin = entry.attr_value(DW_AT_abstract_origin);
+            let Some(origin) = origin.or_else(|| entry.attr_value(DW_AT_specification)) else {
+                break;
+            };
+            let Some(at) = self.within(&origin) else {
+                break;
+            };
+            self.budget.spend(1)?;
+            entry = self.unit.entry(at)?;
+        }
+        Ok(name.or_else(|| symbol.clone()).map(|name| Function {
+            name,
+            symbol,
+            file: file.unwrap_or(u64::MAX),
+            line: line.unwrap_or(0),
+            ranges,
+            is_inlined,
+        }))
+    }
+
+    fn text(&self, entry: &Entry<'d>, at: gimli::DwAt) -> Option<String> {
+        let text = self.dwarf.attr_string(&self.unit, entry.attr_value(at)?);
+        Some(text.ok()?.to_string_lossy().into_owned())
+    }
+
+    /// Where in this unit something is referred to.
+    fn within(&self, reference: &AttributeValue<Slice<'d>>) -> Option<UnitOffset> {
+        match reference {
+            AttributeValue::UnitRef(offset) => Some(*offset),
+            AttributeValue::DebugInfoRef(offset) => offset.to_unit_offset(&self.unit.header),
+            _ => None,
+        }
+    }
+}

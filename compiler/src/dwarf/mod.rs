@@ -1,0 +1,82 @@
+//! DWARF: what debug information says of the source that code comes from.
+//!
+//! In: the bytes of an ELF file with debug sections, compressed or not; DWARF 2 to 5. Out: the places that a function's
+//! name, a file and lines mean ([`DebugInfo::statements`], [`DebugInfo::functions`]). Addresses are those before relocation, as the
+//! file's symbol table has them.
+//!
+//! Invariants:
+//! - Units are read one at a time, when they are asked for: what stays in memory are the sections.
+//! - The bytes are not trusted. No input panics; walks end at the latest when more has been read than the
+//!   sections can hold ([`Budget`]). A unit that is damaged is left out, the others are good.
+//!
+//! Source: the DWARF standard, <https://dwarfstd.org>.
+
+mod find;
+mod functions;
+mod lines;
+mod path;
+mod sections;
+mod unit;
+
+#[cfg(test)]
+mod tests;
+
+pub use find::{Code, Found, Lines, Place, Query, Symbol};
+
+use std::cell::Cell;
+
+use gimli::{DwarfSections, EndianSlice, LittleEndian};
+use thiserror::Error;
+
+/// A part of a section.
+type Slice<'d> = EndianSlice<'d, LittleEndian>;
+
+/// Why debug information cannot be read. Its `Display` is a clause for a diagnostic.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum DwarfError {
+    /// The file has none.
+    #[error("it has no debug information")]
+    None,
+    /// It cannot be understood.
+    #[error("its debug information is damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<gimli::Error> for DwarfError {
+    fn from(error: gimli::Error) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl From<object::Error> for DwarfError {
+    fn from(error: object::Error) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// The debug information of a program, a library or a kernel.
+#[derive(Debug)]
+pub struct DebugInfo {
+    sections: DwarfSections<Vec<u8>>,
+    /// Bytes of all sections.
+    bytes: u64,
+}
+
+/// How much may still be read. Parts of sections may be referred to any number of times: in a hostile file that would
+/// take for ever.
+struct Budget(Cell<u64>);
+
+impl Budget {
+    /// Takes note of something that was read.
+    fn spend(&self, steps: u64) -> Result<(), DwarfError> {
+        match self.0.get().checked_sub(steps) {
+            Some(left) => {
+                self.0.set(left);
+                Ok(())
+            }
+            None => Err(DwarfError::Damaged(
+                "it refers to the same parts over and over".to_owned(),
+            )),
+        }
+    }
+}

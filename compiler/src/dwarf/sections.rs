@@ -1,0 +1,95 @@
+//! The sections of an ELF file that hold debug information.
+
+use std::cell::Cell;
+
+use gimli::{AbbreviationsCacheStrategy, DwarfSections, EndianSlice, LittleEndian, SectionId};
+use object::read::elf::ElfFile64;
+use object::{Object, ObjectSection, ReadRef};
+
+use super::unit::Unit;
+use super::{Budget, DebugInfo, DwarfError};
+
+/// A section that claims to be larger when it is unpacked is not believed. Bytes.
+const MAX_SECTION_BYTES: u64 = 1 << 31;
+/// How often each byte may be read, and how many steps even a tiny file has.
+const STEPS_PER_BYTE: u64 = 4;
+const LEAST_STEPS: u64 = 10_000;
+
+impl DebugInfo {
+    /// Reads the debug sections of an ELF file, all in memory or read piecewise (`object::read::ReadCache`).
+    pub fn parse<'d>(data: impl ReadRef<'d>) -> Result<Self, DwarfError> {
+        let file = ElfFile64::<object::Endianness, _>::parse(data)?;
+        if !file.is_little_endian() {
+            return Err(DwarfError::Damaged("it is big-endian".to_owned()));
+        }
+        let (mut bytes, mut has_lines) = (0, false);
+        let sections = DwarfSections::load(|id| -> Result<Vec<u8>, DwarfError> {
+            let Some(section) = file.section_by_name(id.name()).filter(|_| is_read(id)) else {
+                return Ok(Vec::new());
+            };
+            let packed = section.compressed_data()?;
+            if packed.uncompressed_size > MAX_SECTION_BYTES {
+                return Err(DwarfError::Damaged(format!("{} is too large", id.name())));
+            }
+            let whole = packed.decompress()?.into_owned();
+            bytes += whole.len() as u64;
+            has_lines |= id == SectionId::DebugLine;
+            Ok(whole)
+        })?;
+        if !has_lines {
+            return Err(DwarfError::None);
+        }
+        Ok(Self { sections, bytes })
+    }
+
+    /// Goes through the compilation units. One that is damaged is left out, unless all are.
+    pub(super) fn each_unit(
+        &self,
+        mut visit: impl FnMut(&Unit<'_>) -> Result<(), DwarfError>,
+    ) -> Result<(), DwarfError> {
+        let mut dwarf = self
+            .sections
+            .borrow(|section| EndianSlice::new(section, LittleEndian));
+        dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
+        let steps = self.bytes.saturating_mul(STEPS_PER_BYTE);
+        let budget = Budget(Cell::new(steps.saturating_add(LEAST_STEPS)));
+        let mut good = false;
+        let mut problem = None;
+        let mut headers = dwarf.units();
+        loop {
+            let visited = match headers.next() {
+                Ok(None) => break,
+                Ok(Some(header)) => Unit::read(&dwarf, &budget, header)
+                    .and_then(|unit| unit.map_or(Ok(()), |unit| visit(&unit))),
+                // Where the next one begins is not known then.
+                Err(error) => {
+                    problem = problem.or(Some(error.into()));
+                    break;
+                }
+            };
+            budget.spend(1)?;
+            good |= visited.is_ok();
+            problem = problem.or(visited.err());
+        }
+        match problem {
+            Some(problem) if !good => Err(problem),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Sections that functions and lines are read from.
+fn is_read(id: SectionId) -> bool {
+    matches!(
+        id,
+        SectionId::DebugAbbrev
+            | SectionId::DebugAddr
+            | SectionId::DebugInfo
+            | SectionId::DebugLine
+            | SectionId::DebugLineStr
+            | SectionId::DebugRanges
+            | SectionId::DebugRngLists
+            | SectionId::DebugStr
+            | SectionId::DebugStrOffsets
+    )
+}
