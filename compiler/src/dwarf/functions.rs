@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use gimli::{
-    AttributeValue, DW_AT_abstract_origin, DW_AT_decl_file, DW_AT_decl_line, DW_AT_linkage_name,
-    DW_AT_name, DW_AT_specification, DW_TAG_inlined_subroutine, DW_TAG_subprogram,
-    DebuggingInformationEntry, UnitOffset,
+    AttributeValue, DW_AT_abstract_origin, DW_AT_decl_file, DW_AT_decl_line, DW_AT_high_pc,
+    DW_AT_linkage_name, DW_AT_low_pc, DW_AT_name, DW_AT_ranges, DW_AT_specification,
+    DW_TAG_inlined_subroutine, DW_TAG_subprogram, DebuggingInformationEntry, UnitOffset,
 };
 
 use super::unit::Unit;
@@ -55,9 +55,15 @@ impl<'d> Unit<'d> {
         Ok(found)
     }
 
+    /// Where its code is. (`Dwarf::die_ranges` does the same, but a size may be too much for it.)
     fn ranges(&self, entry: &Entry<'d>) -> Result<Vec<Range<u64>>, DwarfError> {
+        let Some(list) = entry.attr_value(DW_AT_ranges) else {
+            return Ok(self.range(entry)?.into_iter().collect());
+        };
         let mut found = Vec::new();
-        let mut ranges = self.dwarf.die_ranges(&self.unit, entry)?;
+        let Some(mut ranges) = self.dwarf.attr_ranges(&self.unit, list)? else {
+            return Ok(found);
+        };
         while let Some(range) = ranges.next()? {
             self.budget.spend(1)?;
             if range.begin < range.end {
@@ -65,6 +71,24 @@ impl<'d> Unit<'d> {
             }
         }
         Ok(found)
+    }
+
+    fn range(&self, entry: &Entry<'d>) -> Result<Option<Range<u64>>, DwarfError> {
+        let address = |value| self.dwarf.attr_address(&self.unit, value);
+        let (Some(low), Some(high)) = (
+            entry.attr_value(DW_AT_low_pc),
+            entry.attr_value(DW_AT_high_pc),
+        ) else {
+            return Ok(None);
+        };
+        let Some(start) = address(low)? else {
+            return Ok(None);
+        };
+        let end = match high {
+            AttributeValue::Udata(bytes) => start.checked_add(bytes),
+            high => address(high)?,
+        };
+        Ok(end.filter(|end| start < *end).map(|end| start..end))
     }
 
     /// What is said of a function, here or where this refers to. `None` if it has no name.

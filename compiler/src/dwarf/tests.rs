@@ -138,3 +138,36 @@ fn what_is_no_debug_information() {
         Some(DwarfError::None)
     );
 }
+
+/// What is damaged gives an error or what is good in it, never a panic, and never for ever.
+#[test]
+fn damaged_sections_never_panic() {
+    // The same program with its sections as they are.
+    let good = include_bytes!("../../../tests/fuzz/corpus/elf/lines");
+    // A generator of numbers that is the same each time.
+    let mut seed = 1_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % below
+    };
+    let query = Query {
+        function: "*",
+        file: "*",
+        lines: &Lines::All,
+    };
+    let mut read = 0;
+    for _ in 0..3000 {
+        let mut bytes = good.to_vec();
+        for _ in 0..=random(8) {
+            let at = random(bytes.len());
+            bytes[at] = [0, 0xff, random(256) as u8][random(3)];
+        }
+        let Ok(info) = DebugInfo::parse(bytes.as_slice()) else {
+            continue;
+        };
+        let found = info.statements(&query, &|_| Some(None));
+        read += usize::from(found.is_ok_and(|found| !found.places.is_empty()));
+        let _ = info.functions(&query, &|_| Some(None));
+    }
+    assert!(read > 1000, "{read}");
+}

@@ -244,6 +244,21 @@ mod tests {
         assert!(libc.build_id.is_some());
     }
 
+    /// Headers of debug files speak of what was left in the program.
+    #[test]
+    fn knows_debug_files_by_their_build() {
+        let libc = read("libc.so.6", Arch::X86_64).unwrap();
+        let mut debug = fs::read(&libc.path).unwrap();
+        let interpreter = debug[64..]
+            .chunks_exact_mut(56)
+            .find(|header| header[0] == 3);
+        interpreter.unwrap()[32..40].fill(0);
+        assert!(Binary::parse("debug", debug.as_slice(), Arch::X86_64).is_err());
+        assert!(libc.is_of_build(debug.as_slice(), Arch::X86_64));
+        let shell = read("sh", Arch::X86_64).unwrap();
+        assert!(!shell.is_of_build(debug.as_slice(), Arch::X86_64));
+    }
+
     /// Damaged files give an error or what is good in them, never a panic.
     #[test]
     fn no_file_panics() {

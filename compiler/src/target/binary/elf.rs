@@ -69,6 +69,7 @@ pub(super) fn parse_tables<'d>(
 ) -> object::Result<Binary> {
     let endian = header.endian()?;
     let mut binary = Binary {
+        build_id: build_id(header, data)?,
         position_independent: header.e_type.get(endian) == elf::ET_DYN,
         ..Binary::default()
     };
@@ -85,17 +86,6 @@ pub(super) fn parse_tables<'d>(
             }
             elf::PT_INTERP => {
                 binary.interpreter = segment.interpreter(endian, data)?.map(lossy);
-            }
-            elf::PT_NOTE => {
-                if let Some(mut notes) = segment.notes(endian, data)? {
-                    while let Some(note) = notes.next()? {
-                        if note.name() == elf::ELF_NOTE_GNU
-                            && note.n_type(endian) == elf::NT_GNU_BUILD_ID
-                        {
-                            binary.build_id = Some(note.desc().to_vec());
-                        }
-                    }
-                }
             }
             _ => {}
         }
@@ -127,6 +117,25 @@ pub(super) fn parse_tables<'d>(
         }
     }
     Ok(binary)
+}
+
+/// What identifies the build. Debug files have it, too, though most of what their headers name is not in them.
+pub(super) fn build_id<'d>(
+    header: &Header,
+    data: impl ReadRef<'d>,
+) -> object::Result<Option<Vec<u8>>> {
+    let endian = header.endian()?;
+    for segment in header.program_headers(endian, data)? {
+        let Some(mut notes) = segment.notes(endian, data)? else {
+            continue;
+        };
+        while let Some(note) = notes.next()? {
+            if note.name() == elf::ELF_NOTE_GNU && note.n_type(endian) == elf::NT_GNU_BUILD_ID {
+                return Ok(Some(note.desc().to_vec()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// What the symbol tables tell.

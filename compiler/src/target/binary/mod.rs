@@ -238,18 +238,18 @@ impl Binary {
 
     /// Whether a file is of the same build: the program itself, or its debug file.
     pub fn is_of_build<'d>(&self, data: impl ReadRef<'d>, arch: Arch) -> bool {
-        let other = Self::parse("", data, arch);
-        other.is_ok_and(|other| other.build_id == self.build_id)
+        let header = elf::check_header("", data, arch).ok();
+        let build_id = header.and_then(|header| elf::build_id(header, data).ok());
+        build_id.is_some_and(|build_id| build_id == self.build_id)
     }
 
     /// Adds the symbols of its debug file. Whether it is of the same build.
     pub fn add_debug_file<'d>(&mut self, data: impl ReadRef<'d>, arch: Arch) -> bool {
         let read = || {
-            let header = elf::check_header("", data, arch).ok()?;
-            let other = elf::parse_tables(header, data, arch).ok()?;
-            if other.build_id != self.build_id {
+            if !self.is_of_build(data, arch) {
                 return None;
             }
+            let header = elf::check_header("", data, arch).ok()?;
             let endian = header.endian().ok()?;
             let sections = header.sections(endian, data).ok()?;
             // Its segments have no bytes in the file: the program's own tell where functions are.
