@@ -319,17 +319,23 @@ impl Attached for Installation {
     }
 
     fn shortfalls(&self) -> Vec<String> {
-        let all = self.installed.iter();
-        let missed = all.map(|(name, installed)| (name, installed.missed()));
-        missed
-            .filter(|(_, missed)| *missed > 0)
-            .map(|(name, missed)| {
-                format!(
+        let mut lines = Vec::new();
+        for (name, installed) in &self.installed {
+            let missed = installed.missed();
+            if missed > 0 {
+                lines.push(format!(
                     "{missed} events missed by {name}: the probe was busy on that processor, \
                      with an event before or in a task that was interrupted"
-                )
-            })
-            .collect()
+                ));
+            }
+            if !installed.tells_missed {
+                lines.push(format!(
+                    "how many returns {name} missed is not known: kernels before 6.7 do not tell, and a kretprobe \
+                     follows a limited number of calls at a time"
+                ));
+            }
+        }
+        lines
     }
 
     fn runs(&self) -> Vec<Runs> {
@@ -341,7 +347,7 @@ impl Attached for Installation {
             Some(Runs {
                 hits: info.run_count,
                 total_ns: Some(info.run_time_ns),
-                missed: installed.missed(),
+                missed: installed.tells_missed.then(|| installed.missed()),
                 ..Runs::of(name)
             })
         };

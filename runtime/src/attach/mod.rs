@@ -63,7 +63,12 @@ pub struct Installed {
     pub failed: Vec<(usize, AttachError)>,
     /// What the links missed, once they are gone.
     missed: u64,
+    /// Whether the kernel tells what they miss.
+    pub tells_missed: bool,
 }
+
+/// From this kernel on links tell how many calls a kretprobe had no room to remember.
+const TELLS_MISSED_RETURNS: (u32, u32, u32) = (6, 7, 0);
 
 impl Installed {
     /// How many links hold it.
@@ -164,6 +169,8 @@ pub fn install(
         program,
         failed: outcome.failed,
         missed: 0,
+        tells_missed: !matches!(first.attach, Attach::Kretprobe { .. })
+            || options.target.kernel().version >= TELLS_MISSED_RETURNS,
     })
 }
 

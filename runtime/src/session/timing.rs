@@ -16,8 +16,8 @@ pub struct Runs {
     pub total_ns: Option<u64>,
     /// The shortest and the longest run, nanoseconds, if they are known.
     pub range_ns: Option<(u64, u64)>,
-    /// Events that came and for which it could not run.
-    pub missed: u64,
+    /// Events that came and for which it could not run, if that is known.
+    pub missed: Option<u64>,
 }
 
 impl Runs {
@@ -25,6 +25,7 @@ impl Runs {
     pub fn of(name: &str) -> Runs {
         Runs {
             name: name.to_owned(),
+            missed: Some(0),
             ..Runs::default()
         }
     }
@@ -58,7 +59,7 @@ pub fn table(all: &[Runs]) -> String {
             shown(runs.range_ns.map(|(min, _)| min)),
             shown(average),
             shown(runs.range_ns.map(|(_, max)| max)),
-            runs.missed,
+            shown(runs.missed),
             runs.name
         );
     }
@@ -77,7 +78,7 @@ mod tests {
         let kernel = Runs {
             hits: 4,
             total_ns: Some(8_000),
-            missed: 1,
+            missed: Some(1),
             ..Runs::of("syscall.*")
         };
         let text = table(&[user, kernel, Runs::of("end")]);
