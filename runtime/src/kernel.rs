@@ -95,15 +95,14 @@ impl Plan<'_> {
             cookies: &[],
             sleepable: false,
             rights: Rights::of_self(),
+            interrupted: Signals::caught,
         };
         let mut installed = Vec::with_capacity(self.meta.programs.len());
         let mut begin_programs = Vec::new();
         // Whose program each of those installed is.
         let mut handlers = Vec::with_capacity(self.meta.programs.len());
         for program in &self.meta.programs {
-            if Signals::caught() {
-                return Err(Status::Failure);
-            }
+            options.go_on().map_err(interrupted)?;
             let Some(handler) = self.meta.module.handlers.get(program.handler) else {
                 continue;
             };
@@ -159,7 +158,10 @@ impl Plan<'_> {
                 continue;
             }
             let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
-            let result = result.map_err(|error| self.refused(&handler.name, &error))?;
+            let result = result.map_err(|error| match error {
+                AttachError::Interrupted => interrupted(error),
+                _ => self.refused(&handler.name, &error),
+            })?;
             self.report_failed(&result, &points)?;
             // Of a handler that is divided, what a program is for is told by its point, if it is one.
             handlers.push(match (&program.points[..], &handler.points[..]) {
@@ -237,6 +239,11 @@ impl Plan<'_> {
         }
         status
     }
+}
+
+/// What the user is told who did not wait.
+fn interrupted(error: AttachError) -> Status {
+    Status::fail(&error.to_string(), None)
 }
 
 /// Why an image is not loaded that goes through `most` CPUs at most, if any, on a machine with `possible`.

@@ -74,6 +74,9 @@ pub enum AttachError {
     /// No right to attach. The capabilities that are missing, if it is these.
     #[error("{}", refusal_text(.0))]
     Permission(Vec<&'static str>),
+    /// The user wanted an end.
+    #[error("interrupted while probes were being attached; none has run")]
+    Interrupted,
     /// Nothing to attach to.
     #[error("the program has no probe point in the kernel")]
     NoPoints,
@@ -132,13 +135,16 @@ impl AttachError {
                 let (major, minor) = feature.info().since;
                 Some(format!("{feature} came with Linux {major}.{minor}"))
             }
+            Self::Ambiguous(name) => Some(format!(
+                "probe one of them by its address, kernel.function(0xADDRESS): `grep -w {name} /proc/kallsyms` shows them"
+            )),
             Self::Io { error, .. } if error.raw_os_error() == Some(libc::EMFILE) => {
                 Some(FILES.to_owned())
             }
             Self::NoTracepoint(_)
             | Self::NoFunction(_)
-            | Self::Ambiguous(_)
             | Self::Forbidden(_)
+            | Self::Interrupted
             | Self::NoInstruction { .. }
             | Self::NoFile(_)
             | Self::NotAnInstruction { .. }

@@ -77,6 +77,7 @@ pub(super) fn install(
     let use_link = options.target.has(Feature::PerfEventLink);
     let mut outcome = Outcome::default();
     for place in &places {
+        options.go_on()?;
         let link = open(place)
             .and_then(|spec| spec.open(0, None))
             .map_err(|error| explain(place, error))

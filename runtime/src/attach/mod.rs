@@ -43,12 +43,22 @@ pub struct AttachOptions<'a> {
     pub sleepable: bool,
     /// What this process may do.
     pub rights: Rights,
+    /// Whether the user wants an end: thousands of perf events take their time.
+    pub interrupted: fn() -> bool,
 }
 
 impl AttachOptions<'_> {
     /// The cookie of a point.
     fn cookie(&self, at: usize) -> u64 {
         self.cookies.get(at).copied().unwrap_or(0)
+    }
+
+    /// Fails when the user wants an end.
+    pub fn go_on(&self) -> Result<(), AttachError> {
+        if (self.interrupted)() {
+            return Err(AttachError::Interrupted);
+        }
+        Ok(())
     }
 }
 

@@ -48,6 +48,7 @@ fn options(target: &LiveTarget, multi: bool) -> AttachOptions<'_> {
         multi,
         cookies: &[],
         sleepable: false,
+        interrupted: || false,
     }
 }
 

@@ -84,6 +84,7 @@ pub(super) fn install(
     let use_link = options.target.has(Feature::PerfEventLink);
     let mut outcome = Outcome::default();
     for place in &places {
+        options.go_on()?;
         let spec = PerfEventSpec::uprobe(
             place.path,
             place.offset,
