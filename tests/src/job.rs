@@ -473,7 +473,7 @@ mod tests {
     #[test]
     fn a_first_companion_is_held_back_and_its_pid_is_known() {
         let mut job =
-            sh("kill -0 {pid} && echo ready; trap 'exit 4' INT; while :; do sleep 0.02; done");
+            sh("trap 'exit 4' INT; kill -0 {pid} && echo ready; while :; do sleep 0.02; done");
         job.companion = Some(companion("read line; echo pid=$$ > $RTAP_FACTS", true));
         let outcome = run(&job, &mut |_, _| {});
         assert_eq!(outcome.end, End::Exited(4));

@@ -8,7 +8,7 @@ use super::path::Located;
 use super::{BtfType, CType, Step};
 use crate::btf::{PlaceKind, place};
 use crate::hir::{Expr, ExprKind, PointText, Print, PrintArg, PrintKind, Ty};
-use crate::lir::{Channel, Conv, ConvFlag, ConvKind, ConvSize, Format, Piece, Space};
+use crate::lir::{Channel, Conv, ConvFlag, ConvKind, ConvSize, Format, Piece};
 use crate::probes::Typed;
 use crate::resolve::{Cx, error};
 
@@ -150,7 +150,7 @@ impl Cx<'_> {
             PlaceKind::Array { .. } => text.plain("[...]"),
             kind => {
                 let value = self.read(located, span);
-                pretty_kind(text, value, kind, false, span);
+                pretty_kind(text, value, kind);
             }
         }
     }
@@ -174,6 +174,10 @@ impl Cx<'_> {
         let (Some(id), Some(members)) = (structure, members) else {
             return self.pretty_value(text, typed.expr, &CType::Value(ty), span);
         };
+        let members: Vec<&str> = members
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .collect();
         if depth == 0 {
             if is_object {
                 text.plain("{...}");
@@ -183,14 +187,35 @@ impl Cx<'_> {
             return;
         }
         let object = Typed {
-            expr: typed.expr,
+            expr: typed.expr.clone(),
             ty: CType::Object(BtfType { id, ..ty }),
         };
-        let members: Vec<String> = members
-            .into_iter()
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect();
+        if is_object {
+            return self.pretty_members(text, &object, &members, depth, span);
+        }
+        let (mut inside, mut address) = (Text::default(), Text::default());
+        self.pretty_members(&mut inside, &object, &members, depth, span);
+        address.value(ConvKind::Pointer, None, typed.expr.clone());
+        let Some(readable) = self.call_helper("_is_readable", typed.expr, Ty::Long, span) else {
+            return;
+        };
+        let kind = ExprKind::Ternary(
+            Box::new(readable),
+            Box::new(inside.finish(span)),
+            Box::new(address.finish(span)),
+        );
+        text.value(ConvKind::Str, None, Expr::new(kind, Ty::Str, span));
+    }
+
+    /// The members of an object.
+    fn pretty_members(
+        &mut self,
+        text: &mut Text,
+        object: &Typed,
+        members: &[&str],
+        depth: u32,
+        span: Span,
+    ) {
         text.plain("{");
         for (index, name) in members.iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
@@ -200,7 +225,7 @@ impl Cx<'_> {
                 break;
             }
             text.plain(&format!("{separator}.{name}="));
-            let name = ast::Ident::new(name.as_str(), span);
+            let name = ast::Ident::new(*name, span);
             match self.locate(object.clone(), &[Step::Field(&name)], span) {
                 // Pointers in it are not followed.
                 Some(at) if matches!(at.place.kind, PlaceKind::Pointer(_)) => {
@@ -223,24 +248,24 @@ impl Cx<'_> {
             return;
         };
         let kind = place(&btf, ty.id).map_or(PlaceKind::Opaque, |place| place.kind);
-        let is_text = btf.is_char_pointer(ty.id);
-        pretty_kind(text, value, kind, is_text, span);
+        if !btf.is_char_pointer(ty.id) {
+            pretty_kind(text, value, kind);
+        } else if let Some(read) = self.call_helper("_text_at", value, Ty::Str, span) {
+            text.value(ConvKind::Str, None, read);
+        }
+    }
+
+    /// A call of a function of `tapsets/pretty.rtp`.
+    fn call_helper(&mut self, name: &str, arg: Expr, ty: Ty, span: Span) -> Option<Expr> {
+        let function = self.find_function(&ast::Ident::new(name, span), 1)?;
+        Some(Expr::new(ExprKind::Call(function, vec![arg]), ty, span))
     }
 }
 
 /// A value as SystemTap shows it.
-fn pretty_kind(text: &mut Text, value: Expr, kind: PlaceKind, is_text: bool, span: Span) {
+fn pretty_kind(text: &mut Text, value: Expr, kind: PlaceKind) {
     match kind {
         PlaceKind::Integer { signed: false } => text.value(ConvKind::Unsigned, None, value),
-        PlaceKind::Pointer(_) if is_text => {
-            let read = ExprKind::ReadStr {
-                addr: Box::new(value),
-                space: Space::Kernel,
-            };
-            text.plain("\"");
-            text.value(ConvKind::Str, None, Expr::new(read, Ty::Str, span));
-            text.plain("\"");
-        }
         PlaceKind::CharArray { .. } => {
             text.plain("\"");
             text.value(ConvKind::Str, None, value);
