@@ -58,6 +58,24 @@ fn ranges(text: &str) -> Option<Vec<RangeInclusive<u64>>> {
     text.split(',').map(one).collect()
 }
 
+/// The number of bytes behind the `+` of `f+0x12`.
+pub(super) fn offset(text: &str) -> Option<u64> {
+    match text.trim().strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.trim().parse().ok(),
+    }
+}
+
+/// The refusal of what is neither a function nor an instruction of one.
+pub(super) fn no_instruction(written: &str, help: &str, span: Span) -> Box<Diagnostic> {
+    let title = format!("'{written}' names no instruction");
+    Box::new(
+        Diagnostic::error(codes::BAD_POINT, title)
+            .label(span, "neither a function's name nor one with an offset")
+            .help(help),
+    )
+}
+
 fn no_lines(text: &str, span: Span) -> Diagnostic {
     Diagnostic::error(codes::BAD_POINT, format!("'{text}' names no lines"))
         .label(span, "behind the file's name")

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rtap_grammar::diag::{Diagnostic, codes};
 
 use super::function::{self, Place, parameters};
-use super::{Candidate, ContextVars, Kind, Request, debug_info, is_pattern};
+use super::{Candidate, ContextVars, Kind, Request, debug_info, is_pattern, source};
 use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
 use crate::resolve::Cx;
@@ -98,22 +98,8 @@ fn by_name(request: &Request<'_>, written: &str) -> Result<(Place, String), Box<
             request.span,
         )));
     }
-    let number = match offset.trim().strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => offset.trim().parse().ok(),
-    };
-    let (Some(offset), false) = (number, is_pattern(name)) else {
-        return Err(Box::new(
-            Diagnostic::error(
-                codes::BAD_POINT,
-                format!("'{written}' names no instruction"),
-            )
-            .label(
-                request.span,
-                "neither a function's name nor one with an offset",
-            )
-            .help(help),
-        ));
+    let (Some(offset), false) = (source::offset(offset), is_pattern(name)) else {
+        return Err(source::no_instruction(written, help, request.span));
     };
     let place = function::inside(request, module, name, offset)?;
     let of = module.map_or("kernel".to_owned(), |m| format!("module(\"{m}\")"));

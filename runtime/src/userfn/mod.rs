@@ -164,6 +164,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn symbols_are_read_before_detaching_where_stacks_are_taken() {
+        for has_kernel_stacks in [false, true] {
+            let mut host = Host {
+                has_kernel_stacks,
+                ..Host::default()
+            };
+            host.before_detaching();
+            assert_eq!(host.kernel.is_some(), has_kernel_stacks);
+        }
+    }
+
+    #[test]
     fn names_are_unique_and_found() {
         let mut names: Vec<_> = all().map(|row| row.name).collect();
         names.sort_unstable();

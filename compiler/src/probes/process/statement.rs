@@ -60,22 +60,9 @@ fn by_name(
     written: &str,
 ) -> Result<Vec<Point>, Box<Diagnostic>> {
     let (name, within) = written.split_once('+').unwrap_or((written, "0"));
-    let number = match within.trim().strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => within.trim().parse().ok(),
-    };
-    let Some(within) = number else {
-        return Err(Box::new(
-            Diagnostic::error(
-                codes::BAD_POINT,
-                format!("'{written}' names no instruction"),
-            )
-            .label(
-                request.span,
-                "neither a function's name nor one with an offset",
-            )
-            .help("write statement(\"f+0x12\"), or statement(\"f@file.c:12\") for a line"),
-        ));
+    let Some(within) = source::offset(within) else {
+        let help = "write statement(\"f+0x12\"), or statement(\"f@file.c:12\") for a line";
+        return Err(source::no_instruction(written, help, request.span));
     };
     let found = function::functions(binary.functions(), name);
     if found.is_empty() {
