@@ -313,7 +313,7 @@ pub enum Op {
 
     // ---- traced memory -----------------------------------------------------------------
     /// What counter number `.0` of [`crate::image::Attach::PerfCounter`] has counted on this CPU; fails
-    /// where it does not count.
+    /// where it does not count. A global that is read before it is read anew behind it.
     PerfCount(Value, SiteId),
     /// Read an integer; fails on a bad address, which is the error's argument.
     MemRead {

@@ -153,6 +153,16 @@ fn loads_are_shared_until_something_changes() {
     );
 }
 
+/// Who compares what a global is before and behind a count wants to know whether it has changed meanwhile.
+#[test]
+fn loads_are_not_kept_over_a_count() {
+    let text = body(
+        "v3: i64 = array.get g1[v0]\nv4: i64 = perf_count v0 !site1\nv5: i64 = array.get g1[v0]\n\
+         v6: i64 = icmp.eq v3, v5\nv7: i64 = add v4, v6\nreturn v7",
+    );
+    assert_eq!(text.matches("array.get").count(), 2, "{text}");
+}
+
 #[test]
 fn loads_are_not_kept_over_a_loop() {
     let text = optimised(

@@ -87,7 +87,7 @@ pub(super) struct Cx<'a> {
     clock: u32,
     /// Loads from before this time are not valid any more.
     barrier: u32,
-    /// When all globals may have been updated (by a call).
+    /// When all globals may have been updated: by a call, or by others until a count was taken.
     all_updated: u32,
     /// When each global was updated last.
     updated: SecondaryMap<Global, u32>,
@@ -337,7 +337,8 @@ impl Cx<'_> {
     }
 
     fn updates(&mut self, op: &Op) {
-        if let Op::Call(..) = op {
+        // Whoever asks for a count asks what it is at that moment: globals are looked at again behind it.
+        if let Op::Call(..) | Op::PerfCount(..) = op {
             self.clock += 1;
             self.undo.push(Undo::AllUpdated(self.all_updated));
             self.all_updated = self.clock;
