@@ -1,5 +1,5 @@
 //! A script's programs in the kernel: loading an image, attaching its points, reporting
-//! what could not be attached, detaching.
+//! what could not be attached, waiting until they are done, detaching.
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use rtap_compiler::lir::Handler;
 use rtap_compiler::target::Target;
 
 use crate::attach::{self, AttachError, AttachOptions, Installed};
-use crate::bpf::{AttachType, Map, Mapping, ProgType, Program, RingReader, enable_stats};
+use crate::bpf::{AttachType, Grace, Map, Mapping, ProgType, Program, RingReader, enable_stats};
 use crate::cli::Status;
 use crate::host::{Capability, LiveTarget, Rights, raise_memlock_limit};
 use crate::load::{self, LoadOptions, Loaded, ObjectFile, ProgramKind};
@@ -72,7 +72,6 @@ impl Plan<'_> {
     /// Loads and attaches the programs. A point that is not optional and cannot be attached
     /// to is an error; everything attached before is detached then.
     pub fn attach(&self, kernel: &InKernel) -> Result<Installation, Status> {
-        let begin = Instant::now();
         let statistics = self
             .timing
             .then(enable_stats)
@@ -88,6 +87,22 @@ impl Plan<'_> {
                     Some("run it as root, or without -t"),
                 )
             })?;
+        let mut installation = Installation {
+            installed: Vec::with_capacity(self.meta.programs.len()),
+            begin_programs: Vec::new(),
+            statistics,
+        };
+        match self.attach_all(kernel, &mut installation) {
+            Ok(()) => Ok(installation),
+            Err(status) => {
+                Box::new(installation).release();
+                Err(status)
+            }
+        }
+    }
+
+    fn attach_all(&self, kernel: &InKernel, installation: &mut Installation) -> Result<(), Status> {
+        let begin = Instant::now();
         let options = AttachOptions {
             target: self.target,
             same_kernel: self.same_kernel,
@@ -97,8 +112,11 @@ impl Plan<'_> {
             rights: Rights::of_self(),
             interrupted: Signals::caught,
         };
-        let mut installed = Vec::with_capacity(self.meta.programs.len());
-        let mut begin_programs = Vec::new();
+        let Installation {
+            installed,
+            begin_programs,
+            ..
+        } = installation;
         // Whose program each of those installed is.
         let mut handlers = Vec::with_capacity(self.meta.programs.len());
         for program in &self.meta.programs {
@@ -175,7 +193,7 @@ impl Plan<'_> {
             let links: usize = installed.iter().map(|(_, i)| i.links()).sum();
             let programs = installed.len();
             let (mut insns, mut verified) = (0, 0);
-            for (handler, (_, program)) in handlers.iter().zip(&installed) {
+            for (handler, (_, program)) in handlers.iter().zip(&*installed) {
                 let Ok(info) = program.program.info() else {
                     continue;
                 };
@@ -198,11 +216,7 @@ impl Plan<'_> {
             ));
         }
         begin_programs.sort_by_key(|(priority, _)| *priority);
-        Ok(Installation {
-            installed,
-            begin_programs,
-            statistics,
-        })
+        Ok(())
     }
 
     /// Points that could not be attached to. Of a pattern's many some may be places that no
@@ -319,10 +333,19 @@ impl Attached for Installation {
         Ok(())
     }
 
-    fn detach(&mut self) {
+    fn settle(&mut self) {
         for (_, installed) in &mut self.installed {
-            installed.detach();
+            installed.settle();
         }
+        if Grace::new().and_then(|grace| grace.wait()).is_err() {
+            for (_, installed) in &mut self.installed {
+                installed.detach();
+            }
+        }
+    }
+
+    fn release(self: Box<Self>) {
+        attach::release(self.installed.into_iter().map(|(_, i)| i).collect());
     }
 
     fn shortfalls(&self) -> Vec<String> {

@@ -12,6 +12,7 @@ const NUMBERS: u32 = 3;
 /// Styles that are printed at once (`Style` in `runtime/src/userfn/stacks.rs`).
 const PRINTED: i64 = 2;
 const BRIEF: i64 = 3;
+const LINES: i64 = 5;
 
 const STACK: Builtin = Builtin {
     params: &[Long, Long],
@@ -99,7 +100,7 @@ fn print_stack_of(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> 
 /// In handlers that rtap itself runs nobody's stack can be meant: no addresses, and those who print it are told.
 fn no_stack(l: &mut Lower<'_>, call: &Call<'_>, of: Space) -> Value {
     let text: &[u8] = match of {
-        _ if !matches!(l.as_const(call.args[0]), Some(PRINTED | BRIEF)) => b"",
+        _ if !matches!(l.as_const(call.args[0]), Some(PRINTED | BRIEF | LINES)) => b"",
         Space::Kernel => b"<no kernel backtrace: rtap itself runs this probe>\n",
         Space::User => b"<no user backtrace: rtap itself runs this probe>\n",
     };

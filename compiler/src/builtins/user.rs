@@ -154,6 +154,33 @@ pub(super) const ROWS: &[Builtin] = &[
         params: &[Long, Long],
         cap: |_, max| max.min(255),
         ..text(
+            "__source_file",
+            ARGS,
+            "(address, process id or 0 for the kernel): source file of the code there",
+        )
+    },
+    Builtin {
+        params: &[Long, Long],
+        cap: |_, _| 20,
+        ..text(
+            "__source_line",
+            ARGS,
+            "(address, process id or 0 for the kernel): its line",
+        )
+    },
+    Builtin {
+        params: &[Long, Long],
+        cap: |_, max| max.min(255),
+        ..text(
+            "__source_file_line",
+            ARGS,
+            "(address, process id or 0 for the kernel): `file:line`",
+        )
+    },
+    Builtin {
+        params: &[Long, Long],
+        cap: |_, max| max.min(255),
+        ..text(
             "__umodname",
             ARGS,
             "(address, process id): file that is mapped there",

@@ -42,6 +42,11 @@ impl DebugInfo {
         Ok(Self { sections, bytes })
     }
 
+    /// The sections by themselves, for readers of another kind.
+    pub fn sections(&self) -> &DwarfSections<Vec<u8>> {
+        &self.sections
+    }
+
     /// Goes through the compilation units. One that is damaged is left out, unless all are.
     pub(super) fn each_unit(
         &self,

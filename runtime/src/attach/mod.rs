@@ -1,8 +1,8 @@
 //! Loads the programs of an image and attaches them, one file for each kernel mechanism.
 //!
 //! Everything that is attached hangs on file descriptors: an [`Installed`] that is dropped,
-//! or a process that is killed, leaves nothing behind. Detaching is closing, which for all
-//! mechanisms in use takes well below a millisecond each.
+//! or a process that is killed, leaves nothing behind. Detaching is closing. For some mechanisms it takes the kernel tens of milliseconds each
+//! ([`release`]).
 
 mod error;
 mod halves;
@@ -11,6 +11,7 @@ pub mod perf_counter;
 mod perf_event;
 mod raw_syscall;
 mod raw_tracepoint;
+mod release;
 mod tracing;
 mod uprobe;
 
@@ -18,6 +19,8 @@ mod uprobe;
 mod tests;
 
 pub use error::AttachError;
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use rtap_compiler::image::{Attach, Point};
 use rtap_compiler::target::Target;
@@ -75,6 +78,8 @@ pub struct Installed {
     missed: u64,
     /// Whether the kernel tells what they miss.
     pub tells_missed: bool,
+    /// Whether nobody but who detaches it knows when its last handler is over, or others may want what it takes.
+    at_once: bool,
 }
 
 /// From this kernel on links tell how many calls a kretprobe had no room to remember.
@@ -84,6 +89,14 @@ impl Installed {
     /// How many links hold it.
     pub fn links(&self) -> usize {
         self.links.len()
+    }
+
+    /// Detaches what is not to wait for [`release`]: programs that may sleep, which no grace period waits for; breakpoints and
+    /// counters, of which there are few. The program stays loaded, its statistics readable.
+    pub fn settle(&mut self) {
+        if self.at_once {
+            self.detach();
+        }
     }
 
     /// Detaches; the program stays loaded, its statistics readable.
@@ -115,6 +128,24 @@ impl Attachment {
             Attachment::Perf(link) => link.missed(),
         }
     }
+
+    /// What it hangs on.
+    fn descriptors(&self) -> Vec<RawFd> {
+        match self {
+            Attachment::Link(link) => vec![link.as_fd().as_raw_fd()],
+            Attachment::Perf(link) => link.descriptors(),
+        }
+    }
+}
+
+/// Detaches all of them, and does not wait for long until the kernel has done so.
+pub fn release(installed: Vec<Installed>) {
+    let links = installed.iter().flat_map(|installed| &installed.links);
+    let descriptors: Vec<RawFd> = links.flat_map(Attachment::descriptors).collect();
+    if descriptors.is_empty() {
+        return;
+    }
+    release::release(installed, descriptors);
 }
 
 /// What attaching to some points came to.
@@ -181,6 +212,11 @@ pub fn install(
         missed: 0,
         tells_missed: !matches!(first.attach, Attach::Kretprobe { .. })
             || options.target.kernel().version >= TELLS_MISSED_RETURNS,
+        at_once: options.sleepable
+            || matches!(
+                first.attach,
+                Attach::Profile { .. } | Attach::PerfEvent { .. } | Attach::Breakpoint { .. }
+            ),
     })
 }
 

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::link::Link;
 use super::prog::Program;
@@ -73,10 +73,18 @@ pub struct PerfEvent {
 pub struct PerfLink {
     // Dropped in this order: the link, then the event.
     link: Option<Link>,
-    _event: PerfEvent,
+    event: PerfEvent,
 }
 
 impl PerfLink {
+    /// What it hangs on.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let link = self.link.as_ref().map(|link| link.as_fd().as_raw_fd());
+        link.into_iter()
+            .chain([self.event.as_fd().as_raw_fd()])
+            .collect()
+    }
+
     /// See [`Link::missed`].
     pub fn missed(&self) -> u64 {
         self.link.as_ref().map_or(0, Link::missed)
@@ -242,7 +250,7 @@ impl PerfEvent {
             None
         };
         self.ioctl(IOC_ENABLE, 0)?;
-        Ok(PerfLink { link, _event: self })
+        Ok(PerfLink { link, event: self })
     }
 
     /// Whether it counts: a pinned event that the processor has no counter for gives the end of file.

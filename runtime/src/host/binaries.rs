@@ -68,6 +68,12 @@ pub(super) fn debug_info(binary: &Binary, arch: Arch) -> Result<DebugInfo, Unava
     })
 }
 
+/// The debug information of the program or library of a path, if there is any that can be read.
+pub fn debug_info_of(path: &str) -> Option<DebugInfo> {
+    let arch = super::machine::arch(std::env::consts::ARCH);
+    debug_info(&read(path, arch).ok()?, arch).ok()
+}
+
 /// Where the debug file of a stripped program may be: by build id, then by the name in the program.
 fn debug_files(binary: &Binary) -> Vec<PathBuf> {
     const ROOT: &str = "/usr/lib/debug";

@@ -14,7 +14,7 @@ mod tracefs;
 #[cfg(test)]
 mod tests;
 
-pub use binaries::resolve as resolve_program;
+pub use binaries::{debug_info_of, resolve as resolve_program};
 pub use file::{open_regular, reason};
 pub use machine::online_cpus;
 pub use own_stack::OwnStack;

@@ -106,10 +106,6 @@ impl<S: Store> Executor for UserSide<'_, S> {
         self.machine.store.host.warning.take()
     }
 
-    fn before_detaching(&mut self) {
-        self.machine.store.host.before_detaching();
-    }
-
     fn show_globals(&mut self, sink: &mut Sink) {
         self.machine.show_globals(sink.buffer());
         sink.written();

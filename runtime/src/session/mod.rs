@@ -3,9 +3,9 @@
 //! Order: the target process is started but held; probes are attached while the state is
 //! `Starting`, in which kernel handlers do nothing; `begin` handlers run; the state becomes
 //! `Running` and the target is let go. After the end (a call of `exit()`, a signal, `-T`, the
-//! target's end, too many errors, a closed output) probes are detached, what is in the ring
-//! buffer is drained, `end` handlers run (`error` handlers after too many errors), the globals
-//! that nobody read are shown, and what was lost or skipped is told.
+//! target's end, too many errors, a closed output) the state is `Stopping`, in which no kernel handler begins; those that
+//! have begun are waited for, what is in the ring buffer is drained, `end` handlers run (`error` handlers after too many errors), the globals
+//! that nobody read are shown, what was lost or skipped is told, and probes are detached.
 //!
 //! A user-side handler only ever runs when everything that was recorded before has been
 //! printed.
@@ -49,9 +49,6 @@ pub trait Executor {
         out: &mut Vec<u8>,
     ) -> Result<crate::output::Event, crate::values::BadRecord>;
 
-    /// Called when probes are about to be detached.
-    fn before_detaching(&mut self);
-
     /// What is to be told since the last call.
     fn warning(&mut self) -> Option<&'static str>;
 
@@ -73,8 +70,11 @@ pub trait Attached {
         Ok(())
     }
 
-    /// Detaches everything, as quickly as can be.
-    fn detach(&mut self);
+    /// Waits until the handlers are over that had begun when the session's state came to be `Stopping`.
+    fn settle(&mut self);
+
+    /// Detaches everything, if need be in the background.
+    fn release(self: Box<Self>);
 
     /// What the probes missed, for the report at the end: a line each.
     fn shortfalls(&self) -> Vec<String> {
@@ -221,14 +221,13 @@ impl<'a> Session<'a> {
         self.end(&mut queue, began_well)
     }
 
-    /// Detaches, drains, runs the last handlers, reports.
+    /// Drains, runs the last handlers, reports, detaches.
     fn end(mut self, queue: &mut Queue, began_well: bool) -> Outcome {
         self.control.advance(SessionState::Stopping);
         let mut shortfalls = Vec::new();
         let mut in_kernel = Vec::new();
-        if let Some(mut attached) = self.attached.take() {
-            self.executor.before_detaching();
-            attached.detach();
+        if let Some(attached) = self.attached.as_mut() {
+            attached.settle();
             shortfalls = attached.shortfalls();
             in_kernel = attached.runs();
         }
@@ -262,6 +261,9 @@ impl<'a> Session<'a> {
         self.report_shortfalls(&shortfalls, queue);
         if self.sink.error() == Some(SinkError::Failed) {
             status = 1;
+        }
+        if let Some(attached) = self.attached.take() {
+            attached.release();
         }
         Outcome { status }
     }

@@ -36,7 +36,15 @@ pub(super) struct Processes {
     logged: HashMap<i64, Vec<Mapping>>,
     /// Who made which process.
     parents: HashMap<i64, i64>,
-    files: HashMap<String, Symbols>,
+    files: HashMap<String, File>,
+}
+
+/// A file that processes map.
+#[derive(Debug, Default)]
+struct File {
+    /// Where it is, seen from here.
+    path: String,
+    symbols: Symbols,
 }
 
 #[derive(Debug)]
@@ -74,6 +82,10 @@ pub(super) struct Found<'a> {
     pub offset: u64,
     /// Bytes from there to the end of the last of it that is mapped.
     pub size: u64,
+    /// The address that the file's symbols have there.
+    pub address: Option<u64>,
+    /// Where the file is, seen from here: processes in containers have their own paths.
+    pub file: &'a str,
 }
 
 impl Processes {
@@ -97,17 +109,22 @@ impl Processes {
         });
         let (path, file_offset, (begin, end)) = mapped?;
         let key = format!("/proc/{pid}/root{path}");
-        let symbols = self.files.entry(path.clone()).or_insert_with(|| {
-            let through_process = Symbols::read(&key);
+        let file = self.files.entry(path.clone()).or_insert_with(|| {
             // A process that is gone has no root.
-            let symbols = through_process.or_else(|| Symbols::read(&path));
-            symbols.unwrap_or_default()
+            let found = [key, path.clone()].into_iter().find_map(|path| {
+                let symbols = Symbols::read(&path)?;
+                Some(File { path, symbols })
+            });
+            found.unwrap_or_default()
         });
+        let in_file = file.symbols.address(file_offset);
         Some(Found {
             path,
-            function: symbols.find(file_offset),
+            function: in_file.and_then(|address| file.symbols.find(address)),
             offset: address - begin,
             size: end - begin,
+            address: in_file,
+            file: &file.path,
         })
     }
 
@@ -252,13 +269,17 @@ impl Symbols {
         })
     }
 
-    /// The function at an offset of the file.
-    fn find(&self, offset: u64) -> Option<(&str, u64, u64)> {
+    /// The address of what is at an offset of the file.
+    fn address(&self, offset: u64) -> Option<u64> {
         let (from, _, base) = self
             .segments
             .iter()
             .find(|(from, size, _)| offset.checked_sub(*from).is_some_and(|at| at < *size))?;
-        let address = (offset - from).wrapping_add(*base);
+        Some((offset - from).wrapping_add(*base))
+    }
+
+    /// The function at an address.
+    fn find(&self, address: u64) -> Option<(&str, u64, u64)> {
         let after = self.functions.partition_point(|f| f.0 <= address);
         let (start, size, name) = self.functions.get(after.checked_sub(1)?)?;
         (address - start < (*size).max(1)).then_some((name, address - start, *size))

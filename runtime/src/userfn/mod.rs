@@ -7,6 +7,7 @@
 
 mod histograms;
 mod kallsyms;
+mod lines;
 mod maps;
 mod names;
 mod points;
@@ -99,10 +100,9 @@ pub struct Host {
     /// What `descendant` found when it last looked.
     descendants: Vec<i64>,
     kernel: Option<kallsyms::Kallsyms>,
-    /// Whether kernel handlers take call stacks of the kernel.
-    has_kernel_stacks: bool,
     /// Whether the user knows that the kernel hides the addresses of its symbols.
     told_of_hiding: bool,
+    lines: lines::Lines,
     stacks: stacks::Stacks,
     users: maps::Processes,
     time: time::ZoneCache,
@@ -111,24 +111,23 @@ pub struct Host {
 impl Host {
     /// Gets ready for the functions that a program calls, before anything is traced.
     pub fn prepare(&mut self, module: &Module) {
-        const OF_PROCESSES: [&str; 5] = ["ustack", "stack_of", "usymname", "usymdata", "umodname"];
+        const OF_PROCESSES: [&str; 8] = [
+            "ustack",
+            "stack_of",
+            "usymname",
+            "usymdata",
+            "source_file",
+            "source_line",
+            "source_file_line",
+            "umodname",
+        ];
         let pieces = module.formats.values().flat_map(|format| &format.pieces);
-        let called = pieces.filter_map(|piece| match piece {
+        let mut called = pieces.filter_map(|piece| match piece {
             Piece::Call(UserFn(name), _) => Some(name.as_str()),
             _ => None,
         });
-        let called: Vec<&str> = called.collect();
-        if called.iter().any(|name| OF_PROCESSES.contains(name)) {
+        if called.any(|name| OF_PROCESSES.contains(&name)) {
             self.users.listen(&online_cpus());
-        }
-        self.has_kernel_stacks = called.contains(&"stack");
-    }
-
-    /// Learns what there is no longer when probes are detached: the names of programs and trampolines, by which
-    /// the frames of tracing itself are told from the others of a stack.
-    pub fn before_detaching(&mut self) {
-        if self.has_kernel_stacks {
-            symbols::kernel(self);
         }
     }
 }
@@ -136,6 +135,7 @@ impl Host {
 /// The families' tables.
 const FAMILIES: &[&[UserFnRow]] = &[
     histograms::ROWS,
+    lines::ROWS,
     names::ROWS,
     points::ROWS,
     process::ROWS,
@@ -162,18 +162,6 @@ fn text(bytes: impl AsRef<[u8]>) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn symbols_are_read_before_detaching_where_stacks_are_taken() {
-        for has_kernel_stacks in [false, true] {
-            let mut host = Host {
-                has_kernel_stacks,
-                ..Host::default()
-            };
-            host.before_detaching();
-            assert_eq!(host.kernel.is_some(), has_kernel_stacks);
-        }
-    }
 
     #[test]
     fn names_are_unique_and_found() {

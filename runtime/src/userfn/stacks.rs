@@ -28,6 +28,8 @@ enum Style {
     Brief,
     /// `vfs_read 0xffffffff81000010`, of the caller alone.
     Caller,
+    /// As `Full`, with the line of source: ` 0x401136 : main+0x10/0x300 at main.c:12 [/usr/bin/sample]`.
+    Lines,
 }
 
 impl Style {
@@ -37,6 +39,7 @@ impl Style {
             1 => Style::Symbols,
             2 => Style::Full,
             3 => Style::Brief,
+            5 => Style::Lines,
             _ => Style::Caller,
         }
     }
@@ -156,44 +159,54 @@ fn real_frames(host: &mut Host, process: i64, frames: &[u64]) -> usize {
 fn written(host: &mut Host, style: Style, process: i64, frames: &[u64]) -> String {
     let mut out = String::new();
     for (n, &address) in frames.iter().enumerate() {
+        // Who called something is at the instruction behind the call.
+        let code = address - u64::from(n > 0 && address > 0);
+        let line = (style == Style::Lines).then(|| host.line(process, code));
+        let line = line.flatten().map(|line| line.to_string());
         let symbol = if style == Style::Addresses {
             String::new()
         } else if process == 0 {
-            in_kernel(host, address, style)
+            in_kernel(host, address, line.as_deref(), style)
         } else {
-            in_process(host, process, address, style)
+            in_process(host, process, address, line.as_deref(), style)
         };
         // Writing to a string does not fail.
         let _ = match style {
             Style::Addresses if n == 0 => write!(out, "{address:#x}"),
             Style::Addresses => write!(out, " {address:#x}"),
             Style::Symbols | Style::Brief => writeln!(out, "{symbol}"),
-            Style::Full => writeln!(out, " {address:#x} : {symbol}"),
+            Style::Full | Style::Lines => writeln!(out, " {address:#x} : {symbol}"),
             Style::Caller => write!(out, "{symbol} {address:#x}"),
         };
     }
     out
 }
 
-fn in_kernel(host: &mut Host, address: u64, style: Style) -> String {
+fn in_kernel(host: &mut Host, address: u64, line: Option<&str>, style: Style) -> String {
     match kernel_symbol(host, address) {
         Some(found) => symbol(
             style,
-            found.name,
-            (found.offset, found.size),
-            Some(found.module),
+            (found.name, found.offset, found.size),
+            line,
+            found.module,
         ),
         None => format!("{address:#x}"),
     }
 }
 
-fn in_process(host: &mut Host, process: i64, address: u64, style: Style) -> String {
+fn in_process(
+    host: &mut Host,
+    process: i64,
+    address: u64,
+    line: Option<&str>,
+    style: Style,
+) -> String {
     let Some(found) = host.users.find(process, address) else {
         return format!("{address:#x}");
     };
     match found.function {
-        Some((name, offset, size)) => symbol(style, name, (offset, size), Some(&found.path)),
-        None if style == Style::Full || style == Style::Symbols => format!(
+        Some(function) => symbol(style, function, line, &found.path),
+        None if matches!(style, Style::Full | Style::Symbols | Style::Lines) => format!(
             "{address:#x} [{}+{:#x}/{:#x}]",
             found.path, found.offset, found.size
         ),
@@ -201,12 +214,17 @@ fn in_process(host: &mut Host, process: i64, address: u64, style: Style) -> Stri
     }
 }
 
-fn symbol(style: Style, name: &str, (offset, size): (u64, u64), module: Option<&str>) -> String {
-    match (style, module) {
+fn symbol(
+    style: Style,
+    (name, offset, size): (&str, u64, u64),
+    line: Option<&str>,
+    module: &str,
+) -> String {
+    match (style, line) {
         (Style::Brief, _) => format!("{name}+{offset:#x}"),
         (Style::Caller, _) => name.to_owned(),
-        (_, Some(module)) => format!("{name}+{offset:#x}/{size:#x} [{module}]"),
-        (_, None) => format!("{name}+{offset:#x}/{size:#x}"),
+        (_, Some(line)) => format!("{name}+{offset:#x}/{size:#x} at {line} [{module}]"),
+        (_, None) => format!("{name}+{offset:#x}/{size:#x} [{module}]"),
     }
 }
 

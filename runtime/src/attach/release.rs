@@ -1,0 +1,102 @@
+//! Letting go of what is attached without waiting for it.
+//!
+//! The kernel detaches one after the other, and waits for grace periods each time: hundreds of probes take seconds. So a
+//! child process shares their descriptors; rtap closes its own, which does nothing then, and the child ends: the kernel
+//! detaches meanwhile, and does so too if the child is killed.
+
+use std::io::{PipeReader, Write, pipe};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// So long rtap waits for it all the same: what is done by then has left nothing behind when rtap ends.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How often it looks.
+const STEP: Duration = Duration::from_millis(1);
+
+/// Drops what holds these descriptors, and lets a child process wait for the kernel if that takes long.
+pub(super) fn release<T>(held: T, mut descriptors: Vec<RawFd>) {
+    let Ok((gate, mut opener)) = pipe() else {
+        return drop(held);
+    };
+    descriptors.push(gate.as_raw_fd());
+    descriptors.sort_unstable();
+    // SAFETY: the child makes system calls only, with memory that is there already.
+    match unsafe { libc::fork() } {
+        -1 => drop(held),
+        0 => keep(&gate, &descriptors),
+        child => {
+            drop(held);
+            // A child that was killed has closed its own.
+            let _ = opener.write(b"g");
+            wait(child);
+        }
+    }
+}
+
+/// In the child: has these descriptors and no others until rtap has closed its own.
+fn keep(gate: &PipeReader, descriptors: &[RawFd]) -> ! {
+    // SAFETY: system calls on descriptors of this process, of which nothing but these calls is left to run; the name and
+    // the byte that is read have their places.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, c"rtap-detaching".as_ptr());
+        let mut next = 0;
+        for kept in descriptors {
+            if *kept > next {
+                libc::syscall(libc::SYS_close_range, next, kept - 1, 0);
+            }
+            next = kept + 1;
+        }
+        libc::syscall(libc::SYS_close_range, next, i32::MAX, 0);
+        let mut byte = 0_u8;
+        while libc::read(gate.as_raw_fd(), (&raw mut byte).cast(), 1) < 0
+            && *libc::__errno_location() == libc::EINTR
+        {}
+        libc::_exit(0)
+    }
+}
+
+/// Waits a little until the child has ended.
+fn wait(child: libc::pid_t) {
+    let until = Instant::now() + PATIENCE;
+    // SAFETY: a null status pointer is allowed.
+    while unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::WNOHANG) } == 0
+        && Instant::now() < until
+    {
+        std::thread::sleep(STEP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn what_is_held_is_closed_by_the_child() {
+        let (mut end, held) = pipe().expect("a pipe");
+        let descriptors = vec![held.as_raw_fd()];
+        release(held, descriptors);
+        let mut rest = Vec::new();
+        end.read_to_end(&mut rest).expect("the end of the file");
+        assert_eq!(rest, b"");
+    }
+
+    #[test]
+    fn the_child_has_nothing_else() {
+        let (mut end, other) = pipe().expect("a pipe");
+        let (_gate, held) = pipe().expect("a pipe");
+        let (mut gate, opener) = pipe().expect("a pipe");
+        // SAFETY: as in `release`.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            keep(&gate, &[held.as_raw_fd(), gate.as_raw_fd()]);
+        }
+        drop(other);
+        end.read_to_end(&mut Vec::new())
+            .expect("the end of the file");
+        drop(opener);
+        gate.read_to_end(&mut Vec::new())
+            .expect("the end of the file");
+        wait(child);
+    }
+}
