@@ -29,6 +29,11 @@ pub enum AttachError {
     /// Several functions have the name.
     #[error("several functions of this kernel are named '{0}'")]
     Ambiguous(String),
+    /// One of several functions of a name is not where it was.
+    #[error(
+        "several functions are named '{0}', and the one meant is not where it was when the script was compiled"
+    )]
+    Moved(String),
     /// The kernel refuses to trace this place.
     #[error("the kernel does not allow probes in '{0}'")]
     Forbidden(String),
@@ -138,6 +143,10 @@ impl AttachError {
             Self::Ambiguous(name) => Some(format!(
                 "probe one of them by its address, kernel.function(0xADDRESS): `grep -w {name} /proc/kallsyms` shows them"
             )),
+            Self::Moved(_) => Some(
+                "compile it on this machine: addresses change with each start of the kernel"
+                    .to_owned(),
+            ),
             Self::Io { error, .. } if error.raw_os_error() == Some(libc::EMFILE) => {
                 Some(FILES.to_owned())
             }

@@ -9,8 +9,8 @@ use rtap_grammar::diag::{Diagnostic, codes};
 use rustc_hash::FxHashSet;
 
 use super::super::{Request, glob, is_pattern};
-use super::address::Place;
-use crate::btf::{Btf, Kind as BtfKind, Signature};
+use super::namesakes::Namesakes;
+use crate::btf::{Btf, Signature};
 use crate::target::{Feature, Unavailable, suggest};
 
 /// A kernel that lists fewer exported symbols does not list them.
@@ -27,16 +27,19 @@ pub(super) struct Found {
     pub copy_of: Option<String>,
     /// Its address if its name does not say which it is, else 0.
     pub address: u64,
+    /// Whether it is what the kernel finds first by its name.
+    pub is_first: bool,
 }
 
 impl Found {
-    /// The function that a place is in.
-    pub fn at(place: &Place) -> Self {
+    /// The function of a name.
+    pub fn called(name: &str) -> Self {
         Found {
-            name: place.name.clone(),
+            name: name.to_owned(),
             signature: None,
             copy_of: None,
-            address: place.address,
+            address: 0,
+            is_first: true,
         }
     }
 
@@ -56,51 +59,43 @@ impl Found {
     }
 }
 
-/// The functions of a name or pattern, out of BTF and the list of traceable functions.
+/// The functions of a name or pattern, out of BTF, the list of traceable functions, else all symbols.
 pub(super) fn functions(
-    request: &Request<'_>,
-    btf: &Btf,
-    module: Option<&str>,
+    place: Namesakes<'_>,
     pattern: &str,
-) -> Vec<Found> {
-    let with_signature = |name: &str| Found {
-        name: name.to_owned(),
-        signature: btf.function(name).ok().flatten(),
-        copy_of: None,
-        address: 0,
-    };
+) -> Result<Vec<Found>, Box<Diagnostic>> {
+    let Namesakes {
+        request,
+        btf,
+        module,
+    } = place;
     if !is_pattern(pattern) {
-        let target = request.session.target;
-        if btf.find(BtfKind::Func, pattern).is_some() && target.has_function(module, pattern) {
-            return vec![with_signature(pattern)];
+        let described = btf.is_some_and(|btf| btf.own_function(pattern).is_some());
+        if described && request.session.target.has_function(module, pattern) {
+            return place.of_name(pattern);
         }
         // Copies by their own names and assembly are not in BTF.
-        let listed = listed(request, module, pattern);
-        return if listed.is_empty() {
-            copies(request, module, pattern)
+        return if listed(request, module, pattern).is_empty() {
+            Ok(copies(place, pattern))
         } else {
-            listed
+            place.of_name(pattern)
         };
     }
-    let listed = listed(request, module, pattern);
-    if !listed.is_empty() {
-        return listed
-            .into_iter()
-            .map(|f| with_signature(&f.name))
-            .collect();
+    let mut names = listed(request, module, pattern);
+    if names.is_empty() {
+        let described = btf.into_iter().flat_map(Btf::own_functions);
+        let wanted = described.filter(|name| glob(pattern, name));
+        let mut all: Vec<String> = wanted.map(str::to_owned).collect();
+        all.sort_unstable();
+        all.dedup();
+        names = all.into_iter().map(|name| (name, 1)).collect();
     }
-    let mut names: Vec<&str> = btf
-        .own_functions()
-        .filter(|name| glob(pattern, name))
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter().map(with_signature).collect()
+    Ok(place.of_names(names))
 }
 
-/// The functions of a name or pattern, out of the list of traceable functions, else of all
-/// symbols.
-pub(super) fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str) -> Vec<Found> {
+/// The names that a name or pattern means, out of the list of traceable functions, else of all
+/// symbols; with each how many functions it is of.
+fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str) -> Vec<(String, usize)> {
     let target = request.session.target;
     let mut names: Vec<String> = match target.traceable_functions() {
         Ok(all) => all
@@ -118,15 +113,9 @@ pub(super) fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str)
         },
     };
     names.sort();
-    names.dedup();
-    names
-        .into_iter()
-        .map(|name| Found {
-            name,
-            signature: None,
-            copy_of: None,
-            address: 0,
-        })
+    let of_a_name = names.chunk_by(|a, b| a == b);
+    of_a_name
+        .filter_map(|same| Some((same.first()?.clone(), same.len())))
         .collect()
 }
 
@@ -202,21 +191,19 @@ pub(super) fn btf(request: &Request<'_>, module: Option<&str>) -> Result<Btf, Un
 }
 
 /// The optimised copies of a function that are the whole of it.
-fn copies(request: &Request<'_>, module: Option<&str>, name: &str) -> Vec<Found> {
+fn copies(place: Namesakes<'_>, name: &str) -> Vec<Found> {
     let kinds = |suffix: &str| {
         let mut kinds = suffix.split('.').filter(|kind| !is_number(kind)).peekable();
         kinds.peek().is_some() && kinds.all(|kind| matches!(kind, "isra" | "constprop"))
     };
-    let found = variants(request, module, name).into_iter();
-    found
-        .filter(|variant| kinds(&variant[name.len() + 1..]))
-        .map(|variant| Found {
-            name: variant,
-            signature: None,
-            copy_of: Some(name.to_owned()),
-            address: 0,
-        })
-        .collect()
+    let variants = variants(place.request, place.module, name).into_iter();
+    let copies = variants.filter(|variant| kinds(&variant[name.len() + 1..]));
+    let found = place.of_names(copies.map(|copy| (copy, 1)).collect());
+    let of_original = found.into_iter().map(|copy| Found {
+        copy_of: Some(name.to_owned()),
+        ..copy
+    });
+    of_original.collect()
 }
 
 fn is_number(text: &str) -> bool {
