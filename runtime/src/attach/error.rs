@@ -150,9 +150,12 @@ impl AttachError {
             Self::Io { error, .. } if error.raw_os_error() == Some(libc::EMFILE) => {
                 Some(FILES.to_owned())
             }
+            Self::Forbidden(_) => Some(
+                "probes themselves and the entry to the kernel need it (noinstr, notrace): probe what calls it"
+                    .to_owned(),
+            ),
             Self::NoTracepoint(_)
             | Self::NoFunction(_)
-            | Self::Forbidden(_)
             | Self::Interrupted
             | Self::NoInstruction { .. }
             | Self::NoFile(_)

@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 use super::super::{Request, glob, is_pattern};
 use super::namesakes::Namesakes;
 use crate::btf::{Btf, Signature};
-use crate::target::{Feature, Unavailable, suggest};
+use crate::target::{Feature, Unavailable};
 
 /// A kernel that lists fewer exported symbols does not list them.
 const FEW_EXPORTS: usize = 3;
@@ -211,7 +211,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// All symbols `NAME.…` that are code, sorted.
-fn variants(request: &Request<'_>, module: Option<&str>, name: &str) -> Vec<String> {
+pub(super) fn variants(request: &Request<'_>, module: Option<&str>, name: &str) -> Vec<String> {
     let Ok(symbols) = request.session.target.symbols() else {
         return Vec::new();
     };
@@ -225,79 +225,4 @@ fn variants(request: &Request<'_>, module: Option<&str>, name: &str) -> Vec<Stri
     variants.sort();
     variants.dedup();
     variants
-}
-
-/// No function of that name: says what was sought and what there is instead.
-pub(super) fn missing(
-    request: &Request<'_>,
-    btf: Option<&Btf>,
-    module: Option<&str>,
-    pattern: &str,
-) -> Diagnostic {
-    let target = request.session.target;
-    let place = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
-    let what = if is_pattern(pattern) {
-        "function like"
-    } else {
-        "function"
-    };
-    let diag = Diagnostic::error(
-        codes::NO_KERNEL_FUNCTION,
-        format!("{place} has no {what} '{pattern}'"),
-    );
-    if let (Some(module), None) = (module, btf) {
-        let reason = target
-            .module_btf(module)
-            .err()
-            .map(|e| (e.to_string(), e.help()));
-        let (note, help) = reason.unwrap_or_default();
-        return diag
-            .label(request.span, note)
-            .help_if(help.map(str::to_owned));
-    }
-    let parts = variants(request, module, pattern);
-    if let Some(part) = parts.first() {
-        return diag
-            .label(request.span, "the compiler has inlined it")
-            .help(format!(
-                "what is left of it begins somewhere inside of it: function(\"{part}\")"
-            ));
-    }
-    let diag = diag.label(
-        request.span,
-        "neither in its BTF nor among its traceable functions",
-    );
-    let Some(btf) = btf else { return diag };
-    if module.is_none()
-        && let Ok(modules) = target.modules()
-        && let Some(home) = modules.iter().find(|m| {
-            target
-                .module_btf(m)
-                .is_ok_and(|btf| btf.own_functions().any(|f| f == pattern))
-        })
-    {
-        return diag.help(format!(
-            "it is in a module: module(\"{home}\").function(\"{pattern}\")"
-        ));
-    }
-    let near = suggest(pattern, btf.own_functions(), 3);
-    match near.as_slice() {
-        [] => diag
-            .note("functions that the compiler has inlined everywhere do not exist in the kernel")
-            .help("'?' behind the point goes on without it; 'POINT !, OTHER' takes the first that is there"),
-        names => diag.help(format!("did you mean {}?", quoted(names))),
-    }
-}
-
-/// `'a', 'b' or 'c'`.
-pub(crate) fn quoted<S: AsRef<str>>(names: &[S]) -> String {
-    let names: Vec<String> = names
-        .iter()
-        .map(|name| format!("'{}'", name.as_ref()))
-        .collect();
-    match names.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-        None => String::new(),
-    }
 }

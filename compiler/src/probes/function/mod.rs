@@ -10,6 +10,8 @@
 mod address;
 mod args;
 mod find;
+mod missing;
+pub(super) mod modules;
 mod namesakes;
 mod vars;
 
@@ -24,7 +26,8 @@ use crate::session::KprobeStyle;
 use crate::target::Feature;
 pub(super) use address::{Place, linked, running};
 use find::Found;
-pub(crate) use find::quoted;
+use missing::missing;
+pub(crate) use missing::quoted;
 use namesakes::Namesakes;
 use vars::FunctionVars;
 
@@ -73,6 +76,16 @@ enum How {
 
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let module = request.text("module").filter(|_| request.has("module"));
+    match module {
+        Some(pattern) if is_pattern(pattern) => modules::resolve_all(request, pattern),
+        _ => resolve_in(request, module),
+    }
+}
+
+fn resolve_in(
+    request: &Request<'_>,
+    module: Option<&str>,
+) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let at = match request.number("function") {
         Some(number) => Some(address::linked(request, number.cast_unsigned())?),
         None => None,
@@ -103,7 +116,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         find::keep_exported(request, module, pattern, &mut found)?;
     }
     if found.is_empty() {
-        return Err(Box::new(find::missing(
+        return Err(Box::new(missing(
             request,
             btf.as_ref().ok(),
             module,
@@ -186,7 +199,7 @@ pub(super) fn inside(
     };
     let found = find::functions(names, name)?;
     if found.is_empty() {
-        return Err(Box::new(find::missing(request, btf, module, name)));
+        return Err(Box::new(missing(request, btf, module, name)));
     }
     let bytes = |function: &Found| address::length(request, module, function);
     let mut places = Vec::with_capacity(found.len());

@@ -191,7 +191,7 @@ fn leaves_out_what_differs(target: &dyn Target) -> bool {
 }
 
 /// Where functions were that the kernel needed for its start only; their symbols stay.
-fn gone(symbols: &KernelSymbols) -> std::ops::Range<u64> {
+pub(super) fn gone(symbols: &KernelSymbols) -> std::ops::Range<u64> {
     let at = |name| symbols.by_name(name).map(|symbol| symbol.address).next();
     match (at("_sinittext"), at("_einittext")) {
         (Some(start), Some(end)) => start..end,
