@@ -151,7 +151,7 @@ impl AttachError {
                 Some(FILES.to_owned())
             }
             Self::Forbidden(_) => Some(
-                "probes themselves and the entry to the kernel need it (noinstr, notrace): probe what calls it"
+                "probes themselves or the entry to the kernel need it (noinstr, notrace), or it was for the kernel's start only (__init)"
                     .to_owned(),
             ),
             Self::NoTracepoint(_)

@@ -12,7 +12,7 @@ use super::super::Request;
 use super::find::Found;
 use crate::btf::{Btf, Signature};
 use crate::session::KprobeStyle;
-use crate::target::{Feature, Kconfig, KernelSymbols, Target, Unavailable};
+use crate::target::{Feature, Kconfig, KernelSymbol, KernelSymbols, Target, Unavailable};
 
 /// From this release on the kernel's build tells `pahole` to leave out what differs,
 const LEAVES_OUT: (u32, u32) = (6, 3);
@@ -107,7 +107,7 @@ impl Namesakes<'_> {
         if !symbols.has_addresses() {
             return Err(Unavailable::AddressesHidden);
         }
-        let functions = || symbols.by_name(name).filter(|symbol| symbol.is_function());
+        let functions = || symbols.by_name(name).filter(KernelSymbol::is_function);
         let gone = gone(symbols);
         let mut own: Vec<u64> = functions()
             .filter(|symbol| symbol.module == self.module)
