@@ -202,13 +202,22 @@ impl Cx<'_> {
                 codes::NO_CONTEXT,
                 format!("no context variable '{}' here", name.as_str()),
             )
-            .label(name.span, "this probe point has no context variables")
+            .label(
+                name.span,
+                match &self.scope.point {
+                    Some(point) => format!("{point} has no context variables"),
+                    None => "this probe point has no context variables".to_owned(),
+                },
+            )
         } else {
             Diagnostic::error(
                 codes::UNKNOWN_CONTEXT_VAR,
                 format!("no context variable '{}' here", name.as_str()),
             )
-            .label(name.span, "the probe point does not have this one")
+            .label(
+                name.span,
+                format!("{} does not have this one", self.scope.point_text()),
+            )
             .note(format!("it has {}", shown.join(", ")))
         };
         let near = did_you_mean(name.as_str(), shown.iter().map(String::as_str));

@@ -29,7 +29,15 @@ pub(super) struct Located {
 impl Cx<'_> {
     /// The value at the end of a path.
     pub(super) fn load(&mut self, base: Typed, steps: &[Step<'_>], span: Span) -> Expr {
-        match self.locate(base, steps, span) {
+        let (located, diags) = self.capture(|cx| cx.locate(base, steps, span));
+        let is_bad = diags.iter().any(|diag| diag.code == codes::UNKNOWN_MEMBER);
+        if located.is_none() && is_bad && self.session.options.skip_badvars {
+            return int(0, span);
+        }
+        for diag in diags {
+            self.report(diag);
+        }
+        match located {
             Some(located) => self.read(located, span),
             None => error(span),
         }

@@ -104,10 +104,11 @@ impl Cx<'_> {
         };
         let mut text = Text::default();
         for (index, name) in wanted.iter().enumerate() {
+            text.plain(&format!("{}{name}=", if index == 0 { "" } else { " " }));
             let Some(typed) = vars.get(self, name, span) else {
+                text.plain("?");
                 continue;
             };
-            text.plain(&format!("{}{name}=", if index == 0 { "" } else { " " }));
             if pretty {
                 self.pretty_typed(&mut text, typed, 1, span);
             } else {

@@ -6,7 +6,7 @@ use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
 use super::{BtfType, CType};
-use crate::btf::{Btf, PlaceKind, place};
+use crate::btf::{Btf, PlaceKind, TypeId, place};
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::lir::BinOp;
 use crate::resolve::{Cx, int};
@@ -41,10 +41,13 @@ impl Cx<'_> {
     ) -> Option<CType> {
         let bare = name.trim_end_matches(['*', ' ']);
         let stars = name[bare.len()..].matches('*').count();
-        if stars > 1 || name.is_empty() {
-            let diag = self.unknown_type(name, span);
-            self.report(diag);
-            return None;
+        if let (None, Some(module)) = (modules, self.own_module())
+            && let Ok(btf) = btf_of(self.session.target, Some(&module))
+            && let Some(id) = c_type(&btf, bare, stars)
+            && btf.own_ids().next().is_some_and(|first| id >= first)
+        {
+            let module = Some(module);
+            return Some(CType::Object(BtfType { module, id }));
         }
         // Headers (`<linux/sched.h>`) and programs name no BTF: their types are sought in the
         // kernel's.
@@ -54,7 +57,7 @@ impl Cx<'_> {
             .filter(|m| is_module_name(m));
         let mut places: Vec<Option<Rc<str>>> = named
             .map(|m| {
-                if m == "kernel" {
+                if matches!(m, "kernel" | "vmlinux") {
                     None
                 } else {
                     Some(Rc::from(m))
@@ -78,7 +81,7 @@ impl Cx<'_> {
                     }
                 },
             };
-            if let Some(id) = btf.find_c_type(bare) {
+            if let Some(id) = c_type(&btf, bare, stars) {
                 if module.is_none() && !names_kernel {
                     self.not_of_module(name, &missing, span);
                 }
@@ -92,6 +95,12 @@ impl Cx<'_> {
                 .fold(diag, |diag, reason| diag.note(reason.to_string())),
         );
         None
+    }
+
+    /// The module of the probe point.
+    fn own_module(&self) -> Option<Rc<str>> {
+        let vars = self.scope.vars.as_ref()?;
+        vars.module().map(Rc::from)
     }
 
     /// Says that a type is the kernel's, and of none of the modules that were named.
@@ -179,6 +188,15 @@ pub(crate) fn btf_of(
         None => target.btf(),
         Some(module) => target.module_btf(module),
     }
+}
+
+/// A type by its C name without the stars behind it, and the pointer to it that they make.
+fn c_type(btf: &Btf, bare: &str, stars: usize) -> Option<TypeId> {
+    let mut id = btf.find_c_type(bare)?;
+    for _ in 0..stars {
+        id = btf.pointer_to(id)?;
+    }
+    Some(id)
 }
 
 fn is_module_name(text: &str) -> bool {

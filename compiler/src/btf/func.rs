@@ -36,6 +36,23 @@ impl Btf {
         }
     }
 
+    /// The signature of a function of this blob, not of its base; `None` too where it describes several of that name in
+    /// different ways.
+    pub fn own_function(&self, name: &str) -> Option<Signature> {
+        let first_own = self.own_ids().next()?;
+        let own = self.find_all(name).filter(|&id| id >= first_own);
+        let mut functions = own
+            .filter(|&id| self.kind(id) == Some(Kind::Func))
+            .filter_map(|id| self.signature(id).ok());
+        let first = functions.next()?;
+        let is_alike = |other: Signature| {
+            other.params == first.params
+                && other.result == first.result
+                && other.variadic == first.variadic
+        };
+        functions.all(is_alike).then_some(first)
+    }
+
     /// The signature of a `Func`, a `FuncProto` or a pointer or typedef to one.
     pub fn signature(&self, id: TypeId) -> Result<Signature, BtfError> {
         let mut at = self.strip(id)?;

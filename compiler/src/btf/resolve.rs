@@ -38,6 +38,20 @@ impl Btf {
         Ok((id, self.get(id)?))
     }
 
+    /// A type that is a pointer to this one, typedefs and qualifiers aside; `None` if nothing described has such.
+    pub fn pointer_to(&self, id: TypeId) -> Option<TypeId> {
+        let wanted = self.strip(id).ok()?;
+        let points = |pointer: &TypeId| match self.get(*pointer) {
+            Ok(Type::Ptr(to)) => to == id || self.strip(to).ok() == Some(wanted),
+            _ => false,
+        };
+        let own = self.own_ids_of(Kind::Ptr).find(points);
+        own.or_else(|| {
+            let is_bases = self.own_ids().next().is_some_and(|first| id < first);
+            self.base().filter(|_| is_bases)?.pointer_to(id)
+        })
+    }
+
     /// What a pointer points to, `None` for any other type.
     pub fn pointee(&self, id: TypeId) -> Option<TypeId> {
         match self.get_stripped(id).ok()?.1 {

@@ -303,10 +303,43 @@ fn split_blobs_continue_their_base() {
     let id = module.find(Kind::Struct, "mod_file").unwrap();
     assert_eq!(id.0, base_count);
     assert_eq!(module.find(Kind::Struct, "file"), Some(file));
+    assert!(module.own_function("vfs_read").is_none());
     assert_eq!(
         path(&module, id, &[Step::Field("file"), Step::Field("f_pos")]),
         "struct mod_file 0:0:1:1@8; Integer { signed: false } size 8 bits None"
     );
+}
+
+#[test]
+fn functions_of_one_name_are_described_if_they_are_alike() {
+    let mut b = BtfBuilder::new();
+    let int = b.int("int", 4, 32, 1);
+    let long = b.int("long", 8, 64, 1);
+    let (one, other) = (
+        b.func_proto(int, &[("a", int)]),
+        b.func_proto(int, &[("a", long)]),
+    );
+    b.func("alike", one, Linkage::Static);
+    b.func("alike", one, Linkage::Static);
+    b.func("unlike", one, Linkage::Static);
+    b.func("unlike", other, Linkage::Static);
+    let btf = Btf::parse(b.finish()).unwrap();
+    assert_eq!(btf.own_function("alike").unwrap().params[0].ty, int);
+    assert!(btf.function("unlike").unwrap().is_some());
+    assert!(btf.own_function("unlike").is_none());
+}
+
+#[test]
+fn finds_pointers_to_types() {
+    let mut b = BtfBuilder::new();
+    let int = b.int("int", 4, 32, 1);
+    let alias = b.modifier(Kind::Typedef, "number", int);
+    let pointer = b.ptr(alias);
+    let long = b.int("long", 8, 64, 1);
+    let btf = Btf::parse(b.finish()).unwrap();
+    assert_eq!(btf.pointer_to(alias), Some(pointer));
+    assert_eq!(btf.pointer_to(int), Some(pointer));
+    assert_eq!(btf.pointer_to(long), None);
 }
 
 #[test]

@@ -18,6 +18,10 @@ pub(super) const KIND: Kind = Kind {
     forms: &[
         "kernel.data(string).write",
         "kernel.data(string).rw",
+        "kernel.data(string).length(number).write",
+        "kernel.data(string).length(number).rw",
+        "kernel.data(string).write.length(number)",
+        "kernel.data(string).rw.length(number)",
         "kernel.data(number).write",
         "kernel.data(number).rw",
         "kernel.data(number).length(number).write",

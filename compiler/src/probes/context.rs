@@ -61,6 +61,11 @@ pub(crate) trait ContextVars {
         String::new()
     }
 
+    /// The module that the point is in.
+    fn module(&self) -> Option<&str> {
+        None
+    }
+
     /// For points that share an attachment: the number that tells which fired.
     fn selector(&self, _cx: &mut Cx<'_>, _span: Span) -> Option<Expr> {
         None

@@ -24,6 +24,7 @@ pub(crate) use context::{ContextVars, Typed};
 pub(crate) use function::quoted;
 pub use pattern::{Arg, Component, glob, is_pattern};
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use rtap_grammar::diag::Diagnostic;
@@ -68,9 +69,16 @@ pub(crate) struct Request<'r> {
     pub span: Span,
     /// Whether the handler reads registers: a kprobe is better than a trampoline then.
     pub registers: bool,
+    /// What there is to say although the point is resolved.
+    pub warnings: &'r RefCell<Vec<Diagnostic>>,
 }
 
 impl Request<'_> {
+    /// Notes a warning.
+    pub fn warn(&self, warning: Diagnostic) {
+        self.warnings.borrow_mut().push(warning);
+    }
+
     /// The number given to the component called `name`.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.components

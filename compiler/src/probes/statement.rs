@@ -40,28 +40,35 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             .note(function::feature_missing(request, Feature::Kprobe)),
         ));
     }
-    let (place, written) = match request.number("statement") {
+    let (places, written) = match request.number("statement") {
         Some(number) => {
             let address = number.cast_unsigned();
             if request.has("absolute") {
                 let text = format!("kernel.statement({address:#x}).absolute");
-                (function::running(request, address)?, text)
+                (vec![function::running(request, address)?], text)
             } else if request.has("module") {
                 return Err(Box::new(in_a_file(request)));
             } else {
                 let text = format!("kernel.statement({address:#x})");
-                (function::linked(request, address)?, text)
+                (vec![function::linked(request, address)?], text)
             }
         }
         None => by_name(request, request.text("statement").unwrap_or_default())?,
     };
+    let candidates = places
+        .into_iter()
+        .map(|place| candidate(request, place, &written));
+    Ok(candidates.collect())
+}
+
+fn candidate(request: &Request<'_>, place: Place, written: &str) -> Candidate {
     let vars: Rc<dyn ContextVars> = if place.offset == 0 {
         parameters(request, &place)
     } else {
         Rc::new(Inside)
     };
-    Ok(vec![Candidate {
-        text: written,
+    Candidate {
+        text: written.to_owned(),
         function: place.name.clone(),
         module: place.module.clone().unwrap_or("kernel".to_owned()),
         attach: Attach::Kprobe {
@@ -80,11 +87,11 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         share: Some("kprobe".to_owned()),
         entry: None,
         condition: None,
-    }])
+    }
 }
 
-/// `"f"`, `"f+0x12"`.
-fn by_name(request: &Request<'_>, written: &str) -> Result<(Place, String), Box<Diagnostic>> {
+/// `"f"`, `"f+0x12"`: in each function of that name.
+fn by_name(request: &Request<'_>, written: &str) -> Result<(Vec<Place>, String), Box<Diagnostic>> {
     let module = request.text("module").filter(|_| request.has("module"));
     let (name, offset) = written.split_once('+').unwrap_or((written, "0"));
     let help = "name the instruction: statement(\"f+0x12\"), the offset as a disassembler shows it";
@@ -101,13 +108,13 @@ fn by_name(request: &Request<'_>, written: &str) -> Result<(Place, String), Box<
     let (Some(offset), false) = (source::offset(offset), is_pattern(name)) else {
         return Err(source::no_instruction(written, help, request.span));
     };
-    let place = function::inside(request, module, name, offset)?;
+    let places = function::inside(request, module, name, offset)?;
     let of = module.map_or("kernel".to_owned(), |m| format!("module(\"{m}\")"));
     let text = match offset {
         0 => format!("{of}.statement(\"{name}\")"),
         _ => format!("{of}.statement(\"{name}+{offset:#x}\")"),
     };
-    Ok((place, text))
+    Ok((places, text))
 }
 
 fn in_a_file(request: &Request<'_>) -> Diagnostic {

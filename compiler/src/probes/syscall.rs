@@ -72,6 +72,19 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
     })
 }
 
+/// How to attach to a tracepoint of the kernel itself or of a module: the kernel finds a module's by its name, if it is raw.
+pub(super) fn tracepoint(
+    session: &Session<'_>,
+    module: Option<&str>,
+    name: &str,
+) -> Result<(Attach, Context), Box<Diagnostic>> {
+    if module.is_some() && session.target.has(Feature::RawTracepoint) {
+        let name = name.to_owned();
+        return Ok((Attach::RawTracepoint { name }, Context::RawTracepoint));
+    }
+    attachment(session, name)
+}
+
 /// How to attach to a tracepoint of the kernel itself.
 pub(super) fn attachment(
     session: &Session<'_>,

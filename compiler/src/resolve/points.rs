@@ -1,6 +1,7 @@
 //! Probe points: braces, wildcards, aliases and their suffixes, `?`, `!` and `if`, down to
 //! what a probe kind resolves.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use rtap_grammar::ast::{self, Name, Sufficiency, Visitor as _};
@@ -199,13 +200,19 @@ impl Cx<'_> {
         span: Span,
         out: &mut Vec<Expanded>,
     ) {
+        let warnings = RefCell::default();
         let request = Request {
             session: self.session,
             components,
             span,
             registers: self.reads_registers || chain.reads_registers(),
+            warnings: &warnings,
         };
-        match (kind.resolve)(&request) {
+        let resolved = (kind.resolve)(&request);
+        for warning in warnings.take() {
+            self.report(warning);
+        }
+        match resolved {
             Ok(candidates) => {
                 for candidate in candidates {
                     out.push(chain.arrive(candidate, None));

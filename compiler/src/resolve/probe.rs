@@ -38,6 +38,7 @@ impl Cx<'_> {
         }
         // What the body assigns before it reads it is its own.
         body.names = live_names(&probe.body);
+        let several = expanded.len() > 1;
         let mut groups: IndexMap<String, Vec<Expanded>> = IndexMap::new();
         for (index, point) in expanded.into_iter().enumerate() {
             let key = match &point.candidate.share {
@@ -64,7 +65,7 @@ impl Cx<'_> {
         let mut reported = false;
         for (_, points) in groups {
             // A mistake in the body would show once for each group.
-            let ((), diags) = self.capture(|cx| cx.group(probe, points, &body));
+            let ((), diags) = self.capture(|cx| cx.group(probe, points, &body, several));
             let errors = diags
                 .iter()
                 .any(|d| d.severity == rtap_grammar::diag::Severity::Error);
@@ -79,8 +80,8 @@ impl Cx<'_> {
         }
     }
 
-    /// One HIR probe for points that share a program.
-    fn group(&mut self, probe: &ast::Probe, points: Vec<Expanded>, body: &Mentions) {
+    /// One HIR probe for points that share a program; the probe may have others besides (`several`).
+    fn group(&mut self, probe: &ast::Probe, points: Vec<Expanded>, body: &Mentions, several: bool) {
         let Some(first) = points.first().map(|point| point.candidate.clone()) else {
             return;
         };
@@ -126,6 +127,7 @@ impl Cx<'_> {
             variants.insert(key, (variant, index));
         }
         self.scope.vars = Some(Rc::clone(&first.vars));
+        self.scope.point = several.then(|| first.text.clone());
         self.scope.file = probe.span.file;
         let selector = first.vars.selector(self, probe.span);
         let stmts = self.stmts(&probe.body.stmts);

@@ -30,6 +30,8 @@ pub(crate) struct Scope {
     pub(crate) writes: FxHashSet<Name>,
     /// What `$x` means here.
     pub(crate) vars: Option<Rc<dyn ContextVars>>,
+    /// The point that is being resolved, of a probe that has several.
+    pub(crate) point: Option<String>,
     /// Values that a return probe takes from its entry.
     pub(crate) snapshots: Vec<Snapshot>,
     /// Names of variables that an alias would set if they were mentioned.
@@ -56,6 +58,7 @@ impl Default for Scope {
             loops: 0,
             writes: FxHashSet::default(),
             vars: None,
+            point: None,
             snapshots: Vec::new(),
             offered: Vec::new(),
             c_types: FxHashMap::default(),
@@ -73,6 +76,11 @@ pub(crate) enum Named {
 }
 
 impl Scope {
+    /// The point that is being resolved, in words.
+    pub(crate) fn point_text(&self) -> &str {
+        self.point.as_deref().unwrap_or("the probe point")
+    }
+
     /// The scope of a function or probe in `file`.
     pub(crate) fn new(file: FileId, function: Option<FuncId>) -> Self {
         Scope {

@@ -73,6 +73,7 @@ impl FixtureTarget {
         let symbols = "ffffffff81000000 T _text\nffffffff81001000 T vfs_read\n\
                        ffffffff81002000 T vfs_write\nffffffff81003000 t local_helper\n\
                        ffffffff81004000 t local_helper\n\
+                       ffffffff81008000 t tcp_recvmsg\nffffffff81009000 t tcp_recvmsg\n\
                        ffffffff81005000 t do_sys_openat2.isra.0\nffffffff81006000 t kernel_clone.part.0\n\
                        ffffffff82000000 D panic_timeout\n\
                        0000000000021440 A runqueues\n\
@@ -147,6 +148,13 @@ impl FixtureTarget {
     #[must_use]
     pub fn with_binary(mut self, binary: Binary) -> Self {
         self.binaries.insert(binary.path.clone(), Arc::new(binary));
+        self
+    }
+
+    /// With these symbols, lines as in `/proc/kallsyms`.
+    #[must_use]
+    pub fn with_symbols(mut self, text: &str) -> Self {
+        self.symbols = Arc::new(KernelSymbols::parse(text.to_owned()));
         self
     }
 
@@ -236,19 +244,32 @@ impl Target for FixtureTarget {
         !self.symbols.iter().any(is_copy)
     }
 
+    fn is_shared(&self, _: Option<&str>, name: &str) -> bool {
+        self.symbols.by_name(name).nth(1).is_some()
+    }
+
     fn traceable_functions(&self) -> Result<Arc<Vec<TraceableFunction>>, Unavailable> {
         let btf = self.btf()?;
-        let mut names: Vec<TraceableFunction> = btf
-            .own_functions()
-            .filter(|name| self.has_function(None, name))
-            .map(|name| TraceableFunction {
+        let mut described: Vec<&str> = btf.own_functions().collect();
+        described.sort_unstable();
+        described.dedup();
+        described.retain(|name| self.has_function(None, name));
+        let all = described.into_iter().flat_map(|name| {
+            let function = TraceableFunction {
                 name: name.to_owned(),
                 module: None,
-            })
-            .collect();
-        names.sort();
-        names.dedup();
-        Ok(Arc::new(names))
+            };
+            let count = self.symbols.by_name(name).count().max(1);
+            std::iter::repeat_n(function, count)
+        });
+        Ok(Arc::new(all.collect()))
+    }
+
+    fn traceable_addresses(&self) -> Result<Arc<Vec<u64>>, Unavailable> {
+        Err(Unavailable::NotProvided {
+            what: "a list of traceable functions",
+            option: None,
+        })
     }
 
     fn programs_like(&self, pattern: &str) -> Vec<String> {

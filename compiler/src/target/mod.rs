@@ -118,8 +118,15 @@ pub trait Target: Send + Sync {
     /// only copies of it, such as `f.isra.0`.
     fn has_function(&self, module: Option<&str>, name: &str) -> bool;
 
-    /// The functions that kprobes and fentry can attach to, sorted. Slow: for wildcards.
+    /// Whether several symbols of the kernel and its modules have this name of a function.
+    fn is_shared(&self, module: Option<&str>, name: &str) -> bool;
+
+    /// The functions that kprobes and fentry can attach to, sorted, several of one name each by itself. Slow: for
+    /// wildcards.
     fn traceable_functions(&self) -> Result<Arc<Vec<TraceableFunction>>, Unavailable>;
+
+    /// Places of the functions that kprobes and fentry can attach to, a few bytes from their starts, sorted (Linux 6.5).
+    fn traceable_addresses(&self) -> Result<Arc<Vec<u64>>, Unavailable>;
 
     /// A program or library. A name without `/` is sought as a shell would.
     fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError>;

@@ -139,6 +139,7 @@ codes! {
     SORT_IGNORED "W0302" "sort sign that does nothing";
     KERNELS_TYPE "W0303" "type of the kernel in place of a module's";
     KEYS_CUT "W0304" "keys longer than the kernel takes";
+    NAMESAKES_LEFT_OUT "W0305" "functions of one name that cannot be told apart";
 }
 
 #[cfg(test)]

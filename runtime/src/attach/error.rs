@@ -29,6 +29,11 @@ pub enum AttachError {
     /// Several functions have the name.
     #[error("several functions of this kernel are named '{0}'")]
     Ambiguous(String),
+    /// One of several functions of a name is not where it was.
+    #[error(
+        "several functions are named '{0}', and the one meant is not where it was when the script was compiled"
+    )]
+    Moved(String),
     /// The kernel refuses to trace this place.
     #[error("the kernel does not allow probes in '{0}'")]
     Forbidden(String),
@@ -138,12 +143,19 @@ impl AttachError {
             Self::Ambiguous(name) => Some(format!(
                 "probe one of them by its address, kernel.function(0xADDRESS): `grep -w {name} /proc/kallsyms` shows them"
             )),
+            Self::Moved(_) => Some(
+                "compile it on this machine: addresses change with each start of the kernel"
+                    .to_owned(),
+            ),
             Self::Io { error, .. } if error.raw_os_error() == Some(libc::EMFILE) => {
                 Some(FILES.to_owned())
             }
+            Self::Forbidden(_) => Some(
+                "probes themselves or the entry to the kernel need it (noinstr, notrace), or it was for the kernel's start only (__init)"
+                    .to_owned(),
+            ),
             Self::NoTracepoint(_)
             | Self::NoFunction(_)
-            | Self::Forbidden(_)
             | Self::Interrupted
             | Self::NoInstruction { .. }
             | Self::NoFile(_)

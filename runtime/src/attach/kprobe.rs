@@ -6,7 +6,7 @@
 use std::io;
 
 use rtap_compiler::image::{Attach, KernelFunction, Point};
-use rtap_compiler::target::Feature;
+use rtap_compiler::target::{Feature, Unavailable};
 
 use super::halves::by_halves;
 use super::{AttachError, AttachOptions, Attachment, Outcome, load};
@@ -49,19 +49,28 @@ pub(super) fn install(
     points: &[&Point],
     options: &AttachOptions<'_>,
 ) -> Result<(Program, Outcome), AttachError> {
-    let places: Vec<Place<'_>> = points
-        .iter()
-        .enumerate()
-        .filter_map(|(at, point)| place(at, &point.attach))
-        .collect();
+    let mut outcome = Outcome::default();
+    let mut places: Vec<Place<'_>> = Vec::with_capacity(points.len());
+    for (at, point) in points.iter().enumerate() {
+        let Some(place) = place(at, &point.attach) else {
+            continue;
+        };
+        match check_address(place.function, options) {
+            Ok(()) => places.push(place),
+            Err(error) => outcome.failed.push((at, error)),
+        }
+    }
     // CAP_PERFMON does for such a link; perf events may want CAP_SYS_ADMIN.
     let many = places.len() > 1 || !options.rights.has(Capability::SysAdmin);
     if many && options.multi && fit_one_link(&places) && options.target.has(Feature::KprobeMulti) {
         let kind = ProgramKind::new(ProgType::Kprobe, AttachType::TraceKprobeMulti);
         let program = load(loaded, symbol, kind)?;
         let attach = |group: &[&Place<'_>]| attach_group(&program, group, options);
-        if let Ok(outcome) = by_halves(vec![places.iter().collect()], attach, wrong) {
-            return Ok((program, outcome));
+        let (by_name, by_address): (Vec<_>, Vec<_>) =
+            places.iter().partition(|place| place.function.address == 0);
+        if let Ok(mut linked) = by_halves(vec![by_name, by_address], attach, wrong) {
+            linked.failed.append(&mut outcome.failed);
+            return Ok((program, linked));
         }
     }
     if !options.target.has(Feature::Kprobe) {
@@ -75,7 +84,6 @@ pub(super) fn install(
         ProgramKind::new(ProgType::Kprobe, AttachType::Any),
     )?;
     let use_link = options.target.has(Feature::PerfEventLink);
-    let mut outcome = Outcome::default();
     for place in &places {
         options.go_on()?;
         let link = open(place)
@@ -90,17 +98,32 @@ pub(super) fn install(
     Ok((program, outcome))
 }
 
+/// An address is right for as long as the machine runs: an image may come from before, or from another machine.
+fn check_address(
+    function: &KernelFunction,
+    options: &AttachOptions<'_>,
+) -> Result<(), AttachError> {
+    if function.address == 0 {
+        return Ok(());
+    }
+    let symbols = options.target.symbols()?;
+    if !symbols.has_addresses() {
+        return Err(Unavailable::AddressesHidden.into());
+    }
+    let mut named = symbols.by_name(&function.name);
+    if named.any(|symbol| symbol.address == function.address) {
+        return Ok(());
+    }
+    Err(AttachError::Moved(function.name.clone()))
+}
+
 /// Whether the places are entries, or returns, of functions only.
 fn fit_one_link(places: &[Place<'_>]) -> bool {
     let is_return = places.first().is_some_and(|place| place.is_return);
-    let by_address = places
-        .first()
-        .is_some_and(|place| place.function.address != 0);
     places.iter().all(|place| {
         place.offset == 0
             && place.is_return == is_return
-            && (place.function.address != 0) == by_address
-            && (by_address || place.function.module.is_none())
+            && (place.function.address != 0 || place.function.module.is_none())
     })
 }
 

@@ -67,7 +67,9 @@ pub struct LiveTarget {
     syscalls: OnceLock<Arc<SyscallTable>>,
     symbols: Fact<Arc<KernelSymbols>>,
     traceable: Fact<Arc<Vec<TraceableFunction>>>,
+    traceable_addresses: Fact<Arc<Vec<u64>>>,
     functions: Facts<(Option<String>, String), bool>,
+    shared_names: Facts<(Option<String>, String), bool>,
     binaries: Facts<String, Result<Arc<Binary>, BinaryError>>,
     debug_infos: Facts<String, Result<Arc<DebugInfo>, Unavailable>>,
 }
@@ -99,7 +101,9 @@ impl LiveTarget {
             syscalls: OnceLock::new(),
             symbols: OnceLock::new(),
             traceable: OnceLock::new(),
+            traceable_addresses: OnceLock::new(),
             functions: Mutex::default(),
+            shared_names: Mutex::default(),
             binaries: Mutex::default(),
             debug_infos: Mutex::default(),
         }
@@ -276,9 +280,27 @@ impl Target for LiveTarget {
         })
     }
 
+    fn is_shared(&self, module: Option<&str>, name: &str) -> bool {
+        let key = (module.map(str::to_owned), name.to_owned());
+        remember(&self.shared_names, &key, || {
+            // Of a module's functions kernels before 6.7 do not tell.
+            let quick = module.is_none() && self.has(Feature::Kprobe) && self.features.may_try();
+            let told = quick.then(|| functions::is_shared(name)).flatten();
+            told.unwrap_or_else(|| {
+                let symbols = self.symbols();
+                symbols.is_ok_and(|all| all.by_name(name).nth(1).is_some())
+            })
+        })
+    }
+
     fn traceable_functions(&self) -> Result<Arc<Vec<TraceableFunction>>, Unavailable> {
         let read = || Ok(Arc::new(tracefs::traceable_functions(self.tracefs()?)?));
         self.traceable.get_or_init(read).clone()
+    }
+
+    fn traceable_addresses(&self) -> Result<Arc<Vec<u64>>, Unavailable> {
+        let read = || Ok(Arc::new(tracefs::traceable_addresses(self.tracefs()?)?));
+        self.traceable_addresses.get_or_init(read).clone()
     }
 
     fn programs_like(&self, pattern: &str) -> Vec<String> {

@@ -132,7 +132,7 @@ pub(super) fn format(
         })
 }
 
-/// What ftrace says can be traced, sorted.
+/// What ftrace says can be traced, sorted; several functions of one name each by itself.
 pub(super) fn traceable_functions(root: &str) -> Result<Vec<TraceableFunction>, Unavailable> {
     let path = format!("{root}/available_filter_functions");
     if !exists(&path) {
@@ -159,6 +159,23 @@ pub(super) fn traceable_functions(root: &str) -> Result<Vec<TraceableFunction>, 
         })
         .collect();
     all.sort();
-    all.dedup();
+    Ok(all)
+}
+
+/// Where ftrace has hooked them in, sorted (Linux 6.5).
+pub(super) fn traceable_addresses(root: &str) -> Result<Vec<u64>, Unavailable> {
+    let path = format!("{root}/available_filter_functions_addrs");
+    if !exists(&path) {
+        return Err(Unavailable::NotProvided {
+            what: "a list of traceable functions by their addresses",
+            option: None,
+        });
+    }
+    let text = read_text(&path)?;
+    let addresses = text.lines().filter_map(|line| line.split(' ').next());
+    let mut all: Vec<u64> = addresses
+        .filter_map(|address| u64::from_str_radix(address, 16).ok())
+        .collect();
+    all.sort_unstable();
     Ok(all)
 }

@@ -4,9 +4,15 @@ use crate::image::{Attach, DataAccess, DataPlace, KernelFunction, PerfPeriod, Pr
 
 /// An attachment on one line.
 pub(super) fn attach(attach: &Attach) -> String {
-    let function = |f: &KernelFunction| match &f.module {
-        None => f.name.clone(),
-        Some(module) => format!("{module}:{}", f.name),
+    let function = |f: &KernelFunction| {
+        let at = match f.address {
+            0 => String::new(),
+            address => format!("@{address:#x}"),
+        };
+        match &f.module {
+            None => format!("{}{at}", f.name),
+            Some(module) => format!("{module}:{}{at}", f.name),
+        }
     };
     let scope = |scope: &ProcessScope| match scope {
         ProcessScope::All => String::new(),

@@ -3,7 +3,8 @@
 use rtap_grammar::diag::{Diagnostic, codes};
 
 use super::super::Request;
-use crate::target::{Kconfig, KernelSymbols, Unavailable};
+use super::find::Found;
+use crate::target::{Kconfig, Unavailable};
 
 /// A place in the kernel's code.
 pub(in crate::probes) struct Place {
@@ -11,7 +12,7 @@ pub(in crate::probes) struct Place {
     pub name: String,
     /// Its module.
     pub module: Option<String>,
-    /// The function's address if other functions have its name, else 0.
+    /// The function's address if others have its name, else 0.
     pub address: u64,
     /// Bytes from its start.
     pub offset: u64,
@@ -38,11 +39,11 @@ pub(in crate::probes) fn running(
             .help("/proc/kallsyms has the addresses; they change with each start of the machine"),
         ));
     };
-    let unique = is_unique(&symbols, symbol.name, symbol.module);
+    let is_shared = symbols.by_name(symbol.name).nth(1).is_some();
     Ok(Place {
         name: symbol.name.to_owned(),
         module: symbol.module.map(str::to_owned),
-        address: if unique { 0 } else { symbol.address },
+        address: if is_shared { symbol.address } else { 0 },
         offset,
     })
 }
@@ -71,17 +72,17 @@ pub(in crate::probes) fn linked(
 }
 
 /// How long a function is, at most: to the next symbol.
-pub(super) fn length(request: &Request<'_>, module: Option<&str>, name: &str) -> Option<u64> {
+pub(super) fn length(request: &Request<'_>, module: Option<&str>, function: &Found) -> Option<u64> {
     let symbols = request.session.target.symbols().ok()?;
-    let function = symbols.by_name(name).find(|s| s.module == module)?;
-    let next = symbols.after(function.address)?;
-    (function.address != 0).then(|| next.address - function.address)
-}
-
-/// Whether no other function has the name.
-fn is_unique(symbols: &KernelSymbols, name: &str, module: Option<&str>) -> bool {
-    let same = symbols.by_name(name).filter(|s| s.module == module);
-    same.count() == 1
+    let start = match function.address {
+        0 => {
+            let mut named = symbols.by_name(&function.name);
+            named.find(|symbol| symbol.module == module)?.address
+        }
+        address => address,
+    };
+    let next = symbols.after(start)?;
+    (start != 0).then(|| next.address - start)
 }
 
 fn hidden(request: &Request<'_>, why: &Unavailable) -> Box<Diagnostic> {

@@ -50,6 +50,27 @@ pub(super) fn register(btf: &Btf, params: &[Param], index: usize) -> Option<usiz
     Some(register)
 }
 
+/// How far above the stack pointer a function finds, when it begins, the parameter with this index behind those in registers:
+/// above it is where it returns to. `None` where structures may be on the stack too.
+pub(super) fn stack_offset(
+    btf: &Btf,
+    params: &[Param],
+    index: usize,
+    registers: usize,
+) -> Option<i64> {
+    const WORD_BYTES: i64 = 8;
+    let on_stack = index.checked_sub(registers)?;
+    let plain = |param: &Param| {
+        let bytes = btf.size_of(param.ty);
+        !is_structure(btf, param.ty) && bytes.is_ok_and(|bytes| bytes <= 8)
+    };
+    let return_address = 1;
+    params
+        .iter()
+        .all(plain)
+        .then_some(WORD_BYTES * (on_stack as i64 + return_address))
+}
+
 /// Whether it is a structure or union: of such a result no kernel makes a trampoline.
 pub(super) fn is_structure(btf: &Btf, ty: TypeId) -> bool {
     matches!(

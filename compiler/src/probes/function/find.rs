@@ -9,9 +9,9 @@ use rtap_grammar::diag::{Diagnostic, codes};
 use rustc_hash::FxHashSet;
 
 use super::super::{Request, glob, is_pattern};
-use super::address::Place;
-use crate::btf::{Btf, Kind as BtfKind, Signature};
-use crate::target::{Feature, Unavailable, suggest};
+use super::namesakes::Namesakes;
+use crate::btf::{Btf, Signature};
+use crate::target::{Feature, Unavailable};
 
 /// A kernel that lists fewer exported symbols does not list them.
 const FEW_EXPORTS: usize = 3;
@@ -27,16 +27,19 @@ pub(super) struct Found {
     pub copy_of: Option<String>,
     /// Its address if its name does not say which it is, else 0.
     pub address: u64,
+    /// Whether it is what the kernel finds first by its name.
+    pub is_first: bool,
 }
 
 impl Found {
-    /// The function that a place is in.
-    pub fn at(place: &Place) -> Self {
+    /// The function of a name.
+    pub fn called(name: &str) -> Self {
         Found {
-            name: place.name.clone(),
+            name: name.to_owned(),
             signature: None,
             copy_of: None,
-            address: place.address,
+            address: 0,
+            is_first: true,
         }
     }
 
@@ -56,51 +59,43 @@ impl Found {
     }
 }
 
-/// The functions of a name or pattern, out of BTF and the list of traceable functions.
+/// The functions of a name or pattern, out of BTF, the list of traceable functions, else all symbols.
 pub(super) fn functions(
-    request: &Request<'_>,
-    btf: &Btf,
-    module: Option<&str>,
+    place: Namesakes<'_>,
     pattern: &str,
-) -> Vec<Found> {
-    let with_signature = |name: &str| Found {
-        name: name.to_owned(),
-        signature: btf.function(name).ok().flatten(),
-        copy_of: None,
-        address: 0,
-    };
+) -> Result<Vec<Found>, Box<Diagnostic>> {
+    let Namesakes {
+        request,
+        btf,
+        module,
+    } = place;
     if !is_pattern(pattern) {
-        let target = request.session.target;
-        if btf.find(BtfKind::Func, pattern).is_some() && target.has_function(module, pattern) {
-            return vec![with_signature(pattern)];
+        let described = btf.is_some_and(|btf| btf.own_function(pattern).is_some());
+        if described && request.session.target.has_function(module, pattern) {
+            return place.of_name(pattern);
         }
         // Copies by their own names and assembly are not in BTF.
-        let listed = listed(request, module, pattern);
-        return if listed.is_empty() {
-            copies(request, module, pattern)
+        return if listed(request, module, pattern).is_empty() {
+            Ok(copies(place, pattern))
         } else {
-            listed
+            place.of_name(pattern)
         };
     }
-    let listed = listed(request, module, pattern);
-    if !listed.is_empty() {
-        return listed
-            .into_iter()
-            .map(|f| with_signature(&f.name))
-            .collect();
+    let mut names = listed(request, module, pattern);
+    if names.is_empty() {
+        let described = btf.into_iter().flat_map(Btf::own_functions);
+        let wanted = described.filter(|name| glob(pattern, name));
+        let mut all: Vec<String> = wanted.map(str::to_owned).collect();
+        all.sort_unstable();
+        all.dedup();
+        names = all.into_iter().map(|name| (name, 1)).collect();
     }
-    let mut names: Vec<&str> = btf
-        .own_functions()
-        .filter(|name| glob(pattern, name))
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter().map(with_signature).collect()
+    Ok(place.of_names(names))
 }
 
-/// The functions of a name or pattern, out of the list of traceable functions, else of all
-/// symbols.
-pub(super) fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str) -> Vec<Found> {
+/// The names that a name or pattern means, out of the list of traceable functions, else of all
+/// symbols; with each how many functions it is of.
+fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str) -> Vec<(String, usize)> {
     let target = request.session.target;
     let mut names: Vec<String> = match target.traceable_functions() {
         Ok(all) => all
@@ -118,15 +113,9 @@ pub(super) fn listed(request: &Request<'_>, module: Option<&str>, pattern: &str)
         },
     };
     names.sort();
-    names.dedup();
-    names
-        .into_iter()
-        .map(|name| Found {
-            name,
-            signature: None,
-            copy_of: None,
-            address: 0,
-        })
+    let of_a_name = names.chunk_by(|a, b| a == b);
+    of_a_name
+        .filter_map(|same| Some((same.first()?.clone(), same.len())))
         .collect()
 }
 
@@ -202,21 +191,19 @@ pub(super) fn btf(request: &Request<'_>, module: Option<&str>) -> Result<Btf, Un
 }
 
 /// The optimised copies of a function that are the whole of it.
-fn copies(request: &Request<'_>, module: Option<&str>, name: &str) -> Vec<Found> {
+fn copies(place: Namesakes<'_>, name: &str) -> Vec<Found> {
     let kinds = |suffix: &str| {
         let mut kinds = suffix.split('.').filter(|kind| !is_number(kind)).peekable();
         kinds.peek().is_some() && kinds.all(|kind| matches!(kind, "isra" | "constprop"))
     };
-    let found = variants(request, module, name).into_iter();
-    found
-        .filter(|variant| kinds(&variant[name.len() + 1..]))
-        .map(|variant| Found {
-            name: variant,
-            signature: None,
-            copy_of: Some(name.to_owned()),
-            address: 0,
-        })
-        .collect()
+    let variants = variants(place.request, place.module, name).into_iter();
+    let copies = variants.filter(|variant| kinds(&variant[name.len() + 1..]));
+    let found = place.of_names(copies.map(|copy| (copy, 1)).collect());
+    let of_original = found.into_iter().map(|copy| Found {
+        copy_of: Some(name.to_owned()),
+        ..copy
+    });
+    of_original.collect()
 }
 
 fn is_number(text: &str) -> bool {
@@ -224,7 +211,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// All symbols `NAME.…` that are code, sorted.
-fn variants(request: &Request<'_>, module: Option<&str>, name: &str) -> Vec<String> {
+pub(super) fn variants(request: &Request<'_>, module: Option<&str>, name: &str) -> Vec<String> {
     let Ok(symbols) = request.session.target.symbols() else {
         return Vec::new();
     };
@@ -238,79 +225,4 @@ fn variants(request: &Request<'_>, module: Option<&str>, name: &str) -> Vec<Stri
     variants.sort();
     variants.dedup();
     variants
-}
-
-/// No function of that name: says what was sought and what there is instead.
-pub(super) fn missing(
-    request: &Request<'_>,
-    btf: Option<&Btf>,
-    module: Option<&str>,
-    pattern: &str,
-) -> Diagnostic {
-    let target = request.session.target;
-    let place = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
-    let what = if is_pattern(pattern) {
-        "function like"
-    } else {
-        "function"
-    };
-    let diag = Diagnostic::error(
-        codes::NO_KERNEL_FUNCTION,
-        format!("{place} has no {what} '{pattern}'"),
-    );
-    if let (Some(module), None) = (module, btf) {
-        let reason = target
-            .module_btf(module)
-            .err()
-            .map(|e| (e.to_string(), e.help()));
-        let (note, help) = reason.unwrap_or_default();
-        return diag
-            .label(request.span, note)
-            .help_if(help.map(str::to_owned));
-    }
-    let parts = variants(request, module, pattern);
-    if let Some(part) = parts.first() {
-        return diag
-            .label(request.span, "the compiler has inlined it")
-            .help(format!(
-                "what is left of it begins somewhere inside of it: function(\"{part}\")"
-            ));
-    }
-    let diag = diag.label(
-        request.span,
-        "neither in its BTF nor among its traceable functions",
-    );
-    let Some(btf) = btf else { return diag };
-    if module.is_none()
-        && let Ok(modules) = target.modules()
-        && let Some(home) = modules.iter().find(|m| {
-            target
-                .module_btf(m)
-                .is_ok_and(|btf| btf.own_functions().any(|f| f == pattern))
-        })
-    {
-        return diag.help(format!(
-            "it is in a module: module(\"{home}\").function(\"{pattern}\")"
-        ));
-    }
-    let near = suggest(pattern, btf.own_functions(), 3);
-    match near.as_slice() {
-        [] => diag
-            .note("functions that the compiler has inlined everywhere do not exist in the kernel")
-            .help("'?' behind the point goes on without it; 'POINT !, OTHER' takes the first that is there"),
-        names => diag.help(format!("did you mean {}?", quoted(names))),
-    }
-}
-
-/// `'a', 'b' or 'c'`.
-pub(crate) fn quoted<S: AsRef<str>>(names: &[S]) -> String {
-    let names: Vec<String> = names
-        .iter()
-        .map(|name| format!("'{}'", name.as_ref()))
-        .collect();
-    match names.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-        None => String::new(),
-    }
 }

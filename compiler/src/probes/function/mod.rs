@@ -10,6 +10,9 @@
 mod address;
 mod args;
 mod find;
+mod missing;
+pub(super) mod modules;
+mod namesakes;
 mod vars;
 
 use std::rc::Rc;
@@ -23,7 +26,9 @@ use crate::session::KprobeStyle;
 use crate::target::Feature;
 pub(super) use address::{Place, linked, running};
 use find::Found;
-pub(crate) use find::quoted;
+use missing::missing;
+pub(crate) use missing::quoted;
+use namesakes::Namesakes;
 use vars::FunctionVars;
 
 pub(super) const KIND: Kind = Kind {
@@ -71,6 +76,16 @@ enum How {
 
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let module = request.text("module").filter(|_| request.has("module"));
+    match module {
+        Some(pattern) if is_pattern(pattern) => modules::resolve_all(request, pattern),
+        _ => resolve_in(request, module),
+    }
+}
+
+fn resolve_in(
+    request: &Request<'_>,
+    module: Option<&str>,
+) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let at = match request.number("function") {
         Some(number) => Some(address::linked(request, number.cast_unsigned())?),
         None => None,
@@ -88,16 +103,20 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         find::need_list(request)?;
     }
     let btf = find::btf(request, module);
-    let mut found = match (&btf, &at) {
-        (_, Some(place)) if place.address != 0 => vec![Found::at(place)],
-        (Ok(btf), _) => find::functions(request, btf, module, pattern),
-        (Err(_), _) => find::listed(request, module, pattern),
+    let names = Namesakes {
+        request,
+        btf: btf.as_ref().ok(),
+        module,
+    };
+    let mut found = match &at {
+        Some(place) if place.address != 0 => vec![at_place(names, place)],
+        _ => find::functions(names, pattern)?,
     };
     if request.has("exported") && !found.is_empty() {
         find::keep_exported(request, module, pattern, &mut found)?;
     }
     if found.is_empty() {
-        return Err(Box::new(find::missing(
+        return Err(Box::new(missing(
             request,
             btf.as_ref().ok(),
             module,
@@ -154,52 +173,76 @@ fn without_file<'w>(request: &Request<'_>, written: &'w str) -> Result<&'w str, 
     )))
 }
 
-/// The place so many bytes from the start of a function.
+/// The function that a place is in, one of several of its name.
+fn at_place(names: Namesakes<'_>, place: &Place) -> Found {
+    Found {
+        address: place.address,
+        is_first: false,
+        signature: names.shared_signature(&place.name),
+        ..Found::called(&place.name)
+    }
+}
+
+/// The places so many bytes from the start of the functions of a name.
 pub(super) fn inside(
     request: &Request<'_>,
     module: Option<&str>,
     name: &str,
     offset: u64,
-) -> Result<Place, Box<Diagnostic>> {
+) -> Result<Vec<Place>, Box<Diagnostic>> {
     let btf = find::btf(request, module);
-    let found = match &btf {
-        Ok(btf) => find::functions(request, btf, module, name),
-        Err(_) => find::listed(request, module, name),
+    let btf = btf.as_ref().ok();
+    let names = Namesakes {
+        request,
+        btf,
+        module,
     };
-    let Some(found) = found.into_iter().next() else {
-        let missing = find::missing(request, btf.as_ref().ok(), module, name);
-        return Err(Box::new(missing));
-    };
-    if let Some(bytes) = address::length(request, module, &found.name)
-        && offset >= bytes
-    {
+    let found = find::functions(names, name)?;
+    if found.is_empty() {
+        return Err(Box::new(missing(request, btf, module, name)));
+    }
+    let bytes = |function: &Found| address::length(request, module, function);
+    let mut places = Vec::with_capacity(found.len());
+    for function in &found {
+        if bytes(function).is_none_or(|bytes| offset < bytes) {
+            places.push(Place {
+                name: function.name.clone(),
+                module: module.map(str::to_owned),
+                address: function.address,
+                offset,
+            });
+        }
+    }
+    if places.is_empty() {
+        let longest = found.iter().filter_map(bytes).max().unwrap_or(0);
+        let name = found.first().map_or(name, |function| &function.name);
         return Err(Box::new(
             Diagnostic::error(
                 codes::NO_KERNEL_FUNCTION,
-                format!("'{}' has no instruction at {offset:#x}", found.name),
+                format!("'{name}' has no instruction at {offset:#x}"),
             )
-            .label(request.span, format!("it is {bytes:#x} bytes long")),
+            .label(request.span, format!("it is {longest:#x} bytes long")),
         ));
     }
-    Ok(Place {
-        name: found.name,
-        module: module.map(str::to_owned),
-        address: 0,
-        offset,
-    })
+    Ok(places)
 }
 
 /// The variables at the entry of a function by kprobe.
 pub(super) fn parameters(request: &Request<'_>, place: &Place) -> Rc<dyn ContextVars> {
     let module = place.module.as_deref();
     let btf = find::btf(request, module);
-    let signature = btf.ok().filter(|_| place.address == 0);
-    let signature = signature.and_then(|btf| btf.function(&place.name).ok().flatten());
+    let names = Namesakes {
+        request,
+        btf: btf.as_ref().ok(),
+        module,
+    };
+    let found = if place.address == 0 {
+        names.only(&place.name)
+    } else {
+        at_place(names, place)
+    };
     Rc::new(FunctionVars {
-        found: Found {
-            signature,
-            ..Found::at(place)
-        },
+        found,
         module: module.map(Rc::from),
         how: How::Kprobe,
     })
@@ -231,6 +274,9 @@ fn choose(
     let no_trampoline = if target.has(feature) {
         match &function.signature {
             None => Some(function.undescribed()),
+            Some(_) if !function.is_first => {
+                Some(format!("several functions are called '{}'", function.name))
+            }
             Some(s) if s.variadic => Some("it takes a variable number of arguments".to_owned()),
             Some(s) if btf.as_ref().is_some_and(|btf| args::has_structures(btf, s)) => {
                 Some("it takes a structure by value".to_owned())

@@ -7,11 +7,11 @@ use rtap_grammar::source::Span;
 use super::super::{ContextVars, Typed, VarInfo};
 use super::find::Found;
 use super::{How, MAX_TRAMPOLINE_ARGS, args};
-use crate::access::{BtfType, CType};
-use crate::btf::TypeId;
+use crate::access::{BtfType, CType, add};
+use crate::btf::{self, Btf, PlaceKind, TypeId};
 use crate::hir::{Expr, ExprKind, Ty};
-use crate::lir::CtxReg;
-use crate::resolve::Cx;
+use crate::lir::{CtxReg, Space};
+use crate::resolve::{Cx, int};
 
 /// The variables of one function, probed in one way.
 pub(super) struct FunctionVars {
@@ -36,6 +36,35 @@ impl FunctionVars {
     }
 }
 
+impl FunctionVars {
+    /// A parameter that is on the stack when the function begins.
+    fn on_stack(&self, cx: &Cx<'_>, index: usize, span: Span) -> Option<Typed> {
+        let params = &self.found.signature.as_ref()?.params;
+        let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok()?;
+        let offset = args::stack_offset(&btf, params, index, MAX_TRAMPOLINE_ARGS)?;
+        let ty = params.get(index)?.ty;
+        let sp = Expr::new(ExprKind::CtxReg(CtxReg::Sp), Ty::Long, span);
+        let kind = ExprKind::Read {
+            addr: Box::new(add(sp, int(offset, span), span)),
+            space: Space::Kernel,
+            // The rest of its word is anything.
+            size: u8::try_from(btf.size_of(ty).ok()?).ok()?,
+            signed: is_signed(&btf, ty),
+            bits: None,
+        };
+        Some(self.value(kind, ty, span))
+    }
+}
+
+fn is_signed(btf: &Btf, ty: TypeId) -> bool {
+    btf::place(btf, ty).is_ok_and(|place| {
+        matches!(
+            place.kind,
+            PlaceKind::Integer { signed: true } | PlaceKind::Enum { signed: true }
+        )
+    })
+}
+
 impl ContextVars for FunctionVars {
     fn get(&self, cx: &mut Cx<'_>, name: &str, span: Span) -> Option<Typed> {
         let signature = self.found.signature.as_ref()?;
@@ -51,6 +80,9 @@ impl ContextVars for FunctionVars {
             .params
             .iter()
             .position(|param| param.name == name)?;
+        if self.how == How::Kprobe && index >= MAX_TRAMPOLINE_ARGS {
+            return self.on_stack(cx, index, span);
+        }
         let number = match self.how {
             How::Fentry | How::Fexit => index,
             How::Kprobe | How::Kretprobe => {
@@ -107,7 +139,11 @@ impl ContextVars for FunctionVars {
         )
     }
 
-    fn remark(&self, _: &Cx<'_>, name: &str) -> Option<String> {
+    fn module(&self) -> Option<&str> {
+        self.module.as_deref()
+    }
+
+    fn remark(&self, cx: &Cx<'_>, name: &str) -> Option<String> {
         let Some(signature) = &self.found.signature else {
             return Some(format!(
                 "{}; long_arg(n), pointer_arg(n) and returnval() read the registers",
@@ -116,6 +152,19 @@ impl ContextVars for FunctionVars {
         };
         if name == "return" && self.is_return() && signature.result.is_void() {
             return Some(format!("'{}' returns nothing", self.found.name));
+        }
+        let position = signature.params.iter().position(|param| param.name == name);
+        if let Some(index) = position {
+            let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok()?;
+            return Some(if args::is_structure(&btf, signature.params[index].ty) {
+                "it is a structure that is passed by value: where it is, is not known".to_owned()
+            } else if self.is_return() && index >= MAX_TRAMPOLINE_ARGS {
+                format!(
+                    "it is on the stack, behind the first {MAX_TRAMPOLINE_ARGS}, and no longer known at the return: keep it at the entry"
+                )
+            } else {
+                "structures are passed by value besides: where it is, is not known".to_owned()
+            });
         }
         if name == "return" && !self.is_return() {
             return Some("only '.return' probes have a result".to_owned());
