@@ -42,7 +42,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             )
             .label(request.span, "needs them")
             .note(reason.to_string())
-            .help_if(reason.help().map(str::to_owned)),
+            .help_if(reason.help()),
         )
     })?;
     let mut names: Vec<String> = if is_pattern(name) {
@@ -125,7 +125,7 @@ fn in_system(
             )
             .label(request.span, "needs them")
             .note(reason.to_string())
-            .help_if(reason.help().map(str::to_owned))
+            .help_if(reason.help())
             .help(format!("leave '{system}:' out, if the name is enough")),
         )),
     }

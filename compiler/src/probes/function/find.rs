@@ -146,7 +146,7 @@ pub(super) fn need_list(request: &Request<'_>) -> Result<(), Box<Diagnostic>> {
     let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
         .label(request.span, "a pattern needs the list of them")
         .note(why.to_string());
-    Err(Box::new(diag.help_if(why.help().map(str::to_owned))))
+    Err(Box::new(diag.help_if(why.help())))
 }
 
 /// Leaves the functions that modules can call: those with a `__ksymtab_` symbol.
@@ -165,7 +165,7 @@ pub(super) fn keep_exported(
         let title = "which functions are exported is not known".to_owned();
         refuse(codes::POINT_UNAVAILABLE, title)
             .note(why.to_string())
-            .help_if(why.help().map(str::to_owned))
+            .help_if(why.help())
     })?;
     let exported: FxHashSet<&str> = symbols
         .iter()
@@ -264,9 +264,7 @@ pub(super) fn missing(
             .err()
             .map(|e| (e.to_string(), e.help()));
         let (note, help) = reason.unwrap_or_default();
-        return diag
-            .label(request.span, note)
-            .help_if(help.map(str::to_owned));
+        return diag.label(request.span, note).help_if(help);
     }
     let parts = variants(request, module, pattern);
     if let Some(part) = parts.first() {

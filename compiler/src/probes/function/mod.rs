@@ -10,13 +10,14 @@
 mod address;
 mod args;
 mod find;
+mod of_source;
 mod vars;
 
 use std::rc::Rc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 
-use super::{Candidate, ContextVars, Kind, Request, debug_info, is_pattern};
+use super::{Candidate, ContextVars, Kind, Request, is_pattern, source};
 use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
 use crate::session::KprobeStyle;
@@ -24,6 +25,7 @@ use crate::target::Feature;
 pub(super) use address::{Place, linked, running};
 use find::Found;
 pub(crate) use find::quoted;
+pub(super) use of_source::{located, object};
 use vars::FunctionVars;
 
 pub(super) const KIND: Kind = Kind {
@@ -33,6 +35,7 @@ pub(super) const KIND: Kind = Kind {
         "kernel.function(string).call",
         "kernel.function(string).return",
         "kernel.function(string).return.maxactive(number)",
+        "kernel.function(string).inline",
         "kernel.function(string).exported",
         "kernel.function(number)",
         "kernel.function(number).call",
@@ -43,6 +46,7 @@ pub(super) const KIND: Kind = Kind {
         "module(string).function(string).call",
         "module(string).function(string).return",
         "module(string).function(string).return.maxactive(number)",
+        "module(string).function(string).inline",
         "module(string).function(string).exported",
         "kprobe.function(string)",
         "kprobe.function(string).call",
@@ -75,10 +79,15 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         Some(number) => Some(address::linked(request, number.cast_unsigned())?),
         None => None,
     };
-    let pattern = match &at {
+    let written = match &at {
         Some(place) => place.name.as_str(),
-        None => without_file(request, request.text("function").unwrap_or_default())?,
+        None => request.text("function").unwrap_or_default(),
     };
+    let place = source::Place::parse(written, request.span)?;
+    if request.has("inline") {
+        return of_source::inlined(request, module, &place);
+    }
+    let pattern = place.function;
     let is_return = request.has("return");
     let only_kprobe = request
         .components
@@ -88,11 +97,21 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         find::need_list(request)?;
     }
     let btf = find::btf(request, module);
-    let mut found = match (&btf, &at) {
-        (_, Some(place)) if place.address != 0 => vec![Found::at(place)],
-        (Ok(btf), _) => find::functions(request, btf, module, pattern),
-        (Err(_), _) => find::listed(request, module, pattern),
+    let in_file = of_source::functions(request, module, &place);
+    let mut found = match (&in_file, &btf, &at) {
+        (Ok(Some(found)), ..) => found.clone(),
+        (Err(_), ..) => Vec::new(),
+        (_, _, Some(place)) if place.address != 0 => vec![Found::at(place)],
+        (_, Ok(btf), _) => find::functions(request, btf, module, pattern),
+        (_, Err(_), _) => find::listed(request, module, pattern),
     };
+    if found.is_empty() && may_be_inlined(request, pattern) {
+        // Only debug information knows of functions that the kernel has in others only.
+        if let Ok(inlined) = of_source::inlined(request, module, &place) {
+            return Ok(inlined);
+        }
+    }
+    in_file?;
     if request.has("exported") && !found.is_empty() {
         find::keep_exported(request, module, pattern, &mut found)?;
     }
@@ -123,35 +142,11 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     }
 }
 
-/// The function's name or pattern of `name@file`. Which function stands in which file is not known: a name
-/// says it all the same, a pattern or a line does not.
-fn without_file<'w>(request: &Request<'_>, written: &'w str) -> Result<&'w str, Box<Diagnostic>> {
-    let Some((name, file)) = written.split_once('@') else {
-        return Ok(written);
-    };
-    let (label, help) = if file.contains([':', '+']) {
-        (
-            "names a line of the kernel's source",
-            format!(
-                "probe the whole function, function(\"{name}\"), or an instruction, statement(\"{name}+0x12\")"
-            ),
-        )
-    } else if is_pattern(name) {
-        (
-            "means the functions of a source file",
-            "name them: `rtap list 'kernel.function(\"vfs_*\")'` shows those of a pattern"
-                .to_owned(),
-        )
-    } else {
-        return Ok(name);
-    };
-    Err(Box::new(debug_info::no_source(
-        true,
-        label,
-        debug_info::note(true).to_owned(),
-        help,
-        request.span,
-    )))
+/// Whether a point means a function also where it has been inlined.
+fn may_be_inlined(request: &Request<'_>, pattern: &str) -> bool {
+    let only_called = ["call", "return", "exported"];
+    let is_called = only_called.iter().any(|name| request.has(name));
+    !is_called && !is_pattern(pattern) && !request.has("kprobe")
 }
 
 /// The place so many bytes from the start of a function.
