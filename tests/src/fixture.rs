@@ -1,5 +1,5 @@
-//! The fixture's kernel as a golden case wants it: directives `kernel: 5.10.0`, `without: Feature…` and
-//! `addresses: hidden`.
+//! The fixture's kernel as a golden case wants it: directives `kernel: 5.10.0`, `addresses: hidden`, and `without:` features or
+//! `vmlinux`, the kernel's debug information.
 
 use rtap_compiler::target::Feature;
 use rtap_compiler::target::fixture::FixtureTarget;
@@ -20,11 +20,12 @@ pub fn target(case: &Case) -> FixtureTarget {
         target = target.with_symbols(HIDDEN_SYMBOLS);
     }
     let without = case.directive("without").unwrap_or_default();
+    let lacks = |what: &str| without.split_whitespace().any(|name| name == what);
+    if lacks("vmlinux") {
+        target = target.without_vmlinux();
+    }
     for feature in Feature::ALL {
-        if without
-            .split_whitespace()
-            .any(|name| name == format!("{feature:?}"))
-        {
+        if lacks(&format!("{feature:?}")) {
             target = target.without(*feature);
         }
     }

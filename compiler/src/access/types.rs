@@ -25,7 +25,7 @@ impl Cx<'_> {
                 )
                 .label(span, "needs them")
                 .note(reason.to_string())
-                .help_if(reason.help().map(str::to_owned));
+                .help_if(reason.help());
                 self.report(diag);
                 None
             }

@@ -115,7 +115,7 @@ impl Cx<'_> {
             Diagnostic::error(codes::POINT_UNAVAILABLE, title)
                 .label(span, "needs one")
                 .note(why.to_string())
-                .help_if(why.help().map(str::to_owned))
+                .help_if(why.help())
         };
         let symbols = match self.session.target.symbols() {
             Ok(symbols) if symbols.has_addresses() => symbols,

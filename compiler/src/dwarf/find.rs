@@ -5,6 +5,7 @@ use std::ops::{Range, RangeInclusive};
 
 use super::functions::Function;
 use super::lines::Statement;
+use super::names::NameFilter;
 use super::unit::Unit;
 use super::{DebugInfo, DwarfError};
 use crate::probes::glob;
@@ -50,8 +51,26 @@ impl Symbol {
     }
 }
 
-/// What the file says of an address: `None` if no code is there, then the symbol that it is in.
-pub type Code<'c> = &'c dyn Fn(u64) -> Option<Option<Symbol>>;
+/// What the tables of the file say of its code.
+pub trait Code {
+    /// Whether there is code at an address.
+    fn is_code(&self, address: u64) -> bool;
+
+    /// The function that an address is in.
+    fn symbol_at(&self, address: u64) -> Option<Symbol>;
+
+    /// Where the functions of a name begin.
+    fn starts_of(&self, name: &str) -> Vec<u64>;
+}
+
+/// Which code of functions is sought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instances {
+    /// What is called.
+    Called,
+    /// Where they have been inlined into others.
+    Inlined,
+}
 
 /// A place in the code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +85,13 @@ pub struct Place {
     pub function: String,
 }
 
+impl Place {
+    /// As points name it: `"f@file.c:3"`.
+    pub fn shown(&self) -> String {
+        format!("\"{}@{}:{}\"", self.function, self.file, self.line)
+    }
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -75,7 +101,7 @@ pub struct Found {
     pub has_file: bool,
     /// Lines of such files that code of such functions is of; where functions are sought, the lines that declare them.
     pub lines: BTreeSet<u64>,
-    /// All functions in such files.
+    /// Functions in such files: all, or if one was sought by its name, those of the units that have it.
     pub functions: BTreeSet<String>,
 }
 
@@ -89,7 +115,7 @@ struct Part<'u, 'd> {
 
 impl DebugInfo {
     /// Where the code of lines begins.
-    pub fn statements(&self, query: &Query<'_>, code: Code<'_>) -> Result<Found, DwarfError> {
+    pub fn statements(&self, query: &Query<'_>, code: &dyn Code) -> Result<Found, DwarfError> {
         self.find(query, code, |part, found| {
             for statement in part
                 .statements
@@ -105,7 +131,7 @@ impl DebugInfo {
                 }
                 let line = statement.line;
                 let is_wanted = match query.lines {
-                    Lines::First => owner.is_some_and(|f| f.entry() == statement.address),
+                    Lines::First => owner.is_some_and(|f| f.entry == statement.address),
                     Lines::All => true,
                     Lines::Numbered(lines) => overlap(lines, 0, line, line),
                     Lines::Relative(lines) => {
@@ -115,7 +141,7 @@ impl DebugInfo {
                 found.lines.insert(line);
                 found.places.extend(is_wanted.then(|| Place {
                     address: statement.address,
-                    file: part.unit.file(statement.file).to_owned(),
+                    file: part.unit.file(statement.file),
                     line,
                     function: owner.map_or_else(String::new, |f| f.name.clone()),
                 }));
@@ -123,8 +149,13 @@ impl DebugInfo {
         })
     }
 
-    /// The functions of files, or those that lines are in; of such as are inlined everywhere there are none.
-    pub fn functions(&self, query: &Query<'_>, code: Code<'_>) -> Result<Found, DwarfError> {
+    /// The functions of files, or those that lines are in.
+    pub fn functions(
+        &self,
+        query: &Query<'_>,
+        instances: Instances,
+        code: &dyn Code,
+    ) -> Result<Found, DwarfError> {
         self.find(query, code, |part, found| {
             let mut last_lines: Vec<u64> = part.functions.iter().map(|f| f.line).collect();
             for statement in &part.statements {
@@ -135,7 +166,7 @@ impl DebugInfo {
                 }
             }
             for (function, last) in part.functions.iter().zip(last_lines) {
-                if function.is_inlined
+                if function.is_inlined != (instances == Instances::Inlined)
                     || !function.is_called(query.function)
                     || !part.files.contains(&function.file)
                 {
@@ -148,8 +179,8 @@ impl DebugInfo {
                 };
                 found.lines.insert(function.line);
                 found.places.extend(is_wanted.then(|| Place {
-                    address: function.entry(),
-                    file: part.unit.file(function.file).to_owned(),
+                    address: function.entry,
+                    file: part.unit.file(function.file),
                     line: function.line,
                     function: function.name.clone(),
                 }));
@@ -161,7 +192,7 @@ impl DebugInfo {
     pub fn files(&self) -> Result<BTreeSet<String>, DwarfError> {
         let mut files = BTreeSet::new();
         self.each_unit(|unit| {
-            files.extend(unit.files.iter().filter(|file| !file.is_empty()).cloned());
+            files.extend(unit.files().filter(|file| !file.is_empty()));
             Ok(())
         })?;
         Ok(files)
@@ -170,16 +201,22 @@ impl DebugInfo {
     fn find(
         &self,
         query: &Query<'_>,
-        code: Code<'_>,
+        code: &dyn Code,
         mut take: impl FnMut(&Part<'_, '_>, &mut Found),
     ) -> Result<Found, DwarfError> {
         let mut found = Found::default();
+        let name = NameFilter::new(query.function, &self.dwarf());
+        // Symbols tell functions where there are line tables only.
+        let starts = code.starts_of(query.function);
         self.each_unit(|unit| {
             let files = unit.files_like(query.file);
             if files.is_empty() {
                 return Ok(());
             }
             found.has_file = true;
+            if name.as_ref().is_some_and(|name| !name.is_in(unit)) && !unit.has_code(&starts)? {
+                return Ok(());
+            }
             let part = Part::read(unit, files, code)?;
             let declared = part
                 .functions
@@ -190,15 +227,20 @@ impl DebugInfo {
             Ok(())
         })?;
         // What the linker has left out has addresses that are no code.
-        found.places.retain(|place| code(place.address).is_some());
+        found.places.retain(|place| code.is_code(place.address));
         found.places.sort();
         found.places.dedup();
+        if *query.lines == Lines::First {
+            // Optimised code of several lines may begin at a function's first instruction.
+            let start = |place: &Place| (place.address, place.function.clone());
+            found.places.dedup_by_key(|place| start(place));
+        }
         Ok(found)
     }
 }
 
 impl<'u, 'd> Part<'u, 'd> {
-    fn read(unit: &'u Unit<'d>, files: Vec<u64>, code: Code<'_>) -> Result<Self, DwarfError> {
+    fn read(unit: &'u Unit<'d>, files: Vec<u64>, code: &dyn Code) -> Result<Self, DwarfError> {
         let functions = unit.functions()?;
         let statements = unit.statements(&functions)?;
         let mut part = Part {
@@ -215,7 +257,7 @@ impl<'u, 'd> Part<'u, 'd> {
     /// Functions of which it is not said where they are declared are where their code begins.
     fn declare(&mut self) {
         for function in self.functions.iter_mut().filter(|f| f.line == 0) {
-            let entry = function.entry();
+            let entry = function.entry;
             let after = self.statements.partition_point(|s| s.address < entry);
             if let Some(first) = self.statements.get(after).filter(|s| s.address == entry) {
                 (function.file, function.line) = (first.file, first.line);
@@ -224,10 +266,10 @@ impl<'u, 'd> Part<'u, 'd> {
     }
 
     /// Of programs with line tables only, symbols tell the functions.
-    fn add_symbols(&mut self, code: Code<'_>) {
+    fn add_symbols(&mut self, code: &dyn Code) {
         let mut known: BTreeMap<u64, usize> = BTreeMap::new();
         for statement in self.statements.iter_mut().filter(|s| s.within.is_empty()) {
-            let Some(Some(symbol)) = code(statement.address) else {
+            let Some(symbol) = code.symbol_at(statement.address) else {
                 continue;
             };
             let at = *known.entry(symbol.start).or_insert_with(|| {
@@ -237,6 +279,7 @@ impl<'u, 'd> Part<'u, 'd> {
                     file: statement.file,
                     line: statement.line,
                     ranges: [symbol.range()].into(),
+                    entry: symbol.start,
                     is_inlined: false,
                 });
                 self.functions.len() - 1
@@ -256,11 +299,6 @@ impl Function {
     fn is_called(&self, pattern: &str) -> bool {
         let symbol = self.symbol.as_deref();
         glob(pattern, &self.name) || symbol.is_some_and(|symbol| glob(pattern, symbol))
-    }
-
-    /// The address of its first instruction.
-    fn entry(&self) -> u64 {
-        self.ranges.first().map_or(0, |range| range.start)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use gimli::{
-    AttributeValue, DW_AT_abstract_origin, DW_AT_decl_file, DW_AT_decl_line, DW_AT_high_pc,
-    DW_AT_linkage_name, DW_AT_low_pc, DW_AT_name, DW_AT_ranges, DW_AT_specification,
+    AttributeValue, DW_AT_abstract_origin, DW_AT_decl_file, DW_AT_decl_line, DW_AT_entry_pc,
+    DW_AT_high_pc, DW_AT_linkage_name, DW_AT_low_pc, DW_AT_name, DW_AT_ranges, DW_AT_specification,
     DW_TAG_inlined_subroutine, DW_TAG_subprogram, DebuggingInformationEntry, UnitOffset,
 };
 
@@ -27,8 +27,10 @@ pub(super) struct Function {
     pub file: u64,
     /// Where it does.
     pub line: u64,
-    /// Its code; the first range begins with its entry.
+    /// Its code.
     pub ranges: Vec<Range<u64>>,
+    /// The address of its first instruction.
+    pub entry: u64,
     /// Whether it is part of another function here.
     pub is_inlined: bool,
 }
@@ -91,6 +93,18 @@ impl<'d> Unit<'d> {
         Ok(end.filter(|end| start < *end).map(|end| start..end))
     }
 
+    /// Where its code is entered. What has been inlined may be in several pieces, in any order.
+    fn start(&self, entry: &Entry<'d>, ranges: &[Range<u64>]) -> Result<u64, DwarfError> {
+        let first = ranges.first().map_or(0, |range| range.start);
+        let said = match entry.attr_value(DW_AT_entry_pc) {
+            Some(AttributeValue::Udata(bytes)) => first.checked_add(bytes),
+            Some(address) => self.dwarf.attr_address(&self.unit, address)?,
+            None => None,
+        };
+        let inside = said.filter(|at| ranges.iter().any(|range| range.contains(at)));
+        Ok(inside.unwrap_or(first))
+    }
+
     /// What is said of a function, here or where this refers to. `None` if it has no name.
     fn function(
         &self,
@@ -98,6 +112,7 @@ impl<'d> Unit<'d> {
         ranges: Vec<Range<u64>>,
         is_inlined: bool,
     ) -> Result<Option<Function>, DwarfError> {
+        let start = self.start(entry, &ranges)?;
         let mut entry = entry.clone();
         let (mut name, mut symbol, mut file, mut line) = (None, None, None, None);
         for _ in 0..MAX_ORIGINS {
@@ -125,6 +140,7 @@ impl<'d> Unit<'d> {
             symbol,
             file: file.unwrap_or(u64::MAX),
             line: line.unwrap_or(0),
+            entry: start,
             ranges,
             is_inlined,
         }))

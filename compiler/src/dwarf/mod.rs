@@ -2,31 +2,40 @@
 //!
 //! In: the bytes of an ELF file with debug sections, compressed or not; DWARF 2 to 5. Out: the places that a function's
 //! name, a file and lines mean ([`DebugInfo::statements`], [`DebugInfo::functions`]). Addresses are those before relocation, as the
-//! file's symbol table has them.
+//! file's symbol table has them; in relocatable files (kernel modules) those of [`Layout`].
 //!
 //! Invariants:
-//! - Units are read one at a time, when they are asked for: what stays in memory are the sections.
+//! - Units are read one at a time, when they are asked for: what stays in memory are the sections, and of a file that is
+//!   mapped ([`DebugInfo::of_file`]) only what had to be unpacked.
 //! - The bytes are not trusted. No input panics; walks end at the latest when more has been read than the
 //!   sections can hold ([`Budget`]). A unit that is damaged is left out, the others are good.
 //!
 //! Source: the DWARF standard, <https://dwarfstd.org>.
 
+mod bytes;
 mod find;
 mod functions;
 mod lines;
+mod names;
 mod path;
+mod relocate;
 mod sections;
 mod unit;
 
 #[cfg(test)]
 mod tests;
 
-pub use find::{Code, Found, Lines, Place, Query, Symbol};
+pub use bytes::SharedFile;
+pub(crate) use bytes::contents;
+pub use find::{Code, Found, Instances, Lines, Place, Query, Symbol};
+pub(crate) use relocate::{Layout, is_code, is_relocatable};
 
 use std::cell::Cell;
 
 use gimli::{DwarfSections, EndianSlice, LittleEndian};
 use thiserror::Error;
+
+use bytes::Bytes;
 
 /// A part of a section.
 type Slice<'d> = EndianSlice<'d, LittleEndian>;
@@ -57,7 +66,7 @@ impl From<object::Error> for DwarfError {
 /// The debug information of a program, a library or a kernel.
 #[derive(Debug)]
 pub struct DebugInfo {
-    sections: DwarfSections<Vec<u8>>,
+    sections: DwarfSections<Bytes>,
     /// Bytes of all sections.
     bytes: u64,
 }

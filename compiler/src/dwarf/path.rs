@@ -27,3 +27,9 @@ pub(super) fn join(directory: &str, name: &str) -> String {
 pub(super) fn is_like(pattern: &str, path: &str) -> bool {
     glob(pattern, path) || glob(&format!("*/{pattern}"), path)
 }
+
+/// The end of all paths that are like a pattern: what is behind its last wildcard, of its last component.
+pub(super) fn literal_end(pattern: &str) -> &str {
+    let end = pattern.rsplit(['*', '?', ']', '/']).next();
+    end.unwrap_or_default()
+}

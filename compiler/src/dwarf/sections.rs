@@ -2,12 +2,16 @@
 
 use std::cell::Cell;
 
-use gimli::{AbbreviationsCacheStrategy, DwarfSections, EndianSlice, LittleEndian, SectionId};
-use object::read::elf::ElfFile64;
-use object::{Object, ObjectSection, ReadRef};
+use gimli::{
+    AbbreviationsCacheStrategy, Dwarf, DwarfSections, EndianSlice, LittleEndian, SectionId,
+};
+use object::read::elf::{ElfFile64, ElfSection64};
+use object::{CompressionFormat, Endianness, Object, ObjectSection, ReadRef};
 
+use super::bytes::{Bytes, SharedFile, contents};
+use super::relocate::{Layout, is_relocatable, relocate};
 use super::unit::Unit;
-use super::{Budget, DebugInfo, DwarfError};
+use super::{Budget, DebugInfo, DwarfError, Slice};
 
 /// A section that claims to be larger when it is unpacked is not believed. Bytes.
 const MAX_SECTION_BYTES: u64 = 1 << 31;
@@ -18,23 +22,42 @@ const LEAST_STEPS: u64 = 10_000;
 impl DebugInfo {
     /// Reads the debug sections of an ELF file, all in memory or read piecewise (`object::read::ReadCache`).
     pub fn parse<'d>(data: impl ReadRef<'d>) -> Result<Self, DwarfError> {
-        let file = ElfFile64::<object::Endianness, _>::parse(data)?;
+        Self::read(data, None)
+    }
+
+    /// The same for a file that stays in memory: sections that need not be unpacked are used where they are.
+    pub fn of_file(file: &SharedFile) -> Result<Self, DwarfError> {
+        Self::read(contents(file), Some(file))
+    }
+
+    fn read<'d>(data: impl ReadRef<'d>, whole: Option<&SharedFile>) -> Result<Self, DwarfError> {
+        let file = ElfFile64::<Endianness, _>::parse(data)?;
         if !file.is_little_endian() {
             return Err(DwarfError::Damaged("it is big-endian".to_owned()));
         }
+        let layout = is_relocatable(&file).then(|| Layout::of(&file));
         let (mut bytes, mut has_lines) = (0, false);
-        let sections = DwarfSections::load(|id| -> Result<Vec<u8>, DwarfError> {
+        let sections = DwarfSections::load(|id| -> Result<Bytes, DwarfError> {
             let Some(section) = file.section_by_name(id.name()).filter(|_| is_read(id)) else {
-                return Ok(Vec::new());
+                return Ok(Bytes::Own(Vec::new()));
             };
-            let packed = section.compressed_data()?;
-            if packed.uncompressed_size > MAX_SECTION_BYTES {
-                return Err(DwarfError::Damaged(format!("{} is too large", id.name())));
-            }
-            let whole = packed.decompress()?.into_owned();
-            bytes += whole.len() as u64;
+            let loaded = match (whole, &layout) {
+                (Some(whole), None) => as_it_is(&section, whole)?,
+                _ => None,
+            };
+            let loaded = match loaded {
+                Some(loaded) => loaded,
+                None => {
+                    let mut own = unpack(&section, id)?;
+                    if let Some(layout) = &layout {
+                        relocate(&file, layout, &section, &mut own)?;
+                    }
+                    Bytes::Own(own)
+                }
+            };
+            bytes += loaded.len() as u64;
             has_lines |= id == SectionId::DebugLine;
-            Ok(whole)
+            Ok(loaded)
         })?;
         if !has_lines {
             return Err(DwarfError::None);
@@ -42,9 +65,15 @@ impl DebugInfo {
         Ok(Self { sections, bytes })
     }
 
-    /// The sections by themselves, for readers of another kind.
-    pub fn sections(&self) -> &DwarfSections<Vec<u8>> {
-        &self.sections
+    /// The sections for a reader of another kind.
+    pub fn sections<R>(&self, mut reader: impl FnMut(&[u8]) -> R) -> Dwarf<R> {
+        self.sections.borrow(|section| reader(section))
+    }
+
+    /// The sections where they lie.
+    pub(super) fn dwarf(&self) -> Dwarf<Slice<'_>> {
+        self.sections
+            .borrow(|section| EndianSlice::new(section, LittleEndian))
     }
 
     /// Goes through the compilation units. One that is damaged is left out, unless all are.
@@ -52,9 +81,7 @@ impl DebugInfo {
         &self,
         mut visit: impl FnMut(&Unit<'_>) -> Result<(), DwarfError>,
     ) -> Result<(), DwarfError> {
-        let mut dwarf = self
-            .sections
-            .borrow(|section| EndianSlice::new(section, LittleEndian));
+        let mut dwarf = self.dwarf();
         dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
         let steps = self.bytes.saturating_mul(STEPS_PER_BYTE);
         let budget = Budget(Cell::new(steps.saturating_add(LEAST_STEPS)));
@@ -81,6 +108,29 @@ impl DebugInfo {
             _ => Ok(()),
         }
     }
+}
+
+/// A section that is not compressed, where it is in the file.
+fn as_it_is<'d, R: ReadRef<'d>>(
+    section: &ElfSection64<'d, '_, Endianness, R>,
+    whole: &SharedFile,
+) -> Result<Option<Bytes>, DwarfError> {
+    let range = section.compressed_file_range()?;
+    if range.format != CompressionFormat::None {
+        return Ok(None);
+    }
+    Ok(Bytes::part(whole, range.offset, range.compressed_size))
+}
+
+fn unpack<'d, R: ReadRef<'d>>(
+    section: &ElfSection64<'d, '_, Endianness, R>,
+    id: SectionId,
+) -> Result<Vec<u8>, DwarfError> {
+    let packed = section.compressed_data()?;
+    if packed.uncompressed_size > MAX_SECTION_BYTES {
+        return Err(DwarfError::Damaged(format!("{} is too large", id.name())));
+    }
+    Ok(packed.decompress()?.into_owned())
 }
 
 /// Sections that functions and lines are read from.

@@ -5,6 +5,25 @@ use std::ops::RangeInclusive;
 use super::*;
 use crate::target::fixture::LINES;
 
+/// A file whose symbols are not looked at; all below an address is code.
+struct Below(u64);
+
+impl Code for Below {
+    fn is_code(&self, address: u64) -> bool {
+        address < self.0
+    }
+
+    fn symbol_at(&self, _: u64) -> Option<Symbol> {
+        None
+    }
+
+    fn starts_of(&self, _: &str) -> Vec<u64> {
+        Vec::new()
+    }
+}
+
+const ALL: Below = Below(u64::MAX);
+
 fn shown(places: &[Place]) -> Vec<String> {
     let one = |place: &Place| {
         let Place {
@@ -25,7 +44,7 @@ fn statements(function: &str, file: &str, lines: &Lines) -> Vec<String> {
         lines,
     };
     let info = DebugInfo::parse(LINES).unwrap();
-    shown(&info.statements(&query, &|_| Some(None)).unwrap().places)
+    shown(&info.statements(&query, &ALL).unwrap().places)
 }
 
 fn functions(function: &str, file: &str, lines: &Lines) -> Vec<String> {
@@ -35,7 +54,12 @@ fn functions(function: &str, file: &str, lines: &Lines) -> Vec<String> {
         lines,
     };
     let info = DebugInfo::parse(LINES).unwrap();
-    shown(&info.functions(&query, &|_| Some(None)).unwrap().places)
+    shown(
+        &info
+            .functions(&query, Instances::Called, &ALL)
+            .unwrap()
+            .places,
+    )
 }
 
 fn numbered(lines: RangeInclusive<u64>) -> Lines {
@@ -113,8 +137,8 @@ fn code_that_is_not_there_is_left_out() {
         file: "lines.c",
         lines: &Lines::First,
     };
-    let low = |address| (address < 0x40_0190).then_some(None);
-    assert_eq!(info.functions(&query, &low).unwrap().places.len(), 2);
+    let found = info.functions(&query, Instances::Called, &Below(0x40_0190));
+    assert_eq!(found.unwrap().places.len(), 2);
     let files: Vec<String> = info.files().unwrap().into_iter().collect();
     assert_eq!(
         files,
@@ -165,9 +189,9 @@ fn damaged_sections_never_panic() {
         let Ok(info) = DebugInfo::parse(bytes.as_slice()) else {
             continue;
         };
-        let found = info.statements(&query, &|_| Some(None));
+        let found = info.statements(&query, &ALL);
         read += usize::from(found.is_ok_and(|found| !found.places.is_empty()));
-        let _ = info.functions(&query, &|_| Some(None));
+        let _ = info.functions(&query, Instances::Called, &ALL);
     }
     assert!(read > 1000, "{read}");
 }

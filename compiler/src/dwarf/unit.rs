@@ -9,8 +9,6 @@ pub(super) struct Unit<'d> {
     pub dwarf: &'d Dwarf<Slice<'d>>,
     pub budget: &'d Budget,
     pub unit: gimli::Unit<Slice<'d>>,
-    /// Its files by number; "" for numbers that none has.
-    pub files: Vec<String>,
 }
 
 impl<'d> Unit<'d> {
@@ -32,53 +30,95 @@ impl<'d> Unit<'d> {
         };
         let header = program.header();
         budget.spend(header.header_length() as u64)?;
-        let files = files(dwarf, &unit, header);
         Ok(Some(Self {
             dwarf,
             budget,
             unit,
-            files,
         }))
     }
 
-    /// The file of a number; "" if there is none.
-    pub fn file(&self, number: u64) -> &str {
-        let number = usize::try_from(number).unwrap_or(usize::MAX);
-        self.files.get(number).map_or("", String::as_str)
+    /// What it says of functions, types and variables.
+    pub fn entries(&self) -> &'d [u8] {
+        let header = &self.unit.header;
+        let entries = header.range_from(header.root_offset()..);
+        entries.map_or(&[], |entries| entries.slice())
+    }
+
+    /// Whether code at any of the addresses is of it.
+    pub fn has_code(&self, addresses: &[u64]) -> Result<bool, DwarfError> {
+        if addresses.is_empty() {
+            return Ok(false);
+        }
+        let mut ranges = self.dwarf.unit_ranges(&self.unit)?;
+        while let Some(range) = ranges.next()? {
+            self.budget.spend(1)?;
+            if addresses
+                .iter()
+                .any(|at| (range.begin..range.end).contains(at))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The path of a file by its number; "" if there is none.
+    pub fn file(&self, number: u64) -> String {
+        let header = self.header();
+        let entry = header.and_then(|header| Some((header, header.file(number)?)));
+        entry.map_or_else(String::new, |(header, entry)| self.path(header, entry))
+    }
+
+    /// All its files.
+    pub fn files(&self) -> impl Iterator<Item = String> {
+        self.numbered()
+            .map(|(header, _, entry)| self.path(header, entry))
     }
 
     /// The numbers of the files that are wanted.
     pub fn files_like(&self, pattern: &str) -> Vec<u64> {
-        let numbered = self.files.iter().enumerate();
-        numbered
-            .filter(|(_, file)| !file.is_empty() && path::is_like(pattern, file))
-            .map(|(number, _)| number as u64)
+        let end = path::literal_end(pattern).as_bytes();
+        // Most names need not be made paths to see that they are not meant.
+        let may_be = |entry: &FileEntry<Slice<'d>>| {
+            let name = self.dwarf.attr_string(&self.unit, entry.path_name());
+            name.is_ok_and(|name| name.slice().ends_with(end))
+        };
+        self.numbered()
+            .filter(|(header, _, entry)| {
+                may_be(entry) && path::is_like(pattern, &self.path(header, entry))
+            })
+            .map(|(_, number, _)| number)
             .collect()
     }
-}
 
-/// All files of a line table. Before DWARF 5 the first is number 1.
-fn files(
-    dwarf: &Dwarf<Slice<'_>>,
-    unit: &gimli::Unit<Slice<'_>>,
-    header: &LineProgramHeader<Slice<'_>>,
-) -> Vec<String> {
-    let text = |value: AttributeValue<Slice<'_>>| {
-        let text = dwarf.attr_string(unit, value).ok()?;
-        Some(text.to_string_lossy().into_owned())
-    };
-    let compiled_in = unit
-        .comp_dir
-        .map(|name| name.to_string_lossy().into_owned());
-    let compiled_in = compiled_in.unwrap_or_default();
-    let named = |entry: &FileEntry<Slice<'_>>| {
+    fn header(&self) -> Option<&LineProgramHeader<Slice<'d>>> {
+        self.unit
+            .line_program
+            .as_ref()
+            .map(gimli::IncompleteLineProgram::header)
+    }
+
+    /// All files of the line table. Before DWARF 5 the first is number 1.
+    fn numbered(
+        &self,
+    ) -> impl Iterator<Item = (&LineProgramHeader<Slice<'d>>, u64, &FileEntry<Slice<'d>>)> {
+        self.header().into_iter().flat_map(|header| {
+            let first = u64::from(header.version() < 5);
+            let files = (first..).zip(header.file_names());
+            files.map(move |(number, entry)| (header, number, entry))
+        })
+    }
+
+    fn path(&self, header: &LineProgramHeader<Slice<'d>>, entry: &FileEntry<Slice<'d>>) -> String {
+        let text = |value: AttributeValue<Slice<'d>>| {
+            let text = self.dwarf.attr_string(&self.unit, value).ok()?;
+            Some(text.to_string_lossy().into_owned())
+        };
+        let compiled_in = self.unit.comp_dir;
+        let compiled_in = compiled_in.map(|name| name.to_string_lossy().into_owned());
+        let compiled_in = compiled_in.unwrap_or_default();
         let directory = entry.directory(header).and_then(text).unwrap_or_default();
         let name = text(entry.path_name()).unwrap_or_default();
         path::join(&path::join(&compiled_in, &directory), &name)
-    };
-    let unnumbered = usize::from(header.version() < 5);
-    let before = std::iter::repeat_n(String::new(), unnumbered);
-    before
-        .chain(header.file_names().iter().map(named))
-        .collect()
+    }
 }

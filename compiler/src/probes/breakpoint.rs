@@ -114,7 +114,7 @@ fn place(request: &Request<'_>) -> Result<DataPlace, Box<Diagnostic>> {
                 )
                 .label(request.span, "this probe point")
                 .note(reason.to_string())
-                .help_if(reason.help().map(str::to_owned)),
+                .help_if(reason.help()),
             ));
         }
     };

@@ -10,6 +10,7 @@ mod breakpoint;
 mod context;
 pub(crate) mod debug_info;
 mod function;
+mod instruction;
 mod pattern;
 mod process;
 mod profile;

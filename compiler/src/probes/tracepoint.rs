@@ -52,7 +52,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             )
             .label(request.span, "needs them")
             .note(reason.to_string())
-            .help_if(reason.help().map(str::to_owned)),
+            .help_if(reason.help()),
         )
     })?;
     let own = request.text("module").filter(|_| request.has("module"));
@@ -213,7 +213,7 @@ fn in_system(
             )
             .label(request.span, "needs them")
             .note(reason.to_string())
-            .help_if(reason.help().map(str::to_owned))
+            .help_if(reason.help())
             .help(format!("leave '{system}:' out, if the name is enough")),
         )),
     }

@@ -12,7 +12,7 @@ use super::kconfig::KconfigTable;
 use super::sdt::Mark;
 use super::*;
 use crate::btf::Btf;
-use crate::dwarf::DebugInfo;
+use crate::dwarf::{DebugInfo, SharedFile};
 use crate::probes::glob;
 
 /// List of what the extraction tool puts into the fixture's files.
@@ -21,6 +21,12 @@ pub const ROOTS: &str = include_str!("fixture/roots.txt");
 /// A program of C files with debug information; `fixture/lines` has its source.
 pub const LINES: &[u8] = include_bytes!("fixture/lines.elf");
 
+/// The fixture's kernel as it was linked, and a module of its; `fixture/kernel` has their source.
+pub const VMLINUX: &[u8] = include_bytes!("fixture/vmlinux.elf");
+#[cfg(test)]
+pub(crate) const MODULE: &[u8] = include_bytes!("fixture/module.ko");
+
+const VMLINUX_PATH: &str = "/usr/lib/debug/boot/vmlinux";
 const LINES_PATH: &str = "/usr/bin/lines";
 static VMLINUX_BTF: &[u8] = include_bytes!("fixture/vmlinux.btf");
 const FORMATS: &str = include_str!("fixture/formats.txt");
@@ -38,6 +44,8 @@ pub struct FixtureTarget {
     formats: BTreeMap<(String, String), Arc<TracepointFormat>>,
     symbols: Arc<KernelSymbols>,
     binaries: BTreeMap<String, Arc<Binary>>,
+    /// Whether the kernel's debug information is installed.
+    has_vmlinux: bool,
 }
 
 impl FixtureTarget {
@@ -56,6 +64,7 @@ impl FixtureTarget {
             formats: BTreeMap::new(),
             symbols: Arc::new(KernelSymbols::default()),
             binaries: BTreeMap::new(),
+            has_vmlinux: false,
         }
     }
 
@@ -107,6 +116,7 @@ impl FixtureTarget {
             btf: Btf::parse(VMLINUX_BTF).ok(),
             formats,
             symbols: Arc::new(KernelSymbols::parse(symbols.to_owned())),
+            has_vmlinux: true,
             ..Self::bare()
         }
         .with_binary(Binary::synthetic("/proc/17/exe", &[("main", 0x1000, 0x80)]))
@@ -155,6 +165,13 @@ impl FixtureTarget {
     #[must_use]
     pub fn with_symbols(mut self, text: &str) -> Self {
         self.symbols = Arc::new(KernelSymbols::parse(text.to_owned()));
+        self
+    }
+
+    /// Without debug information of the kernel.
+    #[must_use]
+    pub fn without_vmlinux(mut self) -> Self {
+        self.has_vmlinux = false;
         self
     }
 
@@ -287,6 +304,24 @@ impl Target for FixtureTarget {
         let read = DebugInfo::parse(LINES).map(Arc::new);
         read.map_err(|error| Unavailable::BadDebugInfo {
             path: path(),
+            error,
+        })
+    }
+
+    fn kernel_object(&self, module: Option<&str>) -> Result<Arc<KernelObject>, Unavailable> {
+        if module.is_some() || !self.has_vmlinux {
+            return Err(Unavailable::NoKernelDebugInfo {
+                of: module.map_or_else(
+                    || format!("the running kernel, {}", self.kernel),
+                    |module| format!("module {module}"),
+                ),
+                package: Some(format!("linux-image-{}-dbg", self.kernel)),
+            });
+        }
+        let file: SharedFile = Arc::new(VMLINUX);
+        let read = KernelObject::parse(VMLINUX_PATH, &file).map(Arc::new);
+        read.map_err(|error| Unavailable::BadDebugInfo {
+            path: VMLINUX_PATH.to_owned(),
             error,
         })
     }

@@ -16,6 +16,7 @@ pub mod feature;
 pub mod fixture;
 pub mod kconfig;
 pub mod kernel;
+pub mod kernel_object;
 pub mod sdt;
 pub mod suggest;
 pub mod symbols;
@@ -28,11 +29,12 @@ pub use binary::{Binary, BinaryError, BinaryFunction, FileId};
 pub use feature::{Feature, Features, OLDEST_RELEASE};
 pub use kconfig::Kconfig;
 pub use kernel::KernelRelease;
+pub use kernel_object::{BuildId, KernelObject};
 pub use suggest::suggest;
 pub use symbols::{KernelSymbol, KernelSymbols, TraceableFunction};
 pub use syscalls::{Syscall, SyscallTable};
 pub use tracepoint::{FormatField, TracepointFormat};
-pub use unavailable::{Remedy, Unavailable};
+pub use unavailable::{OtherBuild, Unavailable};
 
 use std::sync::Arc;
 
@@ -133,6 +135,10 @@ pub trait Target: Send + Sync {
 
     /// The debug information of a program or library: its own, or its debug file's.
     fn debug_info(&self, binary: &Binary) -> Result<Arc<DebugInfo>, Unavailable>;
+
+    /// The running kernel or one of its modules as a file with debug information has it. Slow (hundreds of
+    /// milliseconds to look through): for what only that can answer.
+    fn kernel_object(&self, module: Option<&str>) -> Result<Arc<KernelObject>, Unavailable>;
 
     /// The files whose paths are like a pattern, as `glob` compares them, name by name, sorted. Without
     /// `/` those in `$PATH` are meant.

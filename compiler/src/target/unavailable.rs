@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::BuildId;
 use crate::dwarf::DwarfError;
 
 /// Why a look-up failed. Its `Display` is a clause for a diagnostic's note, without a
@@ -65,6 +66,17 @@ pub enum Unavailable {
         /// The program.
         path: String,
     },
+    /// No file has the debug information of the running kernel or of a module.
+    #[error("there is no debug information of {of}")]
+    NoKernelDebugInfo {
+        /// What was sought: "the running kernel, 6.12.0".
+        of: String,
+        /// The package that has it, if the distribution is known.
+        package: Option<String>,
+    },
+    /// The debug information that there is, is that of another build.
+    #[error("{0}")]
+    OtherBuild(Box<OtherBuild>),
     /// The debug information cannot be read.
     #[error("{path}: {error}")]
     BadDebugInfo {
@@ -91,13 +103,12 @@ pub enum Unavailable {
     },
 }
 
-/// What a user can do.
-pub type Remedy = &'static str;
-
 impl Unavailable {
     /// What to do about it, for a diagnostic's `help:`.
-    pub fn help(&self) -> Option<Remedy> {
-        match self {
+    pub fn help(&self) -> Option<String> {
+        let text = match self {
+            Self::NoKernelDebugInfo { package, .. } => return Some(install(package.as_deref())),
+            Self::OtherBuild(other) => return Some(install(other.package.as_deref())),
             Self::NoBtf { .. } => Some("use a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
             Self::NoTracefs { .. } => Some(
                 "run as root, or with CAP_SYS_ADMIN, or have root run 'mount -t tracefs tracefs /sys/kernel/tracing'",
@@ -116,7 +127,35 @@ impl Unavailable {
             | Self::NoTracepoint { .. }
             | Self::Io { .. }
             | Self::Malformed { .. } => None,
-        }
+        };
+        text.map(str::to_owned)
+    }
+}
+
+/// A file that is of another build than what runs.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "{path} is of another build: its build id is {}, that of {of} {running}",
+    found.as_ref().map_or_else(|| "none".to_owned(), BuildId::to_string)
+)]
+pub struct OtherBuild {
+    /// The file.
+    pub path: String,
+    /// Its build id.
+    pub found: Option<BuildId>,
+    /// What was sought: "the running kernel, 6.12.0".
+    pub of: String,
+    /// The build id of that.
+    pub running: BuildId,
+    /// The package that has the right one, if the distribution is known.
+    pub package: Option<String>,
+}
+
+/// How to come by the kernel's debug information.
+fn install(package: Option<&str>) -> String {
+    match package {
+        Some(package) => format!("install the package {package}"),
+        None => "install the debug information of this very build below /usr/lib/debug".to_owned(),
     }
 }
 

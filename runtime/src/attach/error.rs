@@ -124,7 +124,7 @@ impl AttachError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Load(error) => error.help(),
-            Self::Unknown(reason) => reason.help().map(str::to_owned),
+            Self::Unknown(reason) => reason.help(),
             Self::Permission(missing) if missing.is_empty() => Some(FORBIDDEN.to_owned()),
             Self::Permission(_) => {
                 Some("run it as root, or give rtap these capabilities".to_owned())

@@ -15,6 +15,8 @@ use super::file::{open_regular, reason};
 
 /// Where shells look when `$PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where debug files are installed.
+pub(super) const DEBUG_ROOT: &str = "/usr/lib/debug";
 /// Where the dynamic loader looks.
 const LIBRARY_PATH: &str = "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib64:/usr/lib64:\
                             /usr/local/lib:/lib:/usr/lib";
@@ -76,14 +78,8 @@ pub fn debug_info_of(path: &str) -> Option<DebugInfo> {
 
 /// Where the debug file of a stripped program may be: by build id, then by the name in the program.
 fn debug_files(binary: &Binary) -> Vec<PathBuf> {
-    const ROOT: &str = "/usr/lib/debug";
     let mut paths = Vec::new();
-    if let Some((first, rest)) = binary.build_id.as_deref().and_then(<[u8]>::split_first) {
-        let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
-        paths.push(PathBuf::from(format!(
-            "{ROOT}/.build-id/{first:02x}/{rest}.debug"
-        )));
-    }
+    paths.extend(binary.build_id.as_deref().and_then(debug_file_of));
     let directory = Path::new(&binary.path).parent();
     // A name, not a path: the file may be anybody's.
     let name = binary.debug_link.as_deref();
@@ -92,10 +88,18 @@ fn debug_files(binary: &Binary) -> Vec<PathBuf> {
         paths.push(directory.join(name));
         paths.push(directory.join(".debug").join(name));
         let below_root = directory.strip_prefix("/").unwrap_or(directory);
-        paths.push(Path::new(ROOT).join(below_root).join(name));
+        paths.push(Path::new(DEBUG_ROOT).join(below_root).join(name));
     }
     paths.retain(|path| path != Path::new(&binary.path));
     paths
+}
+
+/// Where the debug file of a build is.
+pub(super) fn debug_file_of(build_id: &[u8]) -> Option<PathBuf> {
+    let (first, rest) = build_id.split_first()?;
+    let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = format!("{DEBUG_ROOT}/.build-id/{first:02x}/{rest}.debug");
+    Some(PathBuf::from(path))
 }
 
 /// The files whose paths are like a pattern, sorted; each inode once. A pattern without `/` is for the

@@ -1,9 +1,9 @@
 //! Reading the kernel's files: failures as [`Unavailable`], and mappings.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rtap_compiler::target::Unavailable;
@@ -71,26 +71,45 @@ impl KernelFile {
     /// Opens a file in sysfs whose contents never change, such as BTF (which can be
     /// mapped since Linux 6.16).
     pub(super) fn open_unchanging(path: &str) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-        if bytes > 0 {
-            // SAFETY: a new mapping at an address of the kernel's choice touches no other
-            // memory.
-            let start = unsafe {
-                libc::mmap(
-                    std::ptr::null_mut(),
-                    bytes,
-                    libc::PROT_READ,
-                    libc::MAP_PRIVATE,
-                    file.as_raw_fd(),
-                    0,
-                )
-            };
-            if start != libc::MAP_FAILED {
-                return Ok(Self::Mapped(start.cast_const().cast(), bytes));
-            }
+        match Self::map(&File::open(path)?) {
+            Some(mapped) => Ok(mapped),
+            None => fs::read(path).map(Self::Read),
         }
-        fs::read(path).map(Self::Read)
+    }
+
+    /// Opens a file that a package may have installed: packages replace files as a whole. One that others than root could
+    /// change meanwhile is read.
+    pub(super) fn open_installed(path: &Path) -> io::Result<Self> {
+        let mut file = open_regular(path)?;
+        let owner = file.metadata()?;
+        let is_roots = owner.uid() == 0 && owner.mode() & 0o022 == 0;
+        if let Some(mapped) = is_roots.then(|| Self::map(&file)).flatten() {
+            return Ok(mapped);
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Self::Read(bytes))
+    }
+
+    /// `None` if it cannot be mapped.
+    fn map(file: &File) -> Option<Self> {
+        let bytes = usize::try_from(file.metadata().ok()?.len()).ok()?;
+        if bytes == 0 {
+            return None;
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice touches no other
+        // memory.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ,
+                libc::MAP_PRIVATE,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        (start != libc::MAP_FAILED).then(|| Self::Mapped(start.cast_const().cast(), bytes))
     }
 }
 

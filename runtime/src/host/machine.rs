@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rtap_compiler::target::{Arch, CpuCount, KernelRelease};
+use rtap_compiler::target::{Arch, BuildId, CpuCount, KernelRelease};
 
 /// (release, machine) of `uname(2)`.
 pub(super) fn uname() -> (KernelRelease, String) {
@@ -66,27 +66,23 @@ fn cpu_list(text: &str) -> Vec<u32> {
         .collect()
 }
 
+/// What identifies the build of the running kernel or of a loaded module, `None` if it has nothing that does.
+pub(super) fn build_id(module: Option<&str>) -> Option<BuildId> {
+    let path = match module {
+        None => "/sys/kernel/notes".to_owned(),
+        Some(module) => format!("/sys/module/{module}/notes/.note.gnu.build-id"),
+    };
+    BuildId::among_notes(&fs::read(path).ok()?)
+}
+
 /// A hash of the kernel's build-id, 0 when it has none.
 pub(super) fn kernel_id() -> u64 {
-    const GNU_BUILD_ID: u32 = 3;
-    let notes = fs::read("/sys/kernel/notes").unwrap_or_default();
-    let mut rest = notes.as_slice();
-    let word = |bytes: &[u8], at: usize| -> Option<u32> {
-        Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-    };
-    while let (Some(name), Some(desc), Some(kind)) = (word(rest, 0), word(rest, 4), word(rest, 8)) {
-        let name_end = 12 + name as usize;
-        let desc_start = name_end.next_multiple_of(4);
-        let desc_end = desc_start + desc as usize;
-        if kind == GNU_BUILD_ID && rest.get(12..name_end) == Some(b"GNU\0") {
-            let id = rest.get(desc_start..desc_end).unwrap_or_default();
-            return id.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-        }
-        rest = rest.get(desc_end.next_multiple_of(4)..).unwrap_or_default();
-    }
-    0
+    let id = build_id(None).map(|BuildId(bytes)| bytes);
+    id.map_or(0, |bytes| {
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    })
 }
 
 /// Names of the loaded modules, sorted.

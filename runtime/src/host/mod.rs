@@ -6,6 +6,7 @@ mod features;
 mod file;
 mod functions;
 mod kconfig;
+mod kernel_objects;
 mod machine;
 mod own_stack;
 mod rights;
@@ -30,8 +31,9 @@ use rtap_compiler::btf::Btf;
 use rtap_compiler::dwarf::DebugInfo;
 use rtap_compiler::target::kconfig::KconfigTable;
 use rtap_compiler::target::{
-    Arch, Binary, BinaryError, CpuCount, Feature, Features, Kconfig, KernelRelease, KernelSymbols,
-    OLDEST_RELEASE, SyscallTable, Target, TraceableFunction, TracepointFormat, Unavailable,
+    Arch, Binary, BinaryError, CpuCount, Feature, Features, Kconfig, KernelObject, KernelRelease,
+    KernelSymbols, OLDEST_RELEASE, SyscallTable, Target, TraceableFunction, TracepointFormat,
+    Unavailable,
 };
 
 use features::FeatureProbes;
@@ -72,6 +74,7 @@ pub struct LiveTarget {
     shared_names: Facts<(Option<String>, String), bool>,
     binaries: Facts<String, Result<Arc<Binary>, BinaryError>>,
     debug_infos: Facts<String, Result<Arc<DebugInfo>, Unavailable>>,
+    kernel_objects: Facts<Option<String>, Result<Arc<KernelObject>, Unavailable>>,
 }
 
 impl Default for LiveTarget {
@@ -106,6 +109,7 @@ impl LiveTarget {
             shared_names: Mutex::default(),
             binaries: Mutex::default(),
             debug_infos: Mutex::default(),
+            kernel_objects: Mutex::default(),
         }
     }
 
@@ -310,6 +314,20 @@ impl Target for LiveTarget {
     fn binary(&self, path: &str) -> Result<Arc<Binary>, BinaryError> {
         remember(&self.binaries, &path.to_owned(), || {
             binaries::read(path, self.arch).map(Arc::new)
+        })
+    }
+
+    fn kernel_object(&self, module: Option<&str>) -> Result<Arc<KernelObject>, Unavailable> {
+        remember(&self.kernel_objects, &module.map(str::to_owned), || {
+            let is_loaded = |name: &str| Ok(self.modules()?.iter().any(|known| known == name));
+            if let Some(name) = module
+                && !is_loaded(name)?
+            {
+                return Err(Unavailable::NoModule {
+                    name: name.to_owned(),
+                });
+            }
+            kernel_objects::read(&self.kernel, module).map(Arc::new)
         })
     }
 

@@ -73,7 +73,7 @@ impl LoadError {
             Self::NotAnImage(_) | Self::Meta(_) => {
                 return Some("build one with 'rtap build SCRIPT -o FILE'".into());
             }
-            Self::NoTypes(reason) => return reason.help().map(str::to_owned),
+            Self::NoTypes(reason) => return reason.help(),
             Self::Damaged(_) | Self::NoSuchField { .. } => {
                 return Some("build the image again on this machine".into());
             }

@@ -105,8 +105,7 @@ impl Lines {
 }
 
 fn context_of(info: &DebugInfo) -> Option<Context<EndianArcSlice<LittleEndian>>> {
-    let sections = info.sections();
-    let dwarf = sections.borrow(|bytes| EndianArcSlice::new(Arc::from(&bytes[..]), LittleEndian));
+    let dwarf = info.sections(|bytes| EndianArcSlice::new(Arc::from(bytes), LittleEndian));
     Context::from_dwarf(dwarf).ok()
 }
 

@@ -1,20 +1,23 @@
 //! Files and tables that come from elsewhere: images, and what kernel and programs tell of themselves.
 
 use std::fs;
+use std::sync::Arc;
 
 use rtap::interp::{Context, Machine, MemStore, Program};
 use rtap::load::{ObjectFile, read_meta};
 use rtap::output::Events;
 use rtap::values::Text;
 use rtap_compiler::btf::{Btf, Step, resolve_path};
-use rtap_compiler::dwarf::{DebugInfo, Lines, Query, Symbol};
+use rtap_compiler::dwarf::{Code, DebugInfo, Instances, Lines, Query, SharedFile, Symbol};
 use rtap_compiler::lir::{Channel, Env, Exec};
 use rtap_compiler::pipeline;
 use rtap_compiler::resolve::TapsetLibrary;
 use rtap_compiler::session::Session;
 use rtap_compiler::target::fixture::FixtureTarget;
 use rtap_compiler::target::kconfig::KconfigTable;
-use rtap_compiler::target::{Arch, Binary, KernelRelease, KernelSymbols, TracepointFormat, sdt};
+use rtap_compiler::target::{
+    Arch, Binary, KernelObject, KernelRelease, KernelSymbols, TracepointFormat, sdt,
+};
 use rtap_grammar::source::Files;
 
 use crate::paths;
@@ -183,14 +186,40 @@ fn debug_info(bytes: &[u8]) {
         file: "*",
         lines: &Lines::All,
     };
-    let symbol = |address| Symbol {
-        name: String::new(),
-        start: address,
-        size: 8,
-    };
-    let _ = info.statements(&query, &|address| Some(Some(symbol(address))));
-    let _ = info.functions(&query, &|_| Some(None));
+    let _ = info.statements(&query, &AllCode);
+    for instances in [Instances::Called, Instances::Inlined] {
+        let _ = info.functions(&query, instances, &AllCode);
+    }
     let _ = info.files();
+    let file: SharedFile = Arc::new(bytes.to_vec());
+    if let Ok(object) = KernelObject::parse("/fuzz", &file) {
+        let query = Query {
+            function: "step",
+            ..query
+        };
+        let _ = object.info.functions(&query, Instances::Inlined, &object);
+    }
+}
+
+/// Everything is code of a function.
+struct AllCode;
+
+impl Code for AllCode {
+    fn is_code(&self, _: u64) -> bool {
+        true
+    }
+
+    fn symbol_at(&self, address: u64) -> Option<Symbol> {
+        Some(Symbol {
+            name: String::new(),
+            start: address,
+            size: 8,
+        })
+    }
+
+    fn starts_of(&self, _: &str) -> Vec<u64> {
+        Vec::new()
+    }
 }
 
 /// A small library of this machine: every linker makes one of each table in it.

@@ -4,7 +4,7 @@ use rtap_grammar::diag::{Diagnostic, codes};
 
 use super::super::Request;
 use super::find::Found;
-use crate::target::{Kconfig, Unavailable};
+use crate::target::{Kconfig, KernelObject, Unavailable};
 
 /// A place in the kernel's code.
 pub(in crate::probes) struct Place {
@@ -71,6 +71,31 @@ pub(in crate::probes) fn linked(
     })
 }
 
+/// The place of the running kernel that is at an address of its file. `None` if no function is there.
+pub(super) fn of_object(
+    request: &Request<'_>,
+    object: &KernelObject,
+    module: Option<&str>,
+    address: u64,
+) -> Result<Option<Place>, Box<Diagnostic>> {
+    let Some(symbol) = object.symbol(address) else {
+        return Ok(None);
+    };
+    let mut place = Place {
+        name: symbol.name.clone(),
+        module: module.map(str::to_owned),
+        address: 0,
+        offset: address - symbol.start,
+    };
+    if object.named(&symbol.name).count() > 1 {
+        let symbols = request.session.target.symbols();
+        let symbols = symbols.map_err(|why| hidden(request, &why))?;
+        let start = object.loaded_at(symbol.start, &symbols, module);
+        place.address = start.ok_or_else(|| hidden(request, &Unavailable::AddressesHidden))?;
+    }
+    Ok(Some(place))
+}
+
 /// How long a function is, at most: to the next symbol.
 pub(super) fn length(request: &Request<'_>, module: Option<&str>, function: &Found) -> Option<u64> {
     let symbols = request.session.target.symbols().ok()?;
@@ -93,6 +118,6 @@ fn hidden(request: &Request<'_>, why: &Unavailable) -> Box<Diagnostic> {
         )
         .label(request.span, "an address is named here")
         .note(why.to_string())
-        .help_if(why.help().map(str::to_owned)),
+        .help_if(why.help()),
     )
 }

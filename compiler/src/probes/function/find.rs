@@ -135,7 +135,7 @@ pub(super) fn need_list(request: &Request<'_>) -> Result<(), Box<Diagnostic>> {
     let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
         .label(request.span, "a pattern needs the list of them")
         .note(why.to_string());
-    Err(Box::new(diag.help_if(why.help().map(str::to_owned))))
+    Err(Box::new(diag.help_if(why.help())))
 }
 
 /// Leaves the functions that modules can call: those with a `__ksymtab_` symbol.
@@ -154,7 +154,7 @@ pub(super) fn keep_exported(
         let title = "which functions are exported is not known".to_owned();
         refuse(codes::POINT_UNAVAILABLE, title)
             .note(why.to_string())
-            .help_if(why.help().map(str::to_owned))
+            .help_if(why.help())
     })?;
     let exported: FxHashSet<&str> = symbols
         .iter()

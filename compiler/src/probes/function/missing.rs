@@ -86,7 +86,7 @@ fn no_module(request: &Request<'_>, module: &str, pattern: &str, diag: Diagnosti
             "the kernel itself has such a function: kernel.function(\"{pattern}\")"
         ));
     }
-    diag.help_if(why.help().map(str::to_owned))
+    diag.help_if(why.help())
 }
 
 /// The loaded module that has a function.

@@ -13,13 +13,14 @@ mod find;
 mod missing;
 pub(super) mod modules;
 mod namesakes;
+mod of_source;
 mod vars;
 
 use std::rc::Rc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 
-use super::{Candidate, ContextVars, Kind, Request, debug_info, is_pattern};
+use super::{Candidate, ContextVars, Kind, Request, is_pattern, source};
 use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
 use crate::session::KprobeStyle;
@@ -29,6 +30,7 @@ use find::Found;
 use missing::missing;
 pub(crate) use missing::quoted;
 use namesakes::Namesakes;
+pub(super) use of_source::{located, object};
 use vars::FunctionVars;
 
 pub(super) const KIND: Kind = Kind {
@@ -38,6 +40,7 @@ pub(super) const KIND: Kind = Kind {
         "kernel.function(string).call",
         "kernel.function(string).return",
         "kernel.function(string).return.maxactive(number)",
+        "kernel.function(string).inline",
         "kernel.function(string).exported",
         "kernel.function(number)",
         "kernel.function(number).call",
@@ -48,6 +51,7 @@ pub(super) const KIND: Kind = Kind {
         "module(string).function(string).call",
         "module(string).function(string).return",
         "module(string).function(string).return.maxactive(number)",
+        "module(string).function(string).inline",
         "module(string).function(string).exported",
         "kprobe.function(string)",
         "kprobe.function(string).call",
@@ -90,10 +94,15 @@ fn resolve_in(
         Some(number) => Some(address::linked(request, number.cast_unsigned())?),
         None => None,
     };
-    let pattern = match &at {
+    let written = match &at {
         Some(place) => place.name.as_str(),
-        None => without_file(request, request.text("function").unwrap_or_default())?,
+        None => request.text("function").unwrap_or_default(),
     };
+    let place = source::Place::parse(written, request.span)?;
+    if request.has("inline") {
+        return of_source::inlined(request, module, &place);
+    }
+    let pattern = place.function;
     let is_return = request.has("return");
     let only_kprobe = request
         .components
@@ -108,10 +117,20 @@ fn resolve_in(
         btf: btf.as_ref().ok(),
         module,
     };
-    let mut found = match &at {
-        Some(place) if place.address != 0 => vec![at_place(names, place)],
-        _ => find::functions(names, pattern)?,
+    let in_file = of_source::functions(names, &place);
+    let mut found = match (&in_file, &at) {
+        (Ok(Some(found)), _) => found.clone(),
+        (Err(_), _) => Vec::new(),
+        (_, Some(place)) if place.address != 0 => vec![names.one(place)],
+        (Ok(None), _) => find::functions(names, pattern)?,
     };
+    if found.is_empty() && may_be_inlined(request, pattern) {
+        // Only debug information knows of functions that the kernel has in others only.
+        if let Ok(inlined) = of_source::inlined(request, module, &place) {
+            return Ok(inlined);
+        }
+    }
+    in_file?;
     if request.has("exported") && !found.is_empty() {
         find::keep_exported(request, module, pattern, &mut found)?;
     }
@@ -142,45 +161,11 @@ fn resolve_in(
     }
 }
 
-/// The function's name or pattern of `name@file`. Which function stands in which file is not known: a name
-/// says it all the same, a pattern or a line does not.
-fn without_file<'w>(request: &Request<'_>, written: &'w str) -> Result<&'w str, Box<Diagnostic>> {
-    let Some((name, file)) = written.split_once('@') else {
-        return Ok(written);
-    };
-    let (label, help) = if file.contains([':', '+']) {
-        (
-            "names a line of the kernel's source",
-            format!(
-                "probe the whole function, function(\"{name}\"), or an instruction, statement(\"{name}+0x12\")"
-            ),
-        )
-    } else if is_pattern(name) {
-        (
-            "means the functions of a source file",
-            "name them: `rtap list 'kernel.function(\"vfs_*\")'` shows those of a pattern"
-                .to_owned(),
-        )
-    } else {
-        return Ok(name);
-    };
-    Err(Box::new(debug_info::no_source(
-        true,
-        label,
-        debug_info::note(true).to_owned(),
-        help,
-        request.span,
-    )))
-}
-
-/// The function that a place is in, one of several of its name.
-fn at_place(names: Namesakes<'_>, place: &Place) -> Found {
-    Found {
-        address: place.address,
-        is_first: false,
-        signature: names.shared_signature(&place.name),
-        ..Found::called(&place.name)
-    }
+/// Whether a point means a function also where it has been inlined.
+fn may_be_inlined(request: &Request<'_>, pattern: &str) -> bool {
+    let only_called = ["call", "return", "exported"];
+    let is_called = only_called.iter().any(|name| request.has(name));
+    !is_called && !is_pattern(pattern) && !request.has("kprobe")
 }
 
 /// The places so many bytes from the start of the functions of a name.
@@ -239,7 +224,7 @@ pub(super) fn parameters(request: &Request<'_>, place: &Place) -> Rc<dyn Context
     let found = if place.address == 0 {
         names.only(&place.name)
     } else {
-        at_place(names, place)
+        names.one(place)
     };
     Rc::new(FunctionVars {
         found,

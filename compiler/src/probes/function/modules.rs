@@ -20,10 +20,7 @@ pub(in crate::probes) fn named(
             title,
             "a pattern needs the list of them",
         );
-        Box::new(
-            diag.note(why.to_string())
-                .help_if(why.help().map(str::to_owned)),
-        )
+        Box::new(diag.note(why.to_string()).help_if(why.help()))
     })?;
     let wanted = loaded.iter().filter(|name| glob(pattern, name));
     let names: Vec<String> = wanted.cloned().collect();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rtap_grammar::diag::{Diagnostic, codes};
 
 use super::super::Request;
+use super::address::Place;
 use super::find::Found;
 use crate::btf::{Btf, Signature};
 use crate::session::KprobeStyle;
@@ -45,6 +46,16 @@ impl Namesakes<'_> {
         }
     }
 
+    /// The function that a place is in, one of several of its name.
+    pub fn one(self, place: &Place) -> Found {
+        Found {
+            address: place.address,
+            is_first: false,
+            signature: self.shared_signature(&place.name),
+            ..Found::called(&place.name)
+        }
+    }
+
     /// All functions of a name; an error where they cannot be told apart.
     pub fn of_name(self, name: &str) -> Result<Vec<Found>, Box<Diagnostic>> {
         let target = self.request.session.target;
@@ -58,7 +69,7 @@ impl Namesakes<'_> {
             let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
                 .label(self.request.span, "this name tells none of them")
                 .note(why.to_string());
-            Box::new(diag.help_if(why.help().map(str::to_owned)))
+            Box::new(diag.help_if(why.help()))
         })
     }
 
@@ -168,7 +179,7 @@ impl Namesakes<'_> {
         )
         .label(self.request.span, "this pattern means them too")
         .note(format!("{}{more}: {why}", shown.join(", ")))
-        .help_if(why.help().map(str::to_owned))
+        .help_if(why.help())
     }
 }
 

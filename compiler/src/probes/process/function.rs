@@ -1,4 +1,4 @@
-//! `.function("f")` with `.call`, `.exported` and `.return`, `.plt("f")` with `.return`: functions of programs
+//! `.function("f")` with `.call`, `.inline`, `.exported` and `.return`, `.plt("f")` with `.return`: functions of programs
 //! and libraries, and the stubs through which they call those of others, by uprobe and uretprobe.
 //!
 //! Functions are found by ELF symbol, those of source files and lines by debug information. `$arg1` … `$arg6` are the registers of the C calling
@@ -11,12 +11,13 @@ use std::sync::Arc;
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
-use super::super::{Candidate, ContextVars, Request, Typed, VarInfo, glob, is_pattern, source};
+use super::super::source::{self, Wanted};
+use super::super::{Candidate, ContextVars, Request, Typed, VarInfo, glob, is_pattern};
 use super::elsewhere;
-use super::source::{self as of_source, Wanted};
+use super::source as of_source;
 use super::subject::Subject;
 use crate::access::CType;
-use crate::dwarf::Lines;
+use crate::dwarf::{Instances, Lines};
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::image::{Attach, ProcessScope};
 use crate::lir::{Context, CtxReg, Exec};
@@ -75,7 +76,13 @@ pub(super) fn resolve(
         stubs.into_iter().map(Point::by_name).collect()
     } else {
         let place = source::Place::parse(written, request.span)?;
-        named(request, binary, &place)?
+        if request.has("inline") {
+            let info = of_source::read(request, binary)?;
+            let inlined = Wanted::Functions(Instances::Inlined);
+            of_source::find(request, binary, &info, &place, inlined)?
+        } else {
+            named(request, binary, &place)?
+        }
     };
     if request.has("exported") {
         found.retain(|point| point.function.exported);
@@ -101,10 +108,10 @@ pub(super) fn resolve(
         scope: subject.scope,
         condition: subject.condition(true),
     };
-    let place = if is_return {
-        Where::Return
-    } else {
-        Where::Entry
+    let place = match (is_return, request.has("inline")) {
+        (true, _) => Where::Return,
+        (false, true) => Where::Inside,
+        (false, false) => Where::Entry,
     };
     Ok(found
         .into_iter()
@@ -121,7 +128,13 @@ fn named(
     if place.file.is_some() {
         match of_source::read(request, binary) {
             Ok(info) => {
-                return of_source::find(request, binary, &info, place, Wanted::Functions);
+                return of_source::find(
+                    request,
+                    binary,
+                    &info,
+                    place,
+                    Wanted::Functions(Instances::Called),
+                );
             }
             Err(why) if place.lines != Lines::First || is_pattern(place.function) => {
                 return Err(why);
@@ -206,7 +219,8 @@ pub(super) fn candidate(common: &Common, point: &Point, place: Where) -> Candida
     let Point { function, shown } = point;
     let suffix = match (*component, place) {
         (_, Where::Return) => ".return",
-        ("function", _) => ".call",
+        ("function", Where::Inside) => ".inline",
+        ("function", Where::Entry) => ".call",
         _ => "",
     };
     let text = format!("process(\"{path}\").{component}({shown}){suffix}");
@@ -307,7 +321,7 @@ impl ContextVars for UserVars {
 
     fn remark(&self, _: &Cx<'_>, _: &str) -> Option<String> {
         Some(
-            "names and types of a program's parameters are in debug information (DWARF), of which rtap reads files and lines only"
+            "names and types of a program's parameters are in debug information (DWARF), of which rtap reads files, lines and inlined functions only"
                 .to_owned(),
         )
     }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 
-use super::super::{Candidate, Request, source};
+use super::super::source::{self, Wanted};
+use super::super::{Candidate, Request};
 use super::function::{self, Common, Point, Where, candidate};
-use super::source::{self as of_source, Wanted};
+use super::source as of_source;
 use super::subject::Subject;
+use crate::dwarf::Code;
 use crate::target::{Binary, BinaryFunction};
 
 /// The instructions that a point means.

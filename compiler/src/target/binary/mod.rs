@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::Arch;
 use super::sdt::Mark;
+use crate::dwarf::{Code, Symbol};
 
 /// Why a file cannot be probed. Its `Display` is a clause for a diagnostic.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -271,12 +272,6 @@ impl Binary {
         &self.plt
     }
 
-    /// Whether an address (before relocation) is one of code.
-    pub fn is_code(&self, address: u64) -> bool {
-        let holds = |&(start, bytes): &(u64, u64)| address.wrapping_sub(start) < bytes;
-        self.code.iter().any(holds)
-    }
-
     /// All SDT marks, sorted by provider and name.
     pub fn marks(&self) -> &[Mark] {
         &self.marks
@@ -313,6 +308,25 @@ impl Binary {
                 .filter(|&within| within < bytes)?;
             address.checked_add(within)
         })
+    }
+}
+
+impl Code for Binary {
+    fn is_code(&self, address: u64) -> bool {
+        let holds = |&(start, bytes): &(u64, u64)| address.wrapping_sub(start) < bytes;
+        self.code.iter().any(holds)
+    }
+
+    fn symbol_at(&self, address: u64) -> Option<Symbol> {
+        self.function_at(address).map(|function| Symbol {
+            name: function.name.to_string(),
+            start: function.address,
+            size: function.size,
+        })
+    }
+
+    fn starts_of(&self, name: &str) -> Vec<u64> {
+        self.function(name).iter().map(|f| f.address).collect()
     }
 }
 

@@ -1,11 +1,14 @@
 //! Places in source that probe points name: `f`, `f@file`, `f@file:12`, `f@file:10-20,30`, `f@file:*`, `f@file+3`.
 
+mod find;
+
 use std::ops::RangeInclusive;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 use rtap_grammar::source::Span;
 
 use crate::dwarf::Lines;
+pub(super) use find::{Source, Wanted};
 
 /// What a point says of a place.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,0 +1,127 @@
+//! Functions and instructions of the kernel that are named by source file and line, or by a function that has been
+//! inlined: out of the debug information of vmlinux or of a module.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rtap_grammar::diag::{Diagnostic, codes};
+
+use super::super::instruction::{self, Inside};
+use super::super::source::{self, Source, Wanted};
+use super::super::{Candidate, Request, debug_info, is_pattern};
+use super::address::{self, Place};
+use super::find::Found;
+use super::namesakes::Namesakes;
+use crate::dwarf::{self, Instances, Lines};
+use crate::target::KernelObject;
+
+/// The file that has the debug information, or why there is none.
+pub(in crate::probes) fn object(
+    request: &Request<'_>,
+    module: Option<&str>,
+    label: &str,
+) -> Result<Arc<KernelObject>, Box<Diagnostic>> {
+    let object = request.session.target.kernel_object(module);
+    object.map_err(|why| {
+        let other = "name the function, or an instruction of it, statement(\"f+0x12\")";
+        Box::new(debug_info::no_source(
+            "the kernel's",
+            label,
+            &why,
+            other,
+            request.span,
+        ))
+    })
+}
+
+/// The places that a point means, in source and in the running kernel.
+pub(in crate::probes) fn located(
+    request: &Request<'_>,
+    object: &KernelObject,
+    module: Option<&str>,
+    place: &source::Place<'_>,
+    wanted: Wanted,
+) -> Result<Vec<(dwarf::Place, Place)>, Box<Diagnostic>> {
+    let whose = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
+    let source = Source {
+        whose,
+        missing: codes::NO_KERNEL_FUNCTION,
+        info: &object.info,
+        code: object,
+    };
+    let mut located = Vec::new();
+    for found in source.find(request, place, wanted)? {
+        let place = address::of_object(request, object, module, found.address)?;
+        located.extend(place.map(|place| (found, place)));
+    }
+    Ok(located)
+}
+
+/// The functions of a source file. `None` if none is named, or if a function's name has to do for want of debug information.
+pub(super) fn functions(
+    names: Namesakes<'_>,
+    place: &source::Place<'_>,
+) -> Result<Option<Vec<Found>>, Box<Diagnostic>> {
+    let Namesakes {
+        request, module, ..
+    } = names;
+    if place.file.is_none() {
+        return Ok(None);
+    }
+    let is_pattern = is_pattern(place.function);
+    let is_file = place.lines == Lines::First;
+    let label = if is_file {
+        "means the functions of a source file"
+    } else {
+        "names a line of the kernel's source"
+    };
+    let object = match object(request, module, label) {
+        Ok(object) => object,
+        Err(why) if !is_file || is_pattern => return Err(why),
+        Err(_) => return Ok(None),
+    };
+    let wanted = Wanted::Functions(Instances::Called);
+    let located = located(request, &object, module, place, wanted)?;
+    let mut found = Vec::new();
+    for (of_source, place) in located {
+        // Where no symbol is, code of others goes on.
+        if place.offset != 0 {
+            continue;
+        }
+        let original = of_source.function;
+        let function = if place.address == 0 {
+            names.only(&place.name)
+        } else {
+            names.one(&place)
+        };
+        found.push(Found {
+            copy_of: (place.name != original).then_some(original),
+            ..function
+        });
+    }
+    if is_pattern && let Ok(all) = request.session.target.traceable_functions() {
+        let of_module = all.iter().filter(|f| f.module.as_deref() == module);
+        let listed: HashSet<&str> = of_module.map(|f| f.name.as_str()).collect();
+        found.retain(|function| listed.contains(function.name.as_str()));
+    }
+    Ok(Some(found))
+}
+
+/// Where functions have been inlined into others.
+pub(super) fn inlined(
+    request: &Request<'_>,
+    module: Option<&str>,
+    place: &source::Place<'_>,
+) -> Result<Vec<Candidate>, Box<Diagnostic>> {
+    instruction::need_kprobes(request)?;
+    let object = object(request, module, "means where functions have been inlined")?;
+    let wanted = Wanted::Functions(Instances::Inlined);
+    let located = located(request, &object, module, place, wanted)?;
+    let of = module.map_or("kernel".to_owned(), |m| format!("module(\"{m}\")"));
+    let candidate = |(of_source, place): (dwarf::Place, Place)| {
+        let text = format!("{of}.function({}).inline", of_source.shown());
+        instruction::candidate(place, text, of_source.function, Rc::new(Inside))
+    };
+    Ok(located.into_iter().map(candidate).collect())
+}
