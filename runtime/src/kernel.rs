@@ -1,11 +1,12 @@
 //! A script's programs in the kernel: loading an image, attaching its points, reporting
 //! what could not be attached, waiting until they are done, detaching.
 
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point};
-use rtap_compiler::lir::Handler;
+use rtap_compiler::lir::{Handler, HandlerId};
 use rtap_compiler::target::Target;
 
 use crate::attach::{self, AttachError, AttachOptions, Installed};
@@ -117,6 +118,9 @@ impl Plan<'_> {
             begin_programs,
             ..
         } = installation;
+        // Of each handler, how many points are attached.
+        let mut attached: HashMap<HandlerId, usize> = HashMap::new();
+        let mut left_out = LeftOut::default();
         // Whose program each of those installed is.
         let mut handlers = Vec::with_capacity(self.meta.programs.len());
         for program in &self.meta.programs {
@@ -180,7 +184,11 @@ impl Plan<'_> {
                 AttachError::Interrupted => interrupted(error),
                 _ => self.refused(&handler.name, &error),
             })?;
-            self.report_failed(&result, &points)?;
+            let others = handler.points.len() > points.len();
+            self.report_failed(&result, &points, others, &mut left_out)?;
+            if !program.entry_half {
+                *attached.entry(program.handler).or_default() += points.len() - result.failed.len();
+            }
             // Of a handler that is divided, what a program is for is told by its point, if it is one.
             handlers.push(match (&program.points[..], &handler.points[..]) {
                 ([_], [_, _, ..]) => own().next().map_or(&handler.name, |point| &point.text),
@@ -188,6 +196,8 @@ impl Plan<'_> {
             });
             installed.push((name_of(handler, &points, program.entry_half), result));
         }
+        left_out.report();
+        self.report_unattached(&attached)?;
         if self.verbose > 0 {
             let took = begin.elapsed();
             let links: usize = installed.iter().map(|(_, i)| i.links()).sum();
@@ -219,11 +229,16 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Points that could not be attached to. Of a pattern's many some may be places that no
+    /// Points that could not be attached to; the handler may have `others`. Of a pattern's many some may be places that no
     /// kernel can probe: these are warned about; a probe left with no point at all is an error.
-    fn report_failed(&self, result: &Installed, points: &[&Point]) -> Result<(), Status> {
-        let some = result.failed.len() < points.len();
-        let mut warned = 0;
+    fn report_failed(
+        &self,
+        result: &Installed,
+        points: &[&Point],
+        others: bool,
+        left_out: &mut LeftOut,
+    ) -> Result<(), Status> {
+        let some = others || result.failed.len() < points.len();
         for (at, error) in &result.failed {
             let Some(point) = points.get(*at) else {
                 continue;
@@ -231,15 +246,24 @@ impl Plan<'_> {
             if !point.optional && !some {
                 return Err(self.refused(&point.text, error));
             }
-            if self.verbose > 0 || !point.optional && warned < MAX_WARNED {
-                warned += 1;
+            if self.verbose > 0 || !point.optional && left_out.warned < MAX_WARNED {
+                left_out.warned += 1;
                 Status::warn(&format!("{}: {error}; left out", point.text));
+            } else if !point.optional {
+                left_out.silent += 1;
             }
         }
-        let failed = result.failed.iter().filter_map(|(at, _)| points.get(*at));
-        let silent = failed.filter(|point| !point.optional).count();
-        if silent > warned {
-            Status::warn(&format!("{} more points left out", silent - warned));
+        Ok(())
+    }
+
+    /// A handler of many programs, each of a point, may have been left with none.
+    fn report_unattached(&self, attached: &HashMap<HandlerId, usize>) -> Result<(), Status> {
+        for (id, handler) in &self.meta.module.handlers {
+            let is_optional = handler.points.iter().all(|point| point.optional);
+            if attached.get(&id) == Some(&0) && !is_optional {
+                let title = format!("{}: none of its points can be probed", handler.name);
+                return Err(Status::fail(&title, None));
+            }
         }
         Ok(())
     }
@@ -252,6 +276,22 @@ impl Plan<'_> {
             Status::say(log);
         }
         status
+    }
+}
+
+/// Points that could not be attached to.
+#[derive(Default)]
+struct LeftOut {
+    /// Those that were named.
+    warned: usize,
+    silent: usize,
+}
+
+impl LeftOut {
+    fn report(&self) {
+        if self.silent > 0 {
+            Status::warn(&format!("{} more points left out", self.silent));
+        }
     }
 }
 
