@@ -1,7 +1,7 @@
 //! Which units can speak of a function: those whose entries have its name. A kernel has thousands of units; to look for
 //! a few bytes is much cheaper than to read their entries.
 
-use bstr::ByteSlice;
+use bstr::{ByteSlice, Finder};
 use gimli::{Dwarf, Section};
 use rustc_hash::FxHashSet;
 
@@ -9,14 +9,15 @@ use super::Slice;
 use super::unit::Unit;
 use crate::probes::is_pattern;
 
+/// So many words are sought one after the other, more of them all at once.
+const FEW: usize = 16;
+
 /// Finds a function's name in units.
 pub(super) struct NameFilter {
-    /// The name as entries have it that hold it themselves.
-    name: Vec<u8>,
-    /// Where `.debug_str` has it: as a whole, or at the end of a longer name.
-    offsets: FxHashSet<u32>,
-    /// The lower halves of these, a bit for each: most words are none of them.
-    halves: Vec<bool>,
+    /// The name itself, and where `.debug_str` has it: as a whole, or at the end of a longer name.
+    few: Vec<Finder<'static>>,
+    /// The latter, if they are many.
+    many: FxHashSet<u32>,
 }
 
 impl NameFilter {
@@ -26,29 +27,25 @@ impl NameFilter {
             return None;
         }
         let name = [function.as_bytes(), b"\0"].concat();
-        let mut halves = vec![false; 1 << 16];
         let texts = dwarf.debug_str.reader().slice();
         let offsets: FxHashSet<u32> = texts.find_iter(&name).map(|at| at as u32).collect();
-        for offset in &offsets {
-            halves[*offset as usize & 0xffff] = true;
+        let finder = |bytes: &[u8]| Finder::new(bytes).into_owned();
+        let mut few = vec![finder(&name)];
+        if offsets.len() > FEW {
+            return Some(Self { few, many: offsets });
         }
+        few.extend(offsets.iter().map(|offset| finder(&offset.to_le_bytes())));
         Some(Self {
-            name,
-            offsets,
-            halves,
+            few,
+            many: FxHashSet::default(),
         })
     }
 
     /// Whether the name is in a unit.
     pub fn is_in(&self, unit: &Unit<'_>) -> bool {
         let bytes = unit.entries();
-        let refers = |word: &[u8]| {
-            let low = usize::from(u16::from_le_bytes([word[0], word[1]]));
-            self.halves[low]
-                && self
-                    .offsets
-                    .contains(&u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
-        };
-        !self.offsets.is_empty() && bytes.windows(4).any(refers) || bytes.contains_str(&self.name)
+        let is_one = |word: &[u8; 4]| self.many.contains(&u32::from_le_bytes(*word));
+        let has_many = || bytes.array_windows().any(is_one);
+        self.few.iter().any(|one| one.find(bytes).is_some()) || !self.many.is_empty() && has_many()
     }
 }
