@@ -4,6 +4,7 @@
 //! or a process that is killed, leaves nothing behind. Detaching is closing. For some mechanisms it takes the kernel tens of milliseconds each
 //! ([`release`]).
 
+mod background;
 mod error;
 mod halves;
 mod kprobe;
@@ -11,7 +12,6 @@ pub mod perf_counter;
 mod perf_event;
 mod raw_syscall;
 mod raw_tracepoint;
-mod release;
 mod tracing;
 mod uprobe;
 
@@ -145,7 +145,7 @@ pub fn release(installed: Vec<Installed>) {
     if descriptors.is_empty() {
         return;
     }
-    release::release(installed, descriptors);
+    background::close(installed, descriptors);
 }
 
 /// What attaching to some points came to.

@@ -9,6 +9,7 @@ use addr2line::Context;
 use addr2line::gimli::{EndianArcSlice, LittleEndian};
 use rtap_compiler::dwarf::DebugInfo;
 
+use super::maps::Found;
 use super::{Host, Kind, Kind::*, UserFnRow, text};
 use crate::host::debug_info_of;
 use crate::values::Value;
@@ -75,7 +76,7 @@ impl Host {
             return None;
         }
         let found = self.users.find(process, address)?;
-        self.lines.find(found.file, found.address?)
+        self.lines.find(&found, found.address?)
     }
 }
 
@@ -90,12 +91,16 @@ impl fmt::Debug for Lines {
 }
 
 impl Lines {
-    fn find(&mut self, file: &str, address: u64) -> Option<Line> {
-        if self.0.len() >= KEPT && !self.0.contains_key(file) {
+    fn find(&mut self, found: &Found<'_>, address: u64) -> Option<Line> {
+        if self.0.len() >= KEPT && !self.0.contains_key(found.file) {
             self.0.clear();
         }
-        let context = self.0.entry(file.to_owned());
-        let context = context.or_insert_with(|| context_of(&debug_info_of(file)?));
+        let context = self.0.entry(found.file.to_owned());
+        let context = context.or_insert_with(|| {
+            // The process may have ended meanwhile.
+            let info = debug_info_of(found.file).or_else(|| debug_info_of(&found.path));
+            context_of(&info?)
+        });
         let location = context.as_ref()?.find_location(address).ok()??;
         Some(Line {
             file: location.file?.to_owned(),

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(1);
 
 /// Drops what holds these descriptors, and lets a child process wait for the kernel if that takes long.
-pub(super) fn release<T>(held: T, mut descriptors: Vec<RawFd>) {
+pub(super) fn close<T>(held: T, mut descriptors: Vec<RawFd>) {
     let Ok((gate, mut opener)) = pipe() else {
         return drop(held);
     };
@@ -75,7 +75,7 @@ mod tests {
     fn what_is_held_is_closed_by_the_child() {
         let (mut end, held) = pipe().expect("a pipe");
         let descriptors = vec![held.as_raw_fd()];
-        release(held, descriptors);
+        close(held, descriptors);
         let mut rest = Vec::new();
         end.read_to_end(&mut rest).expect("the end of the file");
         assert_eq!(rest, b"");
@@ -86,7 +86,7 @@ mod tests {
         let (mut end, other) = pipe().expect("a pipe");
         let (_gate, held) = pipe().expect("a pipe");
         let (mut gate, opener) = pipe().expect("a pipe");
-        // SAFETY: as in `release`.
+        // SAFETY: as in `close`.
         let child = unsafe { libc::fork() };
         if child == 0 {
             keep(&gate, &[held.as_raw_fd(), gate.as_raw_fd()]);
