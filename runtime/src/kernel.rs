@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point};
+use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point, SessionState};
 use rtap_compiler::lir::{Handler, HandlerId};
 use rtap_compiler::target::Target;
 
@@ -15,7 +15,7 @@ use crate::cli::Status;
 use crate::host::{Capability, LiveTarget, Rights, raise_memlock_limit};
 use crate::load::{self, LoadOptions, Loaded, ObjectFile, ProgramKind};
 use crate::session::timing::Runs;
-use crate::session::{Attached, Signals};
+use crate::session::{Attached, Control, Signals};
 
 /// Points left out that are named, unless all are asked for by -v.
 const MAX_WARNED: usize = 3;
@@ -72,7 +72,7 @@ impl Plan<'_> {
 
     /// Loads and attaches the programs. A point that is not optional and cannot be attached
     /// to is an error; everything attached before is detached then.
-    pub fn attach(&self, kernel: &InKernel) -> Result<Installation, Status> {
+    pub fn attach(&self, kernel: &InKernel, control: &Control) -> Result<Installation, Status> {
         let statistics = self
             .timing
             .then(enable_stats)
@@ -96,6 +96,8 @@ impl Plan<'_> {
         match self.attach_all(kernel, &mut installation) {
             Ok(()) => Ok(installation),
             Err(status) => {
+                // What keeps account from the first is not to run until it is detached.
+                control.advance(SessionState::Stopping);
                 Box::new(installation).release();
                 Err(status)
             }

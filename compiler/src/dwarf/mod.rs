@@ -16,6 +16,7 @@ mod bytes;
 mod find;
 mod functions;
 mod lines;
+mod lookup;
 mod names;
 mod path;
 mod relocate;
@@ -28,6 +29,7 @@ mod tests;
 pub use bytes::SharedFile;
 pub(crate) use bytes::contents;
 pub use find::{Code, Found, Instances, Lines, Place, Query, Symbol};
+pub use lookup::{SourceLine, UnitIndex};
 pub(crate) use relocate::{Layout, is_code, is_relocatable};
 
 use std::cell::Cell;

@@ -65,9 +65,10 @@ impl DebugInfo {
         Ok(Self { sections, bytes })
     }
 
-    /// The sections for a reader of another kind.
-    pub fn sections<R>(&self, mut reader: impl FnMut(&[u8]) -> R) -> Dwarf<R> {
-        self.sections.borrow(|section| reader(section))
+    /// How much one walk may read.
+    pub(super) fn budget(&self) -> Budget {
+        let steps = self.bytes.saturating_mul(STEPS_PER_BYTE);
+        Budget(Cell::new(steps.saturating_add(LEAST_STEPS)))
     }
 
     /// The sections where they lie.
@@ -83,8 +84,7 @@ impl DebugInfo {
     ) -> Result<(), DwarfError> {
         let mut dwarf = self.dwarf();
         dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
-        let steps = self.bytes.saturating_mul(STEPS_PER_BYTE);
-        let budget = Budget(Cell::new(steps.saturating_add(LEAST_STEPS)));
+        let budget = self.budget();
         let mut good = false;
         let mut problem = None;
         let mut headers = dwarf.units();

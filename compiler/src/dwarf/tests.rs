@@ -195,3 +195,29 @@ fn damaged_sections_never_panic() {
     }
     assert!(read > 1000, "{read}");
 }
+
+/// Each place that a line has is of that line; what no unit has is of none.
+#[test]
+fn the_line_of_an_address() {
+    let info = DebugInfo::parse(LINES).unwrap();
+    let units = info.units().unwrap();
+    let query = Query {
+        function: "*",
+        file: "*",
+        lines: &Lines::All,
+    };
+    let places = info.statements(&query, &ALL).unwrap().places;
+    assert!(places.len() > 20, "{places:?}");
+    for place in &places {
+        let found = info.line_at(&units, place.address).unwrap().unwrap();
+        let here = places.iter().filter(|other| other.address == place.address);
+        let mut lines = here.map(|place| (place.file.as_str(), place.line));
+        assert!(
+            lines.any(|line| line == (found.file.as_str(), found.line)),
+            "{place:?} {found:?}"
+        );
+    }
+    for nowhere in [0, 1, u64::MAX] {
+        assert_eq!(info.line_at(&units, nowhere), Ok(None));
+    }
+}

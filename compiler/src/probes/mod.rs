@@ -22,6 +22,7 @@ mod tracepoint;
 
 pub use context::VarInfo;
 pub(crate) use context::{ContextVars, Typed};
+pub use function::addresses_of;
 pub(crate) use function::quoted;
 pub use pattern::{Arg, Component, glob, is_pattern};
 
@@ -70,6 +71,8 @@ pub(crate) struct Request<'r> {
     pub span: Span,
     /// Whether the handler reads registers: a kprobe is better than a trampoline then.
     pub registers: bool,
+    /// Whether the point may be missing.
+    pub optional: bool,
     /// What there is to say although the point is resolved.
     pub warnings: &'r RefCell<Vec<Diagnostic>>,
 }

@@ -13,6 +13,7 @@ use super::instruction::{self, Inside};
 use super::source::Wanted;
 use super::{Candidate, ContextVars, Kind, Request, is_pattern, source};
 use crate::dwarf;
+use crate::target::Fetch;
 
 pub(super) const KIND: Kind = Kind {
     name: "statement",
@@ -56,7 +57,9 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         None => "kernel".to_owned(),
     };
     let candidate = |point: Point| {
-        let vars: Rc<dyn ContextVars> = if point.place.offset == 0 {
+        // What has been inlined at the start has parameters of its own.
+        let is_entry = point.place.offset == 0 && point.function == point.place.name;
+        let vars: Rc<dyn ContextVars> = if is_entry {
             parameters(request, &point.place)
         } else {
             Rc::new(Inside)
@@ -96,6 +99,7 @@ fn by_source(
         request,
         module,
         "names a line or file of the kernel's source",
+        Fetch::Yes,
     )?;
     let found = function::located(request, &object, module, place, Wanted::Statements)?;
     let point = |(of_source, place): (dwarf::Place, Place)| Point {
@@ -131,6 +135,6 @@ fn in_a_file(request: &Request<'_>) -> Diagnostic {
         "addresses in a module's file are not known",
     )
     .label(request.span, "this probe point")
-    .note("rtap does not read modules' files, and each of their sections is loaded somewhere else")
+    .note("a module's file has no addresses of its own: each of its sections is loaded somewhere else")
     .help("name the function, statement(\"f+0x12\"), or take an address of /proc/kallsyms, kernel.statement(ADDRESS).absolute")
 }

@@ -103,6 +103,9 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             condition: None,
         });
     }
+    if found.is_empty() {
+        return Err(Box::new(missing(request, &btf, wanted, system, name)));
+    }
     Ok(found)
 }
 
@@ -154,7 +157,9 @@ fn may_be_in_modules(
         return true;
     };
     let known: FxHashSet<&str> = found.iter().map(|(_, name)| name.as_str()).collect();
-    all.iter().any(|(s, n)| {
+    // Those of system calls are no tracepoints of their own.
+    let mut others = all.iter().filter(|(system, _)| system != "syscalls");
+    others.any(|(s, n)| {
         system.is_none_or(|system| glob(system, s)) && glob(name, n) && !known.contains(n.as_str())
     })
 }

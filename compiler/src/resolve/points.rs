@@ -206,6 +206,7 @@ impl Cx<'_> {
             components,
             span,
             registers: self.reads_registers || chain.reads_registers(),
+            optional: chain.optional,
             warnings: &warnings,
         };
         let resolved = (kind.resolve)(&request);

@@ -308,7 +308,11 @@ impl Target for FixtureTarget {
         })
     }
 
-    fn kernel_object(&self, module: Option<&str>) -> Result<Arc<KernelObject>, Unavailable> {
+    fn kernel_object(
+        &self,
+        module: Option<&str>,
+        _: Fetch,
+    ) -> Result<Arc<KernelObject>, Unavailable> {
         if module.is_some() || !self.has_vmlinux {
             return Err(Unavailable::NoKernelDebugInfo {
                 of: module.map_or_else(

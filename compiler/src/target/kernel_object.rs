@@ -53,6 +53,15 @@ impl BuildId {
     }
 }
 
+/// Whether debug information may be fetched from servers, if the user has named any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fetch {
+    /// Whoever asks for it asks for that.
+    Yes,
+    /// What is on the machine has to do.
+    No,
+}
+
 /// The kernel or a module, with debug information.
 #[derive(Debug)]
 pub struct KernelObject {

@@ -29,7 +29,7 @@ pub use binary::{Binary, BinaryError, BinaryFunction, FileId};
 pub use feature::{Feature, Features, OLDEST_RELEASE};
 pub use kconfig::Kconfig;
 pub use kernel::KernelRelease;
-pub use kernel_object::{BuildId, KernelObject};
+pub use kernel_object::{BuildId, Fetch, KernelObject};
 pub use suggest::suggest;
 pub use symbols::{KernelSymbol, KernelSymbols, TraceableFunction};
 pub use syscalls::{Syscall, SyscallTable};
@@ -138,7 +138,11 @@ pub trait Target: Send + Sync {
 
     /// The running kernel or one of its modules as a file with debug information has it. Slow (hundreds of
     /// milliseconds to look through): for what only that can answer.
-    fn kernel_object(&self, module: Option<&str>) -> Result<Arc<KernelObject>, Unavailable>;
+    fn kernel_object(
+        &self,
+        module: Option<&str>,
+        fetch: Fetch,
+    ) -> Result<Arc<KernelObject>, Unavailable>;
 
     /// The files whose paths are like a pattern, as `glob` compares them, name by name, sorted. Without
     /// `/` those in `$PATH` are meant.

@@ -34,6 +34,11 @@ pub enum AttachError {
         "several functions are named '{0}', and the one meant is not where it was when the script was compiled"
     )]
     Moved(String),
+    /// An instruction of another build of the kernel.
+    #[error(
+        "the script was compiled for another kernel, in which '{0}' may have other instructions"
+    )]
+    OtherBuild(String),
     /// The kernel refuses to trace this place.
     #[error("the kernel does not allow probes in '{0}'")]
     Forbidden(String),
@@ -143,6 +148,7 @@ impl AttachError {
             Self::Ambiguous(name) => Some(format!(
                 "probe one of them by its address, kernel.function(0xADDRESS): `grep -w {name} /proc/kallsyms` shows them"
             )),
+            Self::OtherBuild(_) => Some("compile it on this machine".to_owned()),
             Self::Moved(_) => Some(
                 "compile it on this machine: addresses change with each start of the kernel"
                     .to_owned(),

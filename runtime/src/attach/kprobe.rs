@@ -6,12 +6,13 @@
 use std::io;
 
 use rtap_compiler::image::{Attach, KernelFunction, Point};
+use rtap_compiler::probes::addresses_of;
 use rtap_compiler::target::{Feature, Unavailable};
 
 use super::halves::by_halves;
 use super::{AttachError, AttachOptions, Attachment, Outcome, load};
 use crate::bpf::link::KprobeTargets;
-use crate::bpf::perf::PerfEventSpec;
+use crate::bpf::perf::{PerfEvent, PerfEventSpec};
 use crate::bpf::{AttachType, Link, ProgType, Program};
 use crate::host::{Capability, needed_for_perf_events};
 use crate::load::{Loaded, ProgramKind};
@@ -55,7 +56,7 @@ pub(super) fn install(
         let Some(place) = place(at, &point.attach) else {
             continue;
         };
-        match check_address(place.function, options) {
+        match check_place(&place, options) {
             Ok(()) => places.push(place),
             Err(error) => outcome.failed.push((at, error)),
         }
@@ -87,7 +88,7 @@ pub(super) fn install(
     for place in &places {
         options.go_on()?;
         let link = open(place)
-            .and_then(|spec| spec.open(0, None))
+            .or_else(|error| open_only(place, error, options))
             .map_err(|error| explain(place, error))
             .and_then(|event| {
                 let attached = event.attach(&program, use_link, options.cookie(place.at));
@@ -98,11 +99,13 @@ pub(super) fn install(
     Ok((program, outcome))
 }
 
-/// An address is right for as long as the machine runs: an image may come from before, or from another machine.
-fn check_address(
-    function: &KernelFunction,
-    options: &AttachOptions<'_>,
-) -> Result<(), AttachError> {
+/// Instructions are those of one build of the kernel, and an address is right for as long as the machine runs: an image may
+/// come from before, or from another machine.
+fn check_place(place: &Place<'_>, options: &AttachOptions<'_>) -> Result<(), AttachError> {
+    let function = place.function;
+    if place.offset != 0 && !options.same_kernel {
+        return Err(AttachError::OtherBuild(function.name.clone()));
+    }
     if function.address == 0 {
         return Ok(());
     }
@@ -176,17 +179,41 @@ fn wrong(place: &Place<'_>, error: &io::Error) -> Option<(usize, AttachError)> {
     Some((place.at, reason))
 }
 
-fn open(place: &Place<'_>) -> io::Result<PerfEventSpec> {
+fn open(place: &Place<'_>) -> io::Result<PerfEvent> {
     let function = place.function;
     if function.address != 0 {
-        let address = function.address.wrapping_add(place.offset);
-        return PerfEventSpec::kprobe(None, address, place.is_return);
+        return open_at(place, function.address);
     }
     let symbol = match &function.module {
         Some(module) => format!("{module}:{}", function.name),
         None => function.name.clone(),
     };
-    PerfEventSpec::kprobe(Some(&symbol), place.offset, place.is_return)
+    PerfEventSpec::kprobe(Some(&symbol), place.offset, place.is_return)?.open(0, None)
+}
+
+fn open_at(place: &Place<'_>, function: u64) -> io::Result<PerfEvent> {
+    let address = function.wrapping_add(place.offset);
+    PerfEventSpec::kprobe(None, address, place.is_return)?.open(0, None)
+}
+
+/// The kernel refuses a name that other symbols have too, be they data: the only function of them that can be traced is meant.
+fn open_only(
+    place: &Place<'_>,
+    error: io::Error,
+    options: &AttachOptions<'_>,
+) -> io::Result<PerfEvent> {
+    let function = place.function;
+    if error.raw_os_error() != Some(libc::EADDRNOTAVAIL) || function.address != 0 {
+        return Err(error);
+    }
+    let Ok(symbols) = options.target.symbols() else {
+        return Err(error);
+    };
+    let module = function.module.as_deref();
+    match addresses_of(options.target, &symbols, module, &function.name)[..] {
+        [address] if address != 0 => open_at(place, address),
+        _ => Err(error),
+    }
 }
 
 fn explain(place: &Place<'_>, error: io::Error) -> AttachError {

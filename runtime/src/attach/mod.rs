@@ -78,7 +78,7 @@ pub struct Installed {
     missed: u64,
     /// Whether the kernel tells what they miss.
     pub tells_missed: bool,
-    /// Whether nobody but who detaches it knows when its last handler is over, or others may want what it takes.
+    /// Whether it is detached in [`Self::settle`].
     at_once: bool,
 }
 
@@ -212,12 +212,32 @@ pub fn install(
         missed: 0,
         tells_missed: !matches!(first.attach, Attach::Kretprobe { .. })
             || options.target.kernel().version >= TELLS_MISSED_RETURNS,
-        at_once: options.sleepable
-            || matches!(
-                first.attach,
-                Attach::Profile { .. } | Attach::PerfEvent { .. } | Attach::Breakpoint { .. }
-            ),
+        at_once: options.sleepable || is_scarce(&first.attach),
     })
+}
+
+/// Whether there are few of what the kernel needs for it, so that others may want it soon.
+fn is_scarce(attach: &Attach) -> bool {
+    match attach {
+        Attach::Profile { .. }
+        | Attach::PerfEvent { .. }
+        | Attach::PerfCounter { .. }
+        | Attach::Breakpoint { .. } => true,
+        Attach::RawTracepoint { .. }
+        | Attach::RawSyscall { .. }
+        | Attach::BtfTracepoint { .. }
+        | Attach::Fentry(_)
+        | Attach::Fexit(_)
+        | Attach::Kprobe { .. }
+        | Attach::Kretprobe { .. }
+        | Attach::Uprobe { .. }
+        | Attach::Uretprobe { .. }
+        | Attach::Begin { .. }
+        | Attach::End { .. }
+        | Attach::Error { .. }
+        | Attach::Never
+        | Attach::Timer { .. } => false,
+    }
 }
 
 fn load(loaded: &Loaded, symbol: &str, kind: ProgramKind) -> Result<Program, AttachError> {

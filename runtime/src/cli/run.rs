@@ -251,7 +251,7 @@ impl Start<'_> {
         let globals = Arc::new(loaded.globals()?);
         let control = Control::Mapped(Arc::clone(&globals));
         self.fill_header(&control, pid)?;
-        let installation = plan.attach(&loaded)?;
+        let installation = plan.attach(&loaded, &control)?;
         let ring = loaded.take_ring()?;
         let maps = loaded.into_maps();
         let store = BpfStore::new(

@@ -5,37 +5,40 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rtap_compiler::dwarf::{DwarfError, SharedFile};
-use rtap_compiler::target::{BuildId, KernelObject, KernelRelease, OtherBuild, Unavailable};
+use rtap_compiler::target::{BuildId, Fetch, KernelObject, KernelRelease, OtherBuild, Unavailable};
 
 use super::binaries::{DEBUG_ROOT, debug_file_of};
 use super::file::KernelFile;
 use super::machine;
+use crate::cli::Status;
 
 /// Reads the debug information of the running kernel or of a loaded module.
 pub(super) fn read(
     kernel: &KernelRelease,
     module: Option<&str>,
+    fetch: Fetch,
 ) -> Result<KernelObject, Unavailable> {
-    let running = machine::build_id(module);
-    let mut files = Vec::new();
-    files.extend(
-        running
-            .as_ref()
-            .map(|BuildId(id)| debug_file_of(id))
-            .into_iter()
-            .flatten(),
-    );
+    let of = match module {
+        None => format!("the running kernel, {kernel}"),
+        Some(module) => format!("module {module} of {kernel}"),
+    };
+    let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let package = package_of(&os_release, kernel);
+    let Some(running) = machine::build_id(module) else {
+        return Err(Unavailable::NoKernelDebugInfo { of, package });
+    };
+    let mut files = Vec::from_iter(debug_file_of(&running.0));
     match module {
         None => files.extend(vmlinux(kernel)),
         Some(module) => files.extend(of_module(kernel, module)),
     }
     let mut of_another_build = None;
     let mut take = |path: &Path| {
-        let found = look_at(path, running.as_ref());
+        let found = look_at(path, &running);
         match found {
             Ok(object) => return object.map(Ok),
             Err(NotTaken::Damaged(error)) => {
@@ -53,26 +56,27 @@ pub(super) fn read(
     if let Some(found) = files.iter().find_map(|path| take(path)) {
         return found;
     }
-    let fetched = running.as_ref().and_then(fetch);
-    if let Some(found) = fetched.and_then(|path| take(&path)) {
+    if fetch == Fetch::Yes
+        && let Some(found) = ask_servers(&running, &of).and_then(|path| take(&path))
+    {
         return found;
     }
-    let of = match module {
-        None => format!("the running kernel, {kernel}"),
-        Some(module) => format!("module {module} of {kernel}"),
-    };
-    let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let package = package_of(&os_release, kernel);
-    Err(match (of_another_build, running) {
-        (Some((path, found)), Some(running)) => Unavailable::OtherBuild(Box::new(OtherBuild {
+    Err(match of_another_build {
+        Some((path, found)) => Unavailable::OtherBuild(Box::new(OtherBuild {
             path: path.to_string_lossy().into_owned(),
             found,
             of,
             running,
             package,
         })),
-        _ => Unavailable::NoKernelDebugInfo { of, package },
+        None => Unavailable::NoKernelDebugInfo { of, package },
     })
+}
+
+/// The debug information of the running kernel or of a loaded module, if there is any that can be read.
+pub fn of_running(module: Option<&str>) -> Option<KernelObject> {
+    let (kernel, _) = machine::uname();
+    read(&kernel, module, Fetch::No).ok()
 }
 
 /// Why a file that is there is not the one.
@@ -82,13 +86,13 @@ enum NotTaken {
 }
 
 /// `None` for a file that is not there or has no debug information.
-fn look_at(path: &Path, running: Option<&BuildId>) -> Result<Option<KernelObject>, NotTaken> {
+fn look_at(path: &Path, running: &BuildId) -> Result<Option<KernelObject>, NotTaken> {
     let Ok(file) = KernelFile::open_installed(path) else {
         return Ok(None);
     };
     let file: SharedFile = Arc::new(file);
     let found = BuildId::of_file(&file);
-    if running.is_some() && found.as_ref() != running {
+    if found.as_ref() != Some(running) {
         return Err(NotTaken::OtherBuild(found));
     }
     match KernelObject::parse(&path.to_string_lossy(), &file) {
@@ -157,14 +161,18 @@ fn module_name(file: &str) -> Option<String> {
     Some(stem.replace('-', "_"))
 }
 
-/// Asks the servers that the user has named.
-fn fetch(BuildId(id): &BuildId) -> Option<PathBuf> {
+/// Asks the servers that the user has named, and says so: it can take long.
+fn ask_servers(id: &BuildId, of: &str) -> Option<PathBuf> {
     std::env::var_os("DEBUGINFOD_URLS").filter(|urls| !urls.is_empty())?;
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let found = Command::new("debuginfod-find")
-        .args(["debuginfo", &id])
-        .output()
-        .ok()?;
+    let mut command = Command::new("debuginfod-find");
+    command.args(["debuginfo", &id.to_string()]);
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    command.stdout(Stdio::piped());
+    let asked = command.spawn().ok()?;
+    Status::say(&format!(
+        "rtap: asking $DEBUGINFOD_URLS for debug information of {of}"
+    ));
+    let found = asked.wait_with_output().ok()?;
     let path = String::from_utf8(found.stdout).ok()?;
     found
         .status
@@ -226,8 +234,10 @@ mod tests {
     fn builds_must_be_the_same() {
         let own = std::env::current_exe().unwrap();
         let other = BuildId(vec![1, 2, 3]);
-        let refused = look_at(&own, Some(&other));
-        assert!(matches!(refused, Err(NotTaken::OtherBuild(found)) if found != Some(other)));
-        assert!(matches!(look_at(Path::new("/no/such"), None), Ok(None)));
+        let refused = look_at(&own, &other);
+        assert!(
+            matches!(refused, Err(NotTaken::OtherBuild(found)) if found.as_ref().is_some_and(|found| *found != other))
+        );
+        assert!(matches!(look_at(Path::new("/no/such"), &other), Ok(None)));
     }
 }

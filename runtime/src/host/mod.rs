@@ -17,6 +17,7 @@ mod tests;
 
 pub use binaries::{debug_info_of, resolve as resolve_program};
 pub use file::{open_regular, reason};
+pub use kernel_objects::of_running as kernel_object;
 pub use machine::online_cpus;
 pub use own_stack::OwnStack;
 pub use rights::{
@@ -31,9 +32,9 @@ use rtap_compiler::btf::Btf;
 use rtap_compiler::dwarf::DebugInfo;
 use rtap_compiler::target::kconfig::KconfigTable;
 use rtap_compiler::target::{
-    Arch, Binary, BinaryError, CpuCount, Feature, Features, Kconfig, KernelObject, KernelRelease,
-    KernelSymbols, OLDEST_RELEASE, SyscallTable, Target, TraceableFunction, TracepointFormat,
-    Unavailable,
+    Arch, Binary, BinaryError, CpuCount, Feature, Features, Fetch, Kconfig, KernelObject,
+    KernelRelease, KernelSymbols, OLDEST_RELEASE, SyscallTable, Target, TraceableFunction,
+    TracepointFormat, Unavailable,
 };
 
 use features::FeatureProbes;
@@ -74,7 +75,7 @@ pub struct LiveTarget {
     shared_names: Facts<(Option<String>, String), bool>,
     binaries: Facts<String, Result<Arc<Binary>, BinaryError>>,
     debug_infos: Facts<String, Result<Arc<DebugInfo>, Unavailable>>,
-    kernel_objects: Facts<Option<String>, Result<Arc<KernelObject>, Unavailable>>,
+    kernel_objects: Facts<(Option<String>, Fetch), Result<Arc<KernelObject>, Unavailable>>,
 }
 
 impl Default for LiveTarget {
@@ -317,8 +318,13 @@ impl Target for LiveTarget {
         })
     }
 
-    fn kernel_object(&self, module: Option<&str>) -> Result<Arc<KernelObject>, Unavailable> {
-        remember(&self.kernel_objects, &module.map(str::to_owned), || {
+    fn kernel_object(
+        &self,
+        module: Option<&str>,
+        fetch: Fetch,
+    ) -> Result<Arc<KernelObject>, Unavailable> {
+        let key = (module.map(str::to_owned), fetch);
+        remember(&self.kernel_objects, &key, || {
             let is_loaded = |name: &str| Ok(self.modules()?.iter().any(|known| known == name));
             if let Some(name) = module
                 && !is_loaded(name)?
@@ -327,7 +333,7 @@ impl Target for LiveTarget {
                     name: name.to_owned(),
                 });
             }
-            kernel_objects::read(&self.kernel, module).map(Arc::new)
+            kernel_objects::read(&self.kernel, module, fetch).map(Arc::new)
         })
     }
 

@@ -1,21 +1,20 @@
-//! Addresses of processes to lines of source, by the debug information of the files that they map. It is read when the first
-//! line of a file is asked for. That of the kernel is not read yet.
+//! Addresses of processes and the kernel to lines of source, by debug information: of the files that processes map, of
+//! vmlinux and modules. It is read when the first line of a file is asked for.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
 
-use addr2line::Context;
-use addr2line::gimli::{EndianArcSlice, LittleEndian};
-use rtap_compiler::dwarf::DebugInfo;
+use rtap_compiler::dwarf::{DebugInfo, SourceLine, UnitIndex};
+use rtap_compiler::target::KernelObject;
 
-use super::maps::Found;
+use super::symbols::kernel_symbol;
 use super::{Host, Kind, Kind::*, UserFnRow, text};
-use crate::host::debug_info_of;
+use crate::host::{debug_info_of, kernel_object};
 use crate::values::Value;
 
 /// Debug information of so many files is kept; one more and all of it is forgotten.
 const KEPT: usize = 32;
+/// The same of lines of a file.
+const KNOWN: usize = 1 << 16;
 
 /// Address, process id.
 const PARAMS: &[Kind] = &[Int, Int];
@@ -32,7 +31,7 @@ pub(super) const ROWS: &[UserFnRow] = &[
         name: "source_line",
         params: PARAMS,
         result: Str,
-        call: |host, args| shown(host, args, |line| line.number.to_string()),
+        call: |host, args| shown(host, args, |line| line.line.to_string()),
         doc: "(address, pid or 0 for the kernel): its line, else the address in hex",
     },
     UserFnRow {
@@ -47,7 +46,7 @@ pub(super) const ROWS: &[UserFnRow] = &[
 fn shown(
     host: &mut Host,
     args: &[Value],
-    part: impl FnOnce(Line) -> String,
+    part: impl FnOnce(SourceLine) -> String,
 ) -> Result<Value, String> {
     let address = args[0].int() as u64;
     match host.line(args[1].int(), address) {
@@ -56,62 +55,118 @@ fn shown(
     }
 }
 
-/// A line of source.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    file: String,
-    number: u32,
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.number)
-    }
-}
-
 impl Host {
     /// The line of the code at an address of a process (0: the kernel), if debug information tells it.
-    pub(super) fn line(&mut self, process: i64, address: u64) -> Option<Line> {
-        if process == 0 {
-            return None;
-        }
-        let found = self.users.find(process, address)?;
-        self.lines.find(&found, found.address?)
+    pub(super) fn line(&mut self, process: i64, address: u64) -> Option<SourceLine> {
+        let (key, at) = if process == 0 {
+            let found = kernel_symbol(self, address)?;
+            let module = (found.module != "kernel").then(|| found.module.to_owned());
+            let place = Place::Symbol(found.name.to_owned(), found.offset);
+            (Key::Kernel(module), place)
+        } else {
+            let found = self.users.find(process, address)?;
+            let paths = [found.file.to_owned(), found.path];
+            (Key::Process(paths), Place::Address(found.address?))
+        };
+        self.lines.find(key, at)
     }
 }
 
-/// Who comes from where in each file; nothing in one without debug information.
-#[derive(Default)]
-pub(super) struct Lines(HashMap<String, Option<Context<EndianArcSlice<LittleEndian>>>>);
+/// What has debug information.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    /// The kernel, or a module.
+    Kernel(Option<String>),
+    /// A file by its path through the process that maps it, and by its own: the process may have ended.
+    Process([String; 2]),
+}
 
-impl fmt::Debug for Lines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
+/// A place in its code.
+enum Place {
+    Address(u64),
+    /// So many bytes behind a symbol.
+    Symbol(String, u64),
+}
+
+/// Debug information that has been read; nothing where there is none.
+#[derive(Debug, Default)]
+pub(super) struct Lines(HashMap<Key, Option<Source>>);
+
+#[derive(Debug)]
+struct Source {
+    info: Info,
+    units: UnitIndex,
+    /// Lines that were found.
+    known: HashMap<u64, Option<SourceLine>>,
+}
+
+#[derive(Debug)]
+enum Info {
+    Program(DebugInfo),
+    Kernel(KernelObject),
 }
 
 impl Lines {
-    fn find(&mut self, found: &Found<'_>, address: u64) -> Option<Line> {
-        if self.0.len() >= KEPT && !self.0.contains_key(found.file) {
+    fn find(&mut self, key: Key, place: Place) -> Option<SourceLine> {
+        if self.0.len() >= KEPT && !self.0.contains_key(&key) {
             self.0.clear();
         }
-        let context = self.0.entry(found.file.to_owned());
-        let context = context.or_insert_with(|| {
-            // The process may have ended meanwhile.
-            let info = debug_info_of(found.file).or_else(|| debug_info_of(&found.path));
-            context_of(&info?)
-        });
-        let location = context.as_ref()?.find_location(address).ok()??;
-        Some(Line {
-            file: location.file?.to_owned(),
-            number: location.line?,
-        })
+        let source = self.0.entry(key);
+        let source = source.or_insert_with_key(|key| Source::of(Info::read(key)?));
+        source.as_mut()?.line(place)
     }
 }
 
-fn context_of(info: &DebugInfo) -> Option<Context<EndianArcSlice<LittleEndian>>> {
-    let dwarf = info.sections(|bytes| EndianArcSlice::new(Arc::from(bytes), LittleEndian));
-    Context::from_dwarf(dwarf).ok()
+impl Info {
+    fn read(key: &Key) -> Option<Self> {
+        match key {
+            Key::Kernel(module) => kernel_object(module.as_deref()).map(Self::Kernel),
+            Key::Process(paths) => paths
+                .iter()
+                .find_map(|path| debug_info_of(path))
+                .map(Self::Program),
+        }
+    }
+
+    fn debug_info(&self) -> &DebugInfo {
+        match self {
+            Self::Program(info) => info,
+            Self::Kernel(object) => &object.info,
+        }
+    }
+
+    /// The address that it has for a place. Of functions of one name it is not known which is meant.
+    fn address(&self, place: Place) -> Option<u64> {
+        match (self, place) {
+            (_, Place::Address(address)) => Some(address),
+            (Self::Kernel(object), Place::Symbol(name, offset)) => {
+                let mut named = object.named(&name);
+                let only = named.next().filter(|_| named.next().is_none())?;
+                only.start.checked_add(offset)
+            }
+            (Self::Program(_), Place::Symbol(..)) => None,
+        }
+    }
+}
+
+impl Source {
+    fn of(info: Info) -> Option<Self> {
+        let units = info.debug_info().units().ok()?;
+        let known = HashMap::new();
+        Some(Self { info, units, known })
+    }
+
+    fn line(&mut self, place: Place) -> Option<SourceLine> {
+        let address = self.info.address(place)?;
+        if self.known.len() >= KNOWN {
+            self.known.clear();
+        }
+        let found = self.known.entry(address).or_insert_with(|| {
+            let line = self.info.debug_info().line_at(&self.units, address);
+            line.ok().flatten()
+        });
+        found.clone()
+    }
 }
 
 #[cfg(test)]

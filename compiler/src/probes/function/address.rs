@@ -87,8 +87,10 @@ pub(super) fn of_object(
         address: 0,
         offset: address - symbol.start,
     };
-    if object.named(&symbol.name).count() > 1 {
-        let symbols = request.session.target.symbols();
+    // The kernel counts data, what is gone since its start, and modules too.
+    let target = request.session.target;
+    if object.named(&symbol.name).count() > 1 || target.is_shared(module, &symbol.name) {
+        let symbols = target.symbols();
         let symbols = symbols.map_err(|why| hidden(request, &why))?;
         let start = object.loaded_at(symbol.start, &symbols, module);
         place.address = start.ok_or_else(|| hidden(request, &Unavailable::AddressesHidden))?;

@@ -76,7 +76,7 @@ pub(super) fn functions(
         }
         // Copies by their own names and assembly are not in BTF.
         return if listed(request, module, pattern).is_empty() {
-            Ok(copies(place, pattern))
+            copies(place, pattern)
         } else {
             place.of_name(pattern)
         };
@@ -90,7 +90,7 @@ pub(super) fn functions(
         all.dedup();
         names = all.into_iter().map(|name| (name, 1)).collect();
     }
-    Ok(place.of_names(names))
+    place.of_names(names)
 }
 
 /// The names that a name or pattern means, out of the list of traceable functions, else of all
@@ -191,19 +191,19 @@ pub(super) fn btf(request: &Request<'_>, module: Option<&str>) -> Result<Btf, Un
 }
 
 /// The optimised copies of a function that are the whole of it.
-fn copies(place: Namesakes<'_>, name: &str) -> Vec<Found> {
+fn copies(place: Namesakes<'_>, name: &str) -> Result<Vec<Found>, Box<Diagnostic>> {
     let kinds = |suffix: &str| {
         let mut kinds = suffix.split('.').filter(|kind| !is_number(kind)).peekable();
         kinds.peek().is_some() && kinds.all(|kind| matches!(kind, "isra" | "constprop"))
     };
     let variants = variants(place.request, place.module, name).into_iter();
     let copies = variants.filter(|variant| kinds(&variant[name.len() + 1..]));
-    let found = place.of_names(copies.map(|copy| (copy, 1)).collect());
+    let found = place.of_names(copies.map(|copy| (copy, 1)).collect())?;
     let of_original = found.into_iter().map(|copy| Found {
         copy_of: Some(name.to_owned()),
         ..copy
     });
-    of_original.collect()
+    Ok(of_original.collect())
 }
 
 fn is_number(text: &str) -> bool {

@@ -24,12 +24,13 @@ use super::{Candidate, ContextVars, Kind, Request, is_pattern, source};
 use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
 use crate::session::KprobeStyle;
-use crate::target::Feature;
+use crate::target::{Feature, Fetch};
 pub(super) use address::{Place, linked, running};
 use find::Found;
 use missing::missing;
 pub(crate) use missing::quoted;
 use namesakes::Namesakes;
+pub use namesakes::addresses_of;
 pub(super) use of_source::{located, object};
 use vars::FunctionVars;
 
@@ -100,7 +101,7 @@ fn resolve_in(
     };
     let place = source::Place::parse(written, request.span)?;
     if request.has("inline") {
-        return of_source::inlined(request, module, &place);
+        return of_source::inlined(request, module, &place, Fetch::Yes);
     }
     let pattern = place.function;
     let is_return = request.has("return");
@@ -126,7 +127,7 @@ fn resolve_in(
     };
     if found.is_empty() && may_be_inlined(request, pattern) {
         // Only debug information knows of functions that the kernel has in others only.
-        if let Ok(inlined) = of_source::inlined(request, module, &place) {
+        if let Ok(inlined) = of_source::inlined(request, module, &place, Fetch::No) {
             return Ok(inlined);
         }
     }
@@ -161,11 +162,13 @@ fn resolve_in(
     }
 }
 
-/// Whether a point means a function also where it has been inlined.
+/// Whether a point means a function also where it has been inlined. One that may be missing is sought among functions
+/// only, as is one of many modules: debug information takes a while to read.
 fn may_be_inlined(request: &Request<'_>, pattern: &str) -> bool {
     let only_called = ["call", "return", "exported"];
     let is_called = only_called.iter().any(|name| request.has(name));
-    !is_called && !is_pattern(pattern) && !request.has("kprobe")
+    let of_many = request.text("module").is_some_and(is_pattern);
+    !is_called && !of_many && !request.optional && !is_pattern(pattern) && !request.has("kprobe")
 }
 
 /// The places so many bytes from the start of the functions of a name.

@@ -40,9 +40,17 @@ pub(super) fn resolve_all(
     pattern: &str,
 ) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let mut found = Vec::new();
+    let mut refused = None;
     for module in named(request, pattern)? {
-        // Not every module has such functions.
-        found.extend(resolve_in(request, Some(&module)).unwrap_or_default());
+        match resolve_in(request, Some(&module)) {
+            Ok(functions) => found.extend(functions),
+            // Not every module has such functions.
+            Err(why) if why.code == codes::NO_KERNEL_FUNCTION => {}
+            Err(why) => refused = Some(why),
+        }
+    }
+    if let (true, Some(why)) = (found.is_empty(), refused) {
+        return Err(why);
     }
     if found.is_empty() {
         let function = request.text("function").unwrap_or_default();

@@ -64,17 +64,20 @@ impl Namesakes<'_> {
         }
         let symbols = target.symbols();
         let found = symbols.and_then(|symbols| self.by_address(&symbols, name));
-        found.map_err(|why| {
-            let title = format!("several functions are called '{name}'");
-            let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
-                .label(self.request.span, "this name tells none of them")
-                .note(why.to_string());
-            Box::new(diag.help_if(why.help()))
-        })
+        found.map_err(|why| self.not_told(name, &why))
     }
 
-    /// All functions of the names that a pattern means, with each how many of that name are listed as traceable.
-    pub fn of_names(self, names: Vec<(String, usize)>) -> Vec<Found> {
+    fn not_told(self, name: &str, why: &Unavailable) -> Box<Diagnostic> {
+        let title = format!("several functions are called '{name}'");
+        let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
+            .label(self.request.span, "this name tells none of them")
+            .note(why.to_string());
+        Box::new(diag.help_if(why.help()))
+    }
+
+    /// All functions of the names that a pattern means, with each how many of that name are listed as traceable; an error
+    /// where none can be told from others.
+    pub fn of_names(self, names: Vec<(String, usize)>) -> Result<Vec<Found>, Box<Diagnostic>> {
         let symbols = self.symbols_for(&names);
         let shared = |name: &str| symbols.as_ref().is_some_and(|all| is_shared(all, name));
         let mut all = Vec::with_capacity(names.len());
@@ -90,10 +93,14 @@ impl Namesakes<'_> {
                 Some(Err(_)) | None => untold.push(name),
             }
         }
-        if !untold.is_empty() {
-            self.request.warn(self.left_out(&untold));
+        match untold.first() {
+            Some(name) if all.is_empty() => {
+                return Err(self.not_told(name, &Unavailable::AddressesHidden));
+            }
+            Some(_) => self.request.warn(self.left_out(&untold)),
+            None => {}
         }
-        all
+        Ok(all)
     }
 
     /// The symbols, if names can mean more than the kernel finds by them.
@@ -118,18 +125,12 @@ impl Namesakes<'_> {
         if !symbols.has_addresses() {
             return Err(Unavailable::AddressesHidden);
         }
-        let functions = || symbols.by_name(name).filter(KernelSymbol::is_function);
-        let gone = gone(symbols);
-        let mut own: Vec<u64> = functions()
-            .filter(|symbol| symbol.module == self.module)
-            .map(|symbol| symbol.address)
-            .filter(|address| !gone.contains(address))
-            .collect();
-        own.dedup();
-        self.keep_traceable(&mut own);
+        let target = self.request.session.target;
+        let own = addresses_of(target, symbols, self.module, name);
         let alone = own.len() == 1;
-        // Among functions of several places the kernel takes its own first.
-        let first = self.module.is_none() || functions().nth(1).is_none();
+        // By its name the kernel finds the first that it lists.
+        let mut functions = symbols.by_name(name).filter(KernelSymbol::is_function);
+        let first = functions.next().map(|symbol| symbol.address);
         let signature = if alone {
             self.only(name).signature
         } else {
@@ -137,26 +138,11 @@ impl Namesakes<'_> {
         };
         let found = own.into_iter().map(|address| Found {
             address,
-            is_first: alone && first,
+            is_first: alone && first == Some(address),
             signature: signature.clone(),
             ..Found::called(name)
         });
         Ok(found.collect())
-    }
-
-    /// Leaves the addresses of traceable functions (Linux 6.5), if there are any.
-    fn keep_traceable(self, addresses: &mut Vec<u64>) {
-        let Ok(traceable) = self.request.session.target.traceable_addresses() else {
-            return;
-        };
-        let is_traceable = |address: &u64| {
-            let from = traceable.partition_point(|place| place < address);
-            let place = traceable.get(from);
-            place.is_some_and(|place| place - address < MAX_PROLOGUE_BYTES)
-        };
-        if addresses.iter().any(is_traceable) {
-            addresses.retain(is_traceable);
-        }
     }
 
     /// What BTF says of all functions of a name.
@@ -181,6 +167,35 @@ impl Namesakes<'_> {
         .note(format!("{}{more}: {why}", shown.join(", ")))
         .help_if(why.help())
     }
+}
+
+/// Where the functions of a name are, those that can be traced if any can (Linux 6.5).
+pub fn addresses_of(
+    target: &dyn Target,
+    symbols: &KernelSymbols,
+    module: Option<&str>,
+    name: &str,
+) -> Vec<u64> {
+    let gone = gone(symbols);
+    let functions = symbols.by_name(name).filter(KernelSymbol::is_function);
+    let mut addresses: Vec<u64> = functions
+        .filter(|symbol| symbol.module == module)
+        .map(|symbol| symbol.address)
+        .filter(|address| !gone.contains(address))
+        .collect();
+    addresses.dedup();
+    let Ok(traceable) = target.traceable_addresses() else {
+        return addresses;
+    };
+    let is_traceable = |address: &u64| {
+        let from = traceable.partition_point(|place| place < address);
+        let place = traceable.get(from);
+        place.is_some_and(|place| place - address < MAX_PROLOGUE_BYTES)
+    };
+    if addresses.iter().any(is_traceable) {
+        addresses.retain(is_traceable);
+    }
+    addresses
 }
 
 fn is_shared(symbols: &KernelSymbols, name: &str) -> bool {

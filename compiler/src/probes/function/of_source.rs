@@ -14,15 +14,16 @@ use super::address::{self, Place};
 use super::find::Found;
 use super::namesakes::Namesakes;
 use crate::dwarf::{self, Instances, Lines};
-use crate::target::KernelObject;
+use crate::target::{Fetch, KernelObject};
 
 /// The file that has the debug information, or why there is none.
 pub(in crate::probes) fn object(
     request: &Request<'_>,
     module: Option<&str>,
     label: &str,
+    fetch: Fetch,
 ) -> Result<Arc<KernelObject>, Box<Diagnostic>> {
-    let object = request.session.target.kernel_object(module);
+    let object = request.session.target.kernel_object(module, fetch);
     object.map_err(|why| {
         let other = "name the function, or an instruction of it, statement(\"f+0x12\")";
         Box::new(debug_info::no_source(
@@ -55,6 +56,17 @@ pub(in crate::probes) fn located(
         let place = address::of_object(request, object, module, found.address)?;
         located.extend(place.map(|place| (found, place)));
     }
+    if located.is_empty() {
+        let whose = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
+        let title = format!(
+            "'{}' is in none of the functions of {whose}",
+            place.function
+        );
+        return Err(Box::new(
+            Diagnostic::error(codes::NO_KERNEL_FUNCTION, title)
+                .label(request.span, "no symbol is where its code is"),
+        ));
+    }
     Ok(located)
 }
 
@@ -76,7 +88,13 @@ pub(super) fn functions(
     } else {
         "names a line of the kernel's source"
     };
-    let object = match object(request, module, label) {
+    // A name alone does without.
+    let fetch = if is_file && !is_pattern {
+        Fetch::No
+    } else {
+        Fetch::Yes
+    };
+    let object = match object(request, module, label, fetch) {
         Ok(object) => object,
         Err(why) if !is_file || is_pattern => return Err(why),
         Err(_) => return Ok(None),
@@ -113,9 +131,11 @@ pub(super) fn inlined(
     request: &Request<'_>,
     module: Option<&str>,
     place: &source::Place<'_>,
+    fetch: Fetch,
 ) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     instruction::need_kprobes(request)?;
-    let object = object(request, module, "means where functions have been inlined")?;
+    let label = "means where functions have been inlined";
+    let object = object(request, module, label, fetch)?;
     let wanted = Wanted::Functions(Instances::Inlined);
     let located = located(request, &object, module, place, wanted)?;
     let of = module.map_or("kernel".to_owned(), |m| format!("module(\"{m}\")"));
