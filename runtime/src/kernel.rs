@@ -120,9 +120,8 @@ impl Plan<'_> {
             begin_programs,
             ..
         } = installation;
-        // Of each handler, how many points are attached.
-        let mut attached: HashMap<HandlerId, usize> = HashMap::new();
-        let mut left_out = LeftOut::default();
+        // What becomes of each handler's points.
+        let mut fates: HashMap<HandlerId, Fate> = HashMap::new();
         // Whose program each of those installed is.
         let mut handlers = Vec::with_capacity(self.meta.programs.len());
         for program in &self.meta.programs {
@@ -187,9 +186,10 @@ impl Plan<'_> {
                 _ => self.refused(&handler.name, &error),
             })?;
             let others = handler.points.len() > points.len();
-            self.report_failed(&result, &points, others, &mut left_out)?;
+            let fate = fates.entry(program.handler).or_default();
+            self.report_failed(&result, &points, others, fate)?;
             if !program.entry_half {
-                *attached.entry(program.handler).or_default() += points.len() - result.failed.len();
+                fate.attached += points.len() - result.failed.len();
             }
             // Of a handler that is divided, what a program is for is told by its point, if it is one.
             handlers.push(match (&program.points[..], &handler.points[..]) {
@@ -198,8 +198,7 @@ impl Plan<'_> {
             });
             installed.push((name_of(handler, &points, program.entry_half), result));
         }
-        left_out.report();
-        self.report_unattached(&attached)?;
+        self.report_left_out(&fates)?;
         if self.verbose > 0 {
             let took = begin.elapsed();
             let links: usize = installed.iter().map(|(_, i)| i.links()).sum();
@@ -238,7 +237,7 @@ impl Plan<'_> {
         result: &Installed,
         points: &[&Point],
         others: bool,
-        left_out: &mut LeftOut,
+        fate: &mut Fate,
     ) -> Result<(), Status> {
         let some = others || result.failed.len() < points.len();
         for (at, error) in &result.failed {
@@ -248,23 +247,30 @@ impl Plan<'_> {
             if !point.optional && !some {
                 return Err(self.refused(&point.text, error));
             }
-            if self.verbose > 0 || !point.optional && left_out.warned < MAX_WARNED {
-                left_out.warned += 1;
-                Status::warn(&format!("{}: {error}; left out", point.text));
+            let reason = format!("{}: {error}", point.text);
+            if self.verbose > 0 || !point.optional && fate.named < MAX_WARNED {
+                fate.named += 1;
+                Status::warn(&format!("{reason}; left out"));
             } else if !point.optional {
-                left_out.silent += 1;
+                fate.silent += 1;
             }
+            fate.first.get_or_insert_with(|| (reason, error.help()));
         }
         Ok(())
     }
 
-    /// A handler of many programs, each of a point, may have been left with none.
-    fn report_unattached(&self, attached: &HashMap<HandlerId, usize>) -> Result<(), Status> {
+    /// What has not been told of handlers yet. One of many programs, each of a point, may have been left with none.
+    fn report_left_out(&self, fates: &HashMap<HandlerId, Fate>) -> Result<(), Status> {
         for (id, handler) in &self.meta.module.handlers {
+            let Some(fate) = fates.get(&id) else { continue };
+            if fate.silent > 0 {
+                let count = fate.silent;
+                Status::warn(&format!("{}: {count} more points left out", handler.name));
+            }
             let is_optional = handler.points.iter().all(|point| point.optional);
-            if attached.get(&id) == Some(&0) && !is_optional {
-                let title = format!("{}: none of its points can be probed", handler.name);
-                return Err(Status::fail(&title, None));
+            if let (0, Some((reason, help)), false) = (fate.attached, &fate.first, is_optional) {
+                let title = format!("none of the points can be probed; {reason}");
+                return Err(Status::fail(&title, help.as_deref()));
             }
         }
         Ok(())
@@ -281,20 +287,16 @@ impl Plan<'_> {
     }
 }
 
-/// Points that could not be attached to.
+/// What has become of a handler's points.
 #[derive(Default)]
-struct LeftOut {
-    /// Those that were named.
-    warned: usize,
+struct Fate {
+    attached: usize,
+    /// Those left out that were named.
+    named: usize,
+    /// Those that were not.
     silent: usize,
-}
-
-impl LeftOut {
-    fn report(&self) {
-        if self.silent > 0 {
-            Status::warn(&format!("{} more points left out", self.silent));
-        }
-    }
+    /// Why the first was left out, and what helps.
+    first: Option<(String, Option<String>)>,
 }
 
 /// What the user is told who did not wait.
