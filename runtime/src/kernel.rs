@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point, SessionState};
-use rtap_compiler::lir::{Handler, HandlerId};
+use rtap_compiler::lir::Handler;
 use rtap_compiler::target::Target;
 
 use crate::attach::{self, AttachError, AttachOptions, Installed};
@@ -120,8 +120,7 @@ impl Plan<'_> {
             begin_programs,
             ..
         } = installation;
-        // What becomes of each handler's points.
-        let mut fates: HashMap<HandlerId, Fate> = HashMap::new();
+        let mut fates = self.fates();
         // Whose program each of those installed is.
         let mut handlers = Vec::with_capacity(self.meta.programs.len());
         for program in &self.meta.programs {
@@ -185,9 +184,8 @@ impl Plan<'_> {
                 AttachError::Interrupted => interrupted(error),
                 _ => self.refused(&handler.name, &error),
             })?;
-            let others = handler.points.len() > points.len();
-            let fate = fates.entry(program.handler).or_default();
-            self.report_failed(&result, &points, others, fate)?;
+            let fate = fates.entry(&handler.name).or_default();
+            self.report_failed(&result, &points, fate)?;
             if !program.entry_half {
                 fate.attached += points.len() - result.failed.len();
             }
@@ -198,7 +196,7 @@ impl Plan<'_> {
             });
             installed.push((name_of(handler, &points, program.entry_half), result));
         }
-        self.report_left_out(&fates)?;
+        self.report_left_out(fates)?;
         if self.verbose > 0 {
             let took = begin.elapsed();
             let links: usize = installed.iter().map(|(_, i)| i.links()).sum();
@@ -230,16 +228,26 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Points that could not be attached to; the handler may have `others`. Of a pattern's many some may be places that no
+    /// What becomes of each probe, by its text: one of a pattern can have several handlers, each several programs.
+    fn fates(&self) -> HashMap<&str, Fate> {
+        let mut fates: HashMap<&str, Fate> = HashMap::new();
+        for handler in self.meta.module.handlers.values() {
+            let fate = fates.entry(&handler.name).or_default();
+            fate.points += handler.points.len();
+            fate.must_be |= handler.points.iter().any(|point| !point.optional);
+        }
+        fates
+    }
+
+    /// Points that could not be attached to. Of a pattern's many some may be places that no
     /// kernel can probe: these are warned about; a probe left with no point at all is an error.
     fn report_failed(
         &self,
         result: &Installed,
         points: &[&Point],
-        others: bool,
         fate: &mut Fate,
     ) -> Result<(), Status> {
-        let some = others || result.failed.len() < points.len();
+        let some = fate.points > points.len() || result.failed.len() < points.len();
         for (at, error) in &result.failed {
             let Some(point) = points.get(*at) else {
                 continue;
@@ -259,16 +267,17 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// What has not been told of handlers yet. One of many programs, each of a point, may have been left with none.
-    fn report_left_out(&self, fates: &HashMap<HandlerId, Fate>) -> Result<(), Status> {
-        for (id, handler) in &self.meta.module.handlers {
-            let Some(fate) = fates.get(&id) else { continue };
+    /// What has not been told of probes yet. One may have been left with no point.
+    fn report_left_out(&self, mut fates: HashMap<&str, Fate>) -> Result<(), Status> {
+        for handler in self.meta.module.handlers.values() {
+            let Some(fate) = fates.remove(&*handler.name) else {
+                continue;
+            };
             if fate.silent > 0 {
                 let count = fate.silent;
                 Status::warn(&format!("{}: {count} more points left out", handler.name));
             }
-            let is_optional = handler.points.iter().all(|point| point.optional);
-            if let (0, Some((reason, help)), false) = (fate.attached, &fate.first, is_optional) {
+            if let (0, Some((reason, help)), true) = (fate.attached, &fate.first, fate.must_be) {
                 let title = format!("none of the points can be probed; {reason}");
                 return Err(Status::fail(&title, help.as_deref()));
             }
@@ -287,9 +296,13 @@ impl Plan<'_> {
     }
 }
 
-/// What has become of a handler's points.
+/// What has become of a probe's points.
 #[derive(Default)]
 struct Fate {
+    /// All of them.
+    points: usize,
+    /// Whether it must have one.
+    must_be: bool,
     attached: usize,
     /// Those left out that were named.
     named: usize,
