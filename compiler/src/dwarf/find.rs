@@ -99,10 +99,23 @@ pub struct Found {
     pub places: Vec<Place>,
     /// Whether there is such a file.
     pub has_file: bool,
+    /// Whether there was such code, which is not in what runs.
+    pub is_gone: bool,
     /// Lines of such files that code of such functions is of; where functions are sought, the lines that declare them.
     pub lines: BTreeSet<u64>,
     /// Functions in such files: all, or if one was sought by its name, those of the units that have it.
     pub functions: BTreeSet<String>,
+}
+
+impl Found {
+    /// Takes note of a line, whether its code is there or not.
+    fn note(&mut self, line: u64, is_code: bool) {
+        if is_code {
+            self.lines.insert(line);
+        } else {
+            self.is_gone = true;
+        }
+    }
 }
 
 /// A unit with files that are meant.
@@ -138,7 +151,7 @@ impl DebugInfo {
                         owner.is_some_and(|f| overlap(lines, f.line, line, line))
                     }
                 };
-                found.lines.insert(line);
+                found.note(line, code.is_code(statement.address));
                 found.places.extend(is_wanted.then(|| Place {
                     address: statement.address,
                     file: part.unit.file(statement.file),
@@ -177,7 +190,7 @@ impl DebugInfo {
                     Lines::Numbered(lines) => overlap(lines, 0, function.line, last),
                     Lines::Relative(lines) => overlap(lines, function.line, function.line, last),
                 };
-                found.lines.insert(function.line);
+                found.note(function.line, code.is_code(function.entry));
                 found.places.extend(is_wanted.then(|| Place {
                     address: function.entry,
                     file: part.unit.file(function.file),
@@ -227,7 +240,9 @@ impl DebugInfo {
             Ok(())
         })?;
         // What the linker has left out has addresses that are no code.
+        let meant = found.places.len();
         found.places.retain(|place| code.is_code(place.address));
+        found.is_gone &= found.places.is_empty() && (meant > 0 || found.lines.is_empty());
         found.places.sort();
         found.places.dedup();
         if *query.lines == Lines::First {

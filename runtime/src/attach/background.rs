@@ -4,7 +4,7 @@
 //! child process shares their descriptors; rtap closes its own, which does nothing then, and the child ends: the kernel
 //! detaches meanwhile, and does so too if the child is killed.
 
-use std::io::{PipeReader, Write, pipe};
+use std::io::{PipeReader, pipe};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const STEP: Duration = Duration::from_millis(1);
 
 /// Drops what holds these descriptors, and lets a child process wait for the kernel if that takes long.
 pub(super) fn close<T>(held: T, mut descriptors: Vec<RawFd>) {
-    let Ok((gate, mut opener)) = pipe() else {
+    let Ok((gate, opener)) = pipe() else {
         return drop(held);
     };
     descriptors.push(gate.as_raw_fd());
@@ -26,14 +26,13 @@ pub(super) fn close<T>(held: T, mut descriptors: Vec<RawFd>) {
         0 => keep(&gate, &descriptors),
         child => {
             drop(held);
-            // A child that was killed has closed its own.
-            let _ = opener.write(b"g");
+            drop(opener);
             wait(child);
         }
     }
 }
 
-/// In the child: has these descriptors and no others until rtap has closed its own.
+/// In the child: has these descriptors and no others until the gate is at its end, as rtap has closed its own or is gone.
 fn keep(gate: &PipeReader, descriptors: &[RawFd]) -> ! {
     // SAFETY: system calls on descriptors of this process, of which nothing but these calls is left to run; the name and
     // the byte that is read have their places.
@@ -69,16 +68,43 @@ fn wait(child: libc::pid_t) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::cell::Cell;
+    use std::io::{PipeWriter, Read};
+
+    /// Whether a pipe has an end, as nobody can write any more.
+    fn is_at_end(end: &PipeReader) -> bool {
+        let mut polled = libc::pollfd {
+            fd: end.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one valid pollfd, no waiting.
+        unsafe { libc::poll(&raw mut polled, 1, 0) > 0 }
+    }
+
+    /// Tells, when it has been dropped, whether somebody else still holds what it held.
+    struct Held<'t>(Option<PipeWriter>, &'t PipeReader, &'t Cell<bool>);
+
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            self.0 = None;
+            self.2.set(!is_at_end(self.1));
+        }
+    }
 
     #[test]
     fn what_is_held_is_closed_by_the_child() {
-        let (mut end, held) = pipe().expect("a pipe");
-        let descriptors = vec![held.as_raw_fd()];
-        close(held, descriptors);
-        let mut rest = Vec::new();
-        end.read_to_end(&mut rest).expect("the end of the file");
-        assert_eq!(rest, b"");
+        let (end, writer) = pipe().expect("a pipe");
+        let still_held = Cell::new(false);
+        let descriptors = vec![writer.as_raw_fd()];
+        close(Held(Some(writer), &end, &still_held), descriptors);
+        assert!(
+            still_held.get(),
+            "by the child, when rtap had closed its own"
+        );
+        (&end)
+            .read_to_end(&mut Vec::new())
+            .expect("the end of the file");
     }
 
     #[test]
@@ -96,14 +122,7 @@ mod tests {
         drop((held, other));
         let mut rest = Vec::new();
         others_end.read_to_end(&mut rest).expect("the end");
-        let mut polled = libc::pollfd {
-            fd: end.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: one valid pollfd, no waiting.
-        let ready = unsafe { libc::poll(&raw mut polled, 1, 0) };
-        assert_eq!(ready, 0, "still held");
+        assert!(!is_at_end(&end), "still held");
         drop((gate, opener));
         end.read_to_end(&mut rest).expect("the end");
         wait(child);

@@ -1,8 +1,8 @@
 //! Loads the programs of an image and attaches them, one file for each kernel mechanism.
 //!
 //! Everything that is attached hangs on file descriptors: an [`Installed`] that is dropped,
-//! or a process that is killed, leaves nothing behind. Detaching is closing. For some mechanisms it takes the kernel tens of milliseconds each
-//! ([`release`]).
+//! or a process that is killed, leaves nothing behind. Detaching is closing. For some
+//! mechanisms it takes the kernel tens of milliseconds each ([`release`]).
 
 mod background;
 mod error;

@@ -191,6 +191,11 @@ fn debug_info(bytes: &[u8]) {
         let _ = info.functions(&query, instances, &AllCode);
     }
     let _ = info.files();
+    if let Ok(units) = info.units() {
+        for address in [0, 0x1000, 0x40_0176, u64::MAX] {
+            let _ = info.line_at(&units, address);
+        }
+    }
     let file: SharedFile = Arc::new(bytes.to_vec());
     if let Ok(object) = KernelObject::parse("/fuzz", &file) {
         let query = Query {

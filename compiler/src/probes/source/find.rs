@@ -123,6 +123,12 @@ impl Search<'_> {
             )
             .help_if(did_you_mean(wanted, names));
         }
+        if found.is_gone {
+            return refuse(
+                format!("{whose} does not have that code of '{file}' any more"),
+                "only its start needed it, or the linker has left it out",
+            );
+        }
         if found.lines.is_empty() {
             return self.no_function(request, query, found);
         }
