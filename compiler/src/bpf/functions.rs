@@ -91,6 +91,8 @@ pub fn add_apart(outlined: Outlined) -> Vec<Part> {
 pub enum Unfinished {
     /// A mistake of ours.
     Internal(String),
+    /// A function that has no context wants it.
+    NoContext,
     /// This is.
     TooLarge(&'static str),
     /// More functions than there can be.
@@ -104,6 +106,10 @@ impl Unfinished {
     pub fn at(self, span: Span) -> Vec<BpfError> {
         vec![match self {
             Unfinished::Internal(what) => BpfError::Internal { span, what },
+            Unfinished::NoContext => BpfError::Internal {
+                span,
+                what: "the context is used outside of the program's own function".to_owned(),
+            },
             Unfinished::TooLarge(what) => BpfError::TooLarge {
                 span,
                 what: what.to_owned(),

@@ -94,6 +94,7 @@ impl Generating<'_> {
         let positions = Positions::new(body);
         let uses = Uses::new(body, &positions);
         let mut budget = STACK_BUDGET_BYTES;
+        let mut stacks_first = false;
         loop {
             let mut buffers = Buffers::default();
             let mut run = |buffers: &mut Buffers, divided| {
@@ -107,6 +108,7 @@ impl Generating<'_> {
                     uses: &uses,
                     portable: settings.types.is_some(),
                     divided,
+                    stacks_first,
                 };
                 select::program(&task, plan, buffers)
             };
@@ -135,8 +137,12 @@ impl Generating<'_> {
                 return Err(internal("buffers differ between runs".to_owned()));
             }
             let parts = if divided {
-                let outlined = outline::outline(code, buffers.frame_end(), settings.sizes)
-                    .map_err(|error| error.at(body.span))?;
+                let outlined = outline::outline(code, buffers.frame_end(), settings.sizes);
+                if matches!(outlined, Err(Unfinished::NoContext)) && !stacks_first {
+                    stacks_first = true;
+                    continue;
+                }
+                let outlined = outlined.map_err(|error| error.at(body.span))?;
                 buffers.extend_frame(outlined.frame_bytes);
                 cost += cost::of_rounds(outlined.rounds);
                 add_apart(outlined)
@@ -185,6 +191,7 @@ pub fn draft(
         uses: &Uses::new(func, &positions),
         portable: settings.types.is_some(),
         divided: false,
+        stacks_first: false,
     };
     select::program(&task, plan, &mut Buffers::default())
 }

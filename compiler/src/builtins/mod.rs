@@ -40,6 +40,8 @@ pub struct Builtin {
     pub place: Place,
     /// Whether what it is depends on the probe's context, without needing one.
     pub by_context: bool,
+    /// Whether it reads registers: what calls it is attached by a kprobe where a trampoline would do otherwise.
+    pub registers: bool,
     /// Whether string arguments may be late: they are only printed.
     pub late_args: bool,
     /// Whether literal arguments are taken whole, whatever MAXSTRINGLEN is.
@@ -69,6 +71,7 @@ impl Builtin {
         ret: Ty::Long,
         place: Place::Both,
         by_context: false,
+        registers: false,
         late_args: false,
         whole_literals: false,
         late: None,

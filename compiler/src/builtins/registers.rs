@@ -30,6 +30,7 @@ pub(super) const ROWS: &[Builtin] = &[
     },
     Builtin {
         name: "__ip",
+        registers: true,
         by_context: true,
         lower: |l, c| match l.context() {
             Some(Context::Regs | Context::PerfEvent) => register(l, c, CtxReg::Ip),
@@ -74,6 +75,7 @@ pub(super) const ROWS: &[Builtin] = &[
     },
     Builtin {
         name: "register",
+        registers: true,
         params: &[Str],
         place: Place::Kernel,
         lower: named,
@@ -82,6 +84,7 @@ pub(super) const ROWS: &[Builtin] = &[
     },
     Builtin {
         name: "u_register",
+        registers: true,
         params: &[Str],
         place: Place::Kernel,
         lower: named,

@@ -3,7 +3,7 @@
 
 use super::{Builtin, Call, Late, user};
 use crate::hir::Ty::{Long, Str, Void};
-use crate::lir::{Channel, Exec, Format, Op, Piece, Place, STACK_FRAMES, Space, Ty, UserFn, Value};
+use crate::lir::{Channel, Context, Exec, Format, Op, Piece, Place, STACK_FRAMES, Space, Ty, UserFn, Value};
 use crate::lower::{Lower, Lowered};
 
 /// Numbers before the addresses: style, how many frames, process id (0 for the kernel's stack).
@@ -35,6 +35,23 @@ pub(super) const ROWS: &[Builtin] = &[
         },
         doc: "(style, frames): the kernel's call stack as text; only to be printed, stored or a key",
         ..STACK
+    },
+    Builtin {
+        name: "__frame",
+        params: &[Long],
+        registers: true,
+        place: Place::Kernel,
+        lower: |l, c| frame(l, c, Space::Kernel),
+        doc: "(frames up): an address of the kernel's call stack, 0 if there is none; where registers can be read",
+        ..Builtin::BASE
+    },
+    Builtin {
+        name: "__uframe",
+        params: &[Long],
+        place: Place::Kernel,
+        lower: |l, c| frame(l, c, Space::User),
+        doc: "(frames up): an address of the process's call stack, 0 if there is none",
+        ..Builtin::BASE
     },
     Builtin {
         params: &[Long, Long, Str],
@@ -86,6 +103,21 @@ fn stack(l: &mut Lower<'_>, call: &Call<'_>, of: Space, process: Value) -> Lower
     let args = vec![call.args[0], call.args[1], process];
     let ty = Ty::Str { cap, late };
     Ok(l.emit(Op::StrStack(format, args, of), Some(ty), call.span))
+}
+
+fn frame(l: &mut Lower<'_>, call: &Call<'_>, of: Space) -> Lowered<Option<Value>> {
+    let has_registers = matches!(l.context(), Some(Context::Regs | Context::PerfEvent));
+    if l.exec() == Some(Exec::User) {
+        return Ok(Some(l.const_int(0, call.span)));
+    }
+    if of == Space::Kernel && !has_registers {
+        return l.fault(
+            call.span,
+            "frames of the kernel's stack cannot be counted from a tracepoint",
+            "take the stack whole, by backtrace() or callers(n), or probe a function",
+        );
+    }
+    Ok(Some(l.int(Op::CtxFrame(call.args[0], of), call.span)))
 }
 
 fn print_stack_of(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {

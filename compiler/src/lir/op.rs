@@ -307,6 +307,9 @@ pub enum Op {
         /// Sign- or zero-extend.
         signed: bool,
     },
+    /// The return address that many frames up the call stack (0: where the probe is); 0 where there is none,
+    /// or [`STACK_FRAMES`] and more.
+    CtxFrame(Value, Space),
     /// Entry-time argument `n` saved for a return probe by its entry program (`Point::entry`);
     /// fails when the entry was missed.
     EntryArg(u8, SiteId),

@@ -47,6 +47,7 @@ macro_rules! visit_operands {
             | Op::StrMatch(_, a)
             | Op::Matched(a, _)
             | Op::StrQuote(a)
+            | Op::CtxFrame(a, _)
             | Op::PerfCount(a, _)
             | Op::MemRead { addr: a, .. }
             | Op::MemReadStr { addr: a, .. }
@@ -189,6 +190,7 @@ impl Op {
                 | Op::CtxRet
                 | Op::CtxReg(_)
                 | Op::CtxLoad { .. }
+                | Op::CtxFrame(..)
                 | Op::StrTable(..)
                 | Op::StrFlags(..)
                 | Op::PointText(..)
@@ -350,6 +352,7 @@ impl Op {
             | Op::CtxRet
             | Op::CtxReg(_)
             | Op::CtxLoad { .. }
+            | Op::CtxFrame(..)
             | Op::EntryArg(..)
             | Op::PerfCount(..)
             | Op::StrStack(..)
@@ -396,6 +399,7 @@ impl Op {
             | Op::CtxRet
             | Op::CtxReg(_)
             | Op::CtxLoad { .. }
+            | Op::CtxFrame(..)
             | Op::EntryArg(..)
             | Op::PerfCount(..)
             | Op::MemRead { .. }

@@ -12,8 +12,10 @@ pub(super) struct Mentions {
     pub(super) writes: FxHashSet<Name>,
     /// Whether `$x` or `@entry` occurs.
     pub(super) context: bool,
-    /// Whether registers are read by name or number.
+    /// Whether registers are read by operators.
     pub(super) registers: bool,
+    /// Functions that are called.
+    pub(super) calls: FxHashSet<Name>,
 }
 
 impl Mentions {
@@ -39,7 +41,7 @@ impl Visitor for Mentions {
             ExprKind::Name(name) => self.binding(name),
             ExprKind::ContextVar(_) => self.context = true,
             ExprKind::Call { name, .. } => {
-                self.registers |= matches!(name.as_str(), "register" | "u_register" | "addr");
+                self.calls.insert(Name::clone(&name.name));
             }
             ExprKind::At { op, .. } => {
                 let register = matches!(op, AtOp::Uregister | AtOp::Kregister);

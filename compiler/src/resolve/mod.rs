@@ -28,6 +28,7 @@ mod points;
 mod print;
 mod probe;
 mod prune;
+mod registers;
 mod scope;
 mod stat;
 mod stmt;
@@ -120,6 +121,8 @@ pub(crate) struct Cx<'s> {
     address_files: Vec<FileId>,
     /// Whether the probe being expanded reads registers.
     reads_registers: bool,
+    /// Functions that read no registers, nor do those that they call.
+    without_registers: rustc_hash::FxHashSet<ast::Name>,
     /// Performance counters by name, in the order of their numbers.
     counters: indexmap::IndexMap<String, counters::Counter>,
     /// Diagnostics of code that may yet be pruned.
@@ -147,6 +150,7 @@ impl<'s> Cx<'s> {
             addresses: indexmap::IndexSet::new(),
             address_files: Vec::new(),
             reads_registers: false,
+            without_registers: rustc_hash::FxHashSet::default(),
             counters: indexmap::IndexMap::new(),
             held: Vec::new(),
             diags: Vec::new(),

@@ -77,8 +77,8 @@ impl Chain {
         }
     }
 
-    /// Whether an alias on the way reads registers.
-    fn reads_registers(&self) -> bool {
+    /// What aliases on the way mention.
+    fn mentions(&self) -> Mentions {
         let mut mentions = Mentions::default();
         for layer in &self.layers {
             if let Layer::Alias(alias) = layer {
@@ -86,7 +86,7 @@ impl Chain {
                 blocks.for_each(|block| mentions.block(block));
             }
         }
-        mentions.registers
+        mentions
     }
 
     /// Notes the name of the first alias.
@@ -200,12 +200,13 @@ impl Cx<'_> {
         span: Span,
         out: &mut Vec<Expanded>,
     ) {
+        let registers = self.reads_registers || self.needs_registers(&chain.mentions());
         let warnings = RefCell::default();
         let request = Request {
             session: self.session,
             components,
             span,
-            registers: self.reads_registers || chain.reads_registers(),
+            registers,
             optional: chain.optional,
             warnings: &warnings,
         };

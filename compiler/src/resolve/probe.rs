@@ -31,7 +31,7 @@ impl Cx<'_> {
     pub(super) fn probe(&mut self, probe: &Rc<ast::Probe>) {
         let mut body = Mentions::default();
         body.block(&probe.body);
-        self.reads_registers = body.registers;
+        self.reads_registers = self.needs_registers(&body);
         let mut expanded = self.expand(&probe.points);
         for point in &mut expanded {
             self.declare_counter(&mut point.candidate, probe.span);

@@ -109,7 +109,7 @@ impl<'p, S: Store> Machine<'p, S> {
             }
             // Only in the kernel.
             Op::StrStack(..) | Op::StrSymbol { .. } => Value::Str(Text::EMPTY),
-            Op::PerfCount(..) => Value::Int(0),
+            Op::CtxFrame(..) | Op::PerfCount(..) => Value::Int(0),
             Op::StrLate(format, args) => self.late_record(function, *format, args, base),
             Op::StrMatch(regex, text) => {
                 let text = self.text(base, *text).clone();

@@ -218,8 +218,7 @@ fn outline_function(
     let mut regions = Regions::new(chosen, &calls_apart);
     regions.bound_rounds(calls, count);
     let rounds = rounds_apart + regions.rounds();
-    let frame_bytes =
-        slots::settle(&mut code, &flow, &mut regions, slots).map_err(Unfinished::Internal)?;
+    let frame_bytes = slots::settle(&mut code, &flow, &mut regions, slots)?;
     let mut functions = Vec::with_capacity(regions.all.len() + 1);
     let numbers = regions.numbers();
     let mut members = regions.members();

@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use super::Regions;
 use super::emit::{load_slot, store_slot};
 use super::region::Flow;
+use crate::bpf::functions::Unfinished;
 use crate::bpf::vcode::{BlockId, Edge, Term, VBlock, VCode, VInst};
 
 /// Bytes of a slot.
@@ -30,8 +31,9 @@ pub fn settle(
     flow: &Flow,
     regions: &mut Regions,
     base: u32,
-) -> Result<u32, String> {
-    let frame = code.frame.ok_or("functions without a frame")?;
+) -> Result<u32, Unfinished> {
+    let no_frame = || Unfinished::Internal("functions without a frame".to_owned());
+    let frame = code.frame.ok_or_else(no_frame)?;
     for block in 0..code.blocks.len() {
         if !flow.is_reached(block) {
             code.blocks[block] = VBlock::default();
@@ -184,7 +186,7 @@ impl Settling<'_> {
     }
 
     /// From where to where each value that needs a slot lives.
-    fn lives(&mut self) -> Result<Vec<Option<Life>>, String> {
+    fn lives(&mut self) -> Result<Vec<Option<Life>>, Unfinished> {
         let mut lives = vec![None; self.code.vregs];
         for &at in self.flow.order() {
             let place = self.flow.place(at);
@@ -196,7 +198,7 @@ impl Settling<'_> {
                 }
             });
             if context {
-                return Err("the context is used outside of the program's own function".to_owned());
+                return Err(Unfinished::NoContext);
             }
         }
         for &at in self.flow.order() {

@@ -105,7 +105,7 @@ impl Cx<'_> {
             is_only &= match op {
                 Op::CtxArg(n) => *n == wanted,
                 Op::CtxRet | Op::CtxReg(_) | Op::CtxLoad { .. } => false,
-                Op::EntryArg(..) | Op::StrStack(..) => false,
+                Op::EntryArg(..) | Op::StrStack(..) | Op::CtxFrame(..) => false,
                 _ => true,
             };
         });

@@ -69,7 +69,7 @@ use super::frame::{Buffers, Mem};
 use super::insn::Size;
 use super::plan::Plan;
 use super::vcode::{BlockId, VCode};
-use crate::lir::{Block, BlockCall, Context, Function, HandlerId, Module, Value};
+use crate::lir::{Block, BlockCall, Context, Function, HandlerId, Module, Space, Value};
 use crate::target::Features;
 
 /// What program is being made.
@@ -116,6 +116,7 @@ struct Cx<'a> {
     features: Features,
     portable: bool,
     divided: bool,
+    stacks_first: bool,
     plan: &'a mut Plan,
     program: ProgramCx,
     func: &'a Function,
@@ -162,6 +163,8 @@ struct Cx<'a> {
     context_words: Vec<(Size, i32, VReg)>,
     /// The same of the registers that a system call's tracepoint points to: offset, register.
     saved_words: Vec<(u16, VReg)>,
+    /// Call stacks that were taken there.
+    stacks: Vec<(Space, Mem)>,
     /// Addresses of these.
     saved_regs: SavedRegs,
     /// What is iterated over.
@@ -198,6 +201,8 @@ pub struct Task<'a> {
     pub portable: bool,
     /// Whether parts of it become functions of their own, which have no context.
     pub divided: bool,
+    /// Whether one of these takes a call stack: then it is taken before.
+    pub stacks_first: bool,
 }
 
 /// Lowers a program.
@@ -216,6 +221,7 @@ pub fn program(
         uses,
         portable,
         divided,
+        stacks_first,
     } = *task;
     buffers.restart();
     let mut cx = Cx {
@@ -223,6 +229,7 @@ pub fn program(
         features,
         portable,
         divided,
+        stacks_first,
         plan,
         program,
         func,
@@ -251,6 +258,7 @@ pub fn program(
         begin: BlockId(0),
         context_words: Vec::new(),
         saved_words: Vec::new(),
+        stacks: Vec::new(),
         saved_regs: saved_regs::find(&module.handlers[program.handler], func, uses),
         iterations: Vec::new(),
         entry: None,

@@ -55,6 +55,7 @@ impl Cx<'_> {
                 self.context(op).map(Some)
             }
 
+            Op::CtxFrame(up, of) => self.stack_frame(*up, *of).map(Some),
             Op::PerfCount(number, site) => some(self.perf_count(*number, *site)),
             Op::MemRead {
                 addr,

@@ -5,7 +5,9 @@ use super::build::Arg;
 use super::late::LATE_HEAD_BYTES;
 use super::text::Text;
 use super::{Cx, Dest, Lowered, Val};
+use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
+use crate::bpf::insn::{AluOp, Size, Src};
 use crate::image::{Field, width_bytes};
 use crate::lir::{FormatId, STACK_FRAMES, Space, Ty, Value};
 
@@ -22,9 +24,6 @@ impl Cx<'_> {
         cap: u32,
         dest: Dest,
     ) -> Lowered<Val> {
-        let Some(ctx) = self.ctx else {
-            return Err(self.internal("a call stack without a context"));
-        };
         let width = width_bytes(Ty::str(cap));
         let frames_at = LATE_HEAD_BYTES + args.len() as u32 * 8;
         if frames_at + STACK_FRAMES * 8 > width {
@@ -41,6 +40,55 @@ impl Cx<'_> {
         // The kernel leaves what is behind the last address as it is.
         self.zero(text.mem.at(frames_at), width - frames_at);
         let frames = self.module.limits.max_backtrace.clamp(1, STACK_FRAMES);
+        self.take_stack(text.mem.at(frames_at), frames, of)?;
+        Ok(Val::Text(Text::Mem(text)))
+    }
+
+    /// `ctx.frame`: one address of the stack. Before Linux 5.18 the helper cannot leave out those before it without
+    /// losing as many at the end.
+    pub(super) fn stack_frame(&mut self, up: Value, of: Space) -> Lowered<Val> {
+        let up = self.reg(up);
+        let all = STACK_FRAMES * 8;
+        let frames = self
+            .buffers
+            .alloc(all + 8, Access::Variable, (self.pos, self.pos));
+        // Behind the last is 0.
+        self.zero(frames, all + 8);
+        self.take_stack(frames, STACK_FRAMES, of)?;
+        let offset = self.alu(AluOp::Lsh, up, Src::Imm(3));
+        let address = self.clamped_address(frames, offset, all);
+        Ok(Val::Reg(self.load(Size::D, Mem::Ptr(address, 0))))
+    }
+
+    /// Writes the innermost frames of a stack.
+    fn take_stack(&mut self, to: Mem, frames: u32, of: Space) -> Lowered<()> {
+        if !self.stacks_first {
+            return self.ask_for_stack(to, frames, of);
+        }
+        let mut known = self.stacks.iter();
+        let taken = match known.find(|(space, _)| *space == of) {
+            Some((_, taken)) => *taken,
+            None => {
+                let taken = self
+                    .buffers
+                    .alloc(STACK_FRAMES * 8, Access::Fixed, (0, u32::MAX));
+                self.in_block(self.begin, |cx| {
+                    cx.zero(taken, STACK_FRAMES * 8);
+                    cx.ask_for_stack(taken, STACK_FRAMES, of)
+                })?;
+                self.stacks.push((of, taken));
+                taken
+            }
+        };
+        self.copy_block(taken, to, frames * 8);
+        Ok(())
+    }
+
+    /// Has the kernel write them.
+    fn ask_for_stack(&mut self, to: Mem, frames: u32, of: Space) -> Lowered<()> {
+        let Some(ctx) = self.ctx else {
+            return Err(self.internal("a call stack without a context"));
+        };
         let flags = match of {
             Space::Kernel => 0,
             Space::User => USER_STACK,
@@ -49,11 +97,11 @@ impl Cx<'_> {
             Helper::GetStack,
             &[
                 Arg::Reg(ctx),
-                Arg::Addr(text.mem.at(frames_at)),
+                Arg::Addr(to),
                 Arg::Imm(i64::from(frames) * 8),
                 Arg::Imm(flags),
             ],
         );
-        Ok(Val::Text(Text::Mem(text)))
+        Ok(())
     }
 }

@@ -219,6 +219,8 @@ fn context_op(cursor: &mut Cursor<'_>, detail: &str) -> Read<Option<Op>> {
             Some(reg) => Op::CtxReg(reg),
             None => return Ok(None),
         },
+        "frame.kernel" => Op::CtxFrame(value(cursor)?, Space::Kernel),
+        "frame.user" => Op::CtxFrame(value(cursor)?, Space::User),
         "entry" => {
             let n = cursor.number()?;
             Op::EntryArg(n, site(cursor)?)

@@ -165,6 +165,7 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
             size,
             signed,
         } => write!(out, "ctx.load.{}{size} {offset}", sign(*signed)),
+        Op::CtxFrame(up, of) => write!(out, "ctx.frame.{} {up}", word(SPACE, of)),
         Op::EntryArg(n, site) => write!(out, "ctx.entry {n} !{site}"),
         Op::PerfCount(number, site) => write!(out, "perf_count {number} !{site}"),
 

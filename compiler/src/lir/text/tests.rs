@@ -114,6 +114,8 @@ block0(v0: i64, v1: str<15>):
     v47: i64 = ctx.load.s4 16
     v48: i64 = ctx.entry 2 !site9
     v99: i64 = perf_count v0 !site9
+    v180: i64 = ctx.frame.kernel v0
+    v181: i64 = ctx.frame.user v0
     v49: i64 = mem.read.kernel.u8 v0 !site4
     v50: str<40> = mem.str.user v0 !site5
     v51: str<40> = mem.strn.kernel v0, v2 !site4

@@ -141,6 +141,10 @@ fn check_place(op: &Op, handler: &Handler, is_own: bool) -> Result<(), &'static 
         // A raw system call's result is an argument of its tracepoint.
         Op::CtxRet => matches!(handler.context, Context::Fexit { .. }),
         Op::CtxReg(_) => matches!(handler.context, Context::Regs | Context::PerfEvent),
+        Op::CtxFrame(_, Space::Kernel) => {
+            matches!(handler.context, Context::Regs | Context::PerfEvent)
+        }
+        Op::CtxFrame(_, Space::User) => handler.context != Context::None,
         Op::CtxLoad { .. } => handler.context != Context::None,
         Op::EntryArg(..) => handler.context == Context::Regs,
         _ => true,
