@@ -57,6 +57,16 @@ impl<'d> Unit<'d> {
         Ok(found)
     }
 
+    /// Where the unit has code.
+    pub fn code(&self) -> Result<Vec<Range<u64>>, DwarfError> {
+        let mut entries = self.unit.entries();
+        entries.next_dfs()?;
+        match entries.current() {
+            Some(root) => self.ranges(root),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Where its code is. (`Dwarf::die_ranges` does the same, but a size may be too much for it.)
     fn ranges(&self, entry: &Entry<'d>) -> Result<Vec<Range<u64>>, DwarfError> {
         let Some(list) = entry.attr_value(DW_AT_ranges) else {

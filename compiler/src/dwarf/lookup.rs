@@ -37,13 +37,8 @@ impl DebugInfo {
             let Some(offset) = unit.unit.header.debug_info_offset() else {
                 return Ok(());
             };
-            let mut own = unit.dwarf.unit_ranges(&unit.unit)?;
-            while let Some(range) = own.next()? {
-                unit.budget.spend(1)?;
-                if range.begin < range.end {
-                    ranges.push((range.begin, range.end, offset));
-                }
-            }
+            let code = unit.code()?.into_iter();
+            ranges.extend(code.map(|range| (range.start, range.end, offset)));
             Ok(())
         })?;
         ranges.sort_unstable_by_key(|&(begin, end, DebugInfoOffset(offset))| (begin, end, offset));

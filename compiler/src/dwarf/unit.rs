@@ -49,17 +49,10 @@ impl<'d> Unit<'d> {
         if addresses.is_empty() {
             return Ok(false);
         }
-        let mut ranges = self.dwarf.unit_ranges(&self.unit)?;
-        while let Some(range) = ranges.next()? {
-            self.budget.spend(1)?;
-            if addresses
-                .iter()
-                .any(|at| (range.begin..range.end).contains(at))
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let code = self.code()?;
+        Ok(code
+            .iter()
+            .any(|range| addresses.iter().any(|at| range.contains(at))))
     }
 
     /// The path of a file by its number; "" if there is none.
