@@ -3,7 +3,9 @@
 
 use super::{Builtin, Call, Late, user};
 use crate::hir::Ty::{Long, Str, Void};
-use crate::lir::{Channel, Context, Exec, Format, Op, Piece, Place, STACK_FRAMES, Space, Ty, UserFn, Value};
+use crate::lir::{
+    Channel, Context, Exec, Format, Op, Piece, Place, STACK_FRAMES, Space, Ty, UserFn, Value,
+};
 use crate::lower::{Lower, Lowered};
 
 /// Numbers before the addresses: style, how many frames, process id (0 for the kernel's stack).
