@@ -5,7 +5,7 @@
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-use super::{Kind, Linkage, TypeId};
+use super::{Btf, Kind, Linkage, TypeId};
 
 /// Collects types and strings, then gives the blob.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct BtfBuilder {
     strings: Vec<u8>,
     string_offsets: IndexMap<String, u32, FxBuildHasher>,
     count: u32,
+    /// Where the strings begin: behind those of the BTF that this is on top of.
+    first_string: u32,
 }
 
 /// A member to be written: name (empty: anonymous), type, offset in bits, width of a bit field or 0.
@@ -33,6 +35,17 @@ impl BtfBuilder {
             strings: vec![0],
             string_offsets: IndexMap::default(),
             count: 0,
+            first_string: 0,
+        }
+    }
+
+    /// One on top of another BTF, whose types it may refer to: to be read with [`super::Btf::parse_split`].
+    pub fn on(base: &Btf) -> Self {
+        Self {
+            strings: Vec::new(),
+            count: base.type_count() - 1,
+            first_string: base.string_end(),
+            ..Self::new()
         }
     }
 
@@ -44,7 +57,7 @@ impl BtfBuilder {
         if let Some(&offset) = self.string_offsets.get(text) {
             return offset;
         }
-        let offset = self.strings.len() as u32;
+        let offset = self.first_string + self.strings.len() as u32;
         // A name with a zero byte cannot be represented; it ends there.
         self.strings.extend(text.bytes().take_while(|&b| b != 0));
         self.strings.push(0);

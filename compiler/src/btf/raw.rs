@@ -152,6 +152,11 @@ impl Btf {
         })
     }
 
+    /// Whether it is the very same blob.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// The vmlinux BTF under a module's.
     pub fn base(&self) -> Option<&Self> {
         self.inner.base.as_ref()
@@ -232,7 +237,7 @@ impl Btf {
             .ok_or(BtfError::Truncated("types"))
     }
 
-    fn string_end(&self) -> u32 {
+    pub(super) fn string_end(&self) -> u32 {
         let own = (self.inner.strings.1 - self.inner.strings.0) as u32;
         self.inner.first_string.saturating_add(own)
     }

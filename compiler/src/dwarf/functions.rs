@@ -11,10 +11,10 @@ use gimli::{
 use super::unit::Unit;
 use super::{DwarfError, Slice};
 
-type Entry<'d> = DebuggingInformationEntry<Slice<'d>>;
+pub(super) type Entry<'d> = DebuggingInformationEntry<Slice<'d>>;
 
 /// A function's description refers to others of it no oftener than this: instance, definition, declaration.
-const MAX_ORIGINS: usize = 4;
+pub(super) const MAX_ORIGINS: usize = 4;
 
 /// Code of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl<'d> Unit<'d> {
     }
 
     /// Where its code is. (`Dwarf::die_ranges` does the same, but a size may be too much for it.)
-    fn ranges(&self, entry: &Entry<'d>) -> Result<Vec<Range<u64>>, DwarfError> {
+    pub(super) fn ranges(&self, entry: &Entry<'d>) -> Result<Vec<Range<u64>>, DwarfError> {
         let Some(list) = entry.attr_value(DW_AT_ranges) else {
             return Ok(self.range(entry)?.into_iter().collect());
         };
@@ -116,7 +116,7 @@ impl<'d> Unit<'d> {
     }
 
     /// What is said of a function, here or where this refers to. `None` if it has no name.
-    fn function(
+    pub(super) fn function(
         &self,
         entry: &Entry<'d>,
         ranges: Vec<Range<u64>>,
@@ -156,13 +156,13 @@ impl<'d> Unit<'d> {
         }))
     }
 
-    fn text(&self, entry: &Entry<'d>, at: gimli::DwAt) -> Option<String> {
+    pub(super) fn text(&self, entry: &Entry<'d>, at: gimli::DwAt) -> Option<String> {
         let text = self.dwarf.attr_string(&self.unit, entry.attr_value(at)?);
         Some(text.ok()?.to_string_lossy().into_owned())
     }
 
     /// Where in this unit something is referred to.
-    fn within(&self, reference: &AttributeValue<Slice<'d>>) -> Option<UnitOffset> {
+    pub(super) fn within(&self, reference: &AttributeValue<Slice<'d>>) -> Option<UnitOffset> {
         match reference {
             AttributeValue::UnitRef(offset) => Some(*offset),
             AttributeValue::DebugInfoRef(offset) => offset.to_unit_offset(&self.unit.header),

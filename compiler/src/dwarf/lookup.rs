@@ -29,7 +29,23 @@ impl fmt::Display for SourceLine {
     }
 }
 
+impl UnitIndex {
+    /// The unit that the code at an address is of.
+    fn at(&self, address: u64) -> Option<DebugInfoOffset> {
+        let after = self.ranges.partition_point(|(begin, ..)| *begin <= address);
+        let &(_, end, offset) = self.ranges.get(after.checked_sub(1)?)?;
+        (address < end).then_some(offset)
+    }
+}
+
 impl DebugInfo {
+    /// The unit that the code at an address is of.
+    pub(super) fn unit_at(&self, address: u64) -> Result<Option<DebugInfoOffset>, DwarfError> {
+        let index = self.index.get_or_init(|| self.units());
+        let index = index.as_ref().map_err(Clone::clone)?;
+        Ok(index.at(address))
+    }
+
     /// Reads which units have code where.
     pub fn units(&self) -> Result<UnitIndex, DwarfError> {
         let mut ranges = Vec::new();
@@ -51,16 +67,9 @@ impl DebugInfo {
         units: &UnitIndex,
         address: u64,
     ) -> Result<Option<SourceLine>, DwarfError> {
-        let after = units
-            .ranges
-            .partition_point(|(begin, ..)| *begin <= address);
-        let last = after.checked_sub(1).and_then(|at| units.ranges.get(at));
-        let Some(&(_, end, offset)) = last else {
+        let Some(offset) = units.at(address) else {
             return Ok(None);
         };
-        if end <= address {
-            return Ok(None);
-        }
         let dwarf = self.dwarf();
         let header = dwarf.debug_info.header_from_offset(offset)?;
         let budget = self.budget();

@@ -1,7 +1,8 @@
 //! DWARF: what debug information says of the source that code comes from.
 //!
 //! In: the bytes of an ELF file with debug sections, compressed or not; DWARF 2 to 5. Out: the places that a function's
-//! name, a file and lines mean ([`DebugInfo::statements`], [`DebugInfo::functions`]). Addresses are those before relocation, as the
+//! name, a file and lines mean ([`DebugInfo::statements`], [`DebugInfo::functions`]), the variables that code at an address can
+//! see, where they are ([`DebugInfo::variables_at`]) and of which types ([`DebugInfo::describe`]). Addresses are those before relocation, as the
 //! file's symbol table has them; in relocatable files (kernel modules) those of [`Layout`].
 //!
 //! Invariants:
@@ -21,7 +22,9 @@ mod names;
 mod path;
 mod relocate;
 mod sections;
+mod types;
 mod unit;
+mod variables;
 
 #[cfg(test)]
 mod tests;
@@ -31,13 +34,18 @@ pub(crate) use bytes::contents;
 pub use find::{Code, Found, Instances, Lines, Place, Query, Symbol};
 pub use lookup::{SourceLine, UnitIndex};
 pub(crate) use relocate::{Layout, is_code, is_relocatable};
+pub use types::Described;
+pub use variables::{Location, Missing, TypeRef, Value, Variable, Variables};
 
 use std::cell::Cell;
+use std::fmt;
+use std::sync::OnceLock;
 
 use gimli::{DwarfSections, EndianSlice, LittleEndian};
 use thiserror::Error;
 
 use bytes::Bytes;
+use variables::LocationTables;
 
 /// A part of a section.
 type Slice<'d> = EndianSlice<'d, LittleEndian>;
@@ -66,11 +74,20 @@ impl From<object::Error> for DwarfError {
 }
 
 /// The debug information of a program, a library or a kernel.
-#[derive(Debug)]
 pub struct DebugInfo {
     sections: DwarfSections<Bytes>,
     /// Bytes of all sections.
     bytes: u64,
+    /// What it was read from, if that is kept.
+    file: Option<SharedFile>,
+    location_tables: OnceLock<Result<LocationTables, DwarfError>>,
+    index: OnceLock<Result<UnitIndex, DwarfError>>,
+}
+
+impl fmt::Debug for DebugInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of debug information", self.bytes)
+    }
 }
 
 /// How much may still be read. Parts of sections may be referred to any number of times: in a hostile file that would

@@ -1,6 +1,7 @@
 //! The sections of an ELF file that hold debug information.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 
 use gimli::{
     AbbreviationsCacheStrategy, Dwarf, DwarfSections, EndianSlice, LittleEndian, SectionId,
@@ -38,31 +39,24 @@ impl DebugInfo {
         let layout = is_relocatable(&file).then(|| Layout::of(&file));
         let (mut bytes, mut has_lines) = (0, false);
         let sections = DwarfSections::load(|id| -> Result<Bytes, DwarfError> {
-            let Some(section) = file.section_by_name(id.name()).filter(|_| is_read(id)) else {
+            if !is_read(id) {
                 return Ok(Bytes::Own(Vec::new()));
-            };
-            let loaded = match (whole, &layout) {
-                (Some(whole), None) => as_it_is(&section, whole)?,
-                _ => None,
-            };
-            let loaded = match loaded {
-                Some(loaded) => loaded,
-                None => {
-                    let mut own = unpack(&section, id)?;
-                    if let Some(layout) = &layout {
-                        relocate(&file, layout, &section, &mut own)?;
-                    }
-                    Bytes::Own(own)
-                }
-            };
+            }
+            let loaded = load(&file, id, whole, layout.as_ref())?;
             bytes += loaded.len() as u64;
-            has_lines |= id == SectionId::DebugLine;
+            has_lines |= id == SectionId::DebugLine && file.section_by_name(id.name()).is_some();
             Ok(loaded)
         })?;
         if !has_lines {
             return Err(DwarfError::None);
         }
-        Ok(Self { sections, bytes })
+        Ok(Self {
+            sections,
+            bytes,
+            file: whole.cloned(),
+            location_tables: OnceLock::new(),
+            index: OnceLock::new(),
+        })
     }
 
     /// How much one walk may read.
@@ -108,6 +102,30 @@ impl DebugInfo {
             _ => Ok(()),
         }
     }
+}
+
+/// A section; empty if there is none.
+pub(super) fn load<'d, R: ReadRef<'d>>(
+    file: &ElfFile64<'d, Endianness, R>,
+    id: SectionId,
+    whole: Option<&SharedFile>,
+    layout: Option<&Layout>,
+) -> Result<Bytes, DwarfError> {
+    let Some(section) = file.section_by_name(id.name()) else {
+        return Ok(Bytes::Own(Vec::new()));
+    };
+    let as_it_is = match (whole, layout) {
+        (Some(whole), None) => as_it_is(&section, whole)?,
+        _ => None,
+    };
+    if let Some(loaded) = as_it_is {
+        return Ok(loaded);
+    }
+    let mut own = unpack(&section, id)?;
+    if let Some(layout) = layout {
+        relocate(file, layout, &section, &mut own)?;
+    }
+    Ok(Bytes::Own(own))
 }
 
 /// A section that is not compressed, where it is in the file.

@@ -75,6 +75,8 @@ pub struct KernelObject {
     by_name: OnceLock<Vec<u32>>,
     /// Sections with code that stays: what only starting the kernel needs is gone.
     code: Vec<Range<u64>>,
+    /// The section of variables of which each processor has its own.
+    per_cpu: Range<u64>,
 }
 
 impl KernelObject {
@@ -91,6 +93,11 @@ impl KernelObject {
                 code.push(start..start.saturating_add(section.size()));
             }
         }
+        let per_cpu = file.section_by_name(".data..percpu");
+        let per_cpu = per_cpu.map_or(0..0, |section| {
+            let start = layout.address(section.index());
+            start..start.saturating_add(section.size())
+        });
         let is_relocatable = is_relocatable(&file);
         let mut functions = Vec::new();
         for symbol in file.symbols() {
@@ -120,7 +127,13 @@ impl KernelObject {
             functions: functions.into_iter().map(|(.., symbol)| symbol).collect(),
             by_name: OnceLock::new(),
             code,
+            per_cpu,
         })
+    }
+
+    /// Whether each processor has its own of what is at an address.
+    pub fn is_per_cpu(&self, address: u64) -> bool {
+        self.per_cpu.contains(&address)
     }
 
     /// The symbol that an address is in: the last one before it, of several there the first.
