@@ -21,7 +21,7 @@ use rtap_grammar::ast::{self, AtOp, ExprKind as Ast};
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
-use crate::btf::TypeId;
+use crate::btf::{Btf, TypeId};
 use crate::hir::{Expr, ExprKind, Place, Ty};
 use crate::probes::Typed;
 use crate::resolve::{Cx, error, int};
@@ -37,13 +37,49 @@ pub enum CType {
     Object(BtfType),
 }
 
-/// A type in the kernel's BTF or a module's.
+/// A type in the kernel's BTF, a module's, or made of debug information.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BtfType {
     /// The module; `None` for vmlinux.
     pub module: Option<Rc<str>>,
+    /// Types that the BTF does not have, on top of it.
+    pub made: Option<MadeTypes>,
     /// The type.
     pub id: TypeId,
+}
+
+/// Types that were made of debug information.
+#[derive(Clone, Debug)]
+pub struct MadeTypes(pub Btf);
+
+impl PartialEq for MadeTypes {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is_same(&other.0)
+    }
+}
+
+impl Eq for MadeTypes {}
+
+impl BtfType {
+    /// One in the BTF of the kernel or a module.
+    pub fn of(module: Option<Rc<str>>, id: TypeId) -> Self {
+        Self {
+            module,
+            made: None,
+            id,
+        }
+    }
+
+    /// The same type's neighbour.
+    fn other(&self, id: TypeId) -> Self {
+        Self { id, ..self.clone() }
+    }
+
+    /// Whether the BTF of the kernel or module has a type of these.
+    fn is_in_btf(&self, id: TypeId) -> bool {
+        let first_made = self.made.as_ref().and_then(|made| made.0.own_ids().next());
+        first_made.is_none_or(|first| id < first)
+    }
 }
 
 /// A step of a path as written.
@@ -189,7 +225,8 @@ impl Cx<'_> {
                 ty: CType::Long,
             });
         }
-        let known: Vec<String> = vars.list(self).into_iter().map(|var| var.name).collect();
+        let mut known: Vec<String> = vars.list(self).into_iter().map(|var| var.name).collect();
+        known.retain(|name| vars.is_readable(self, name));
         let has_return = vars.result(self).is_some();
         let shown: Vec<String> = known
             .iter()
@@ -275,6 +312,12 @@ impl Cx<'_> {
         if steps.is_empty() {
             return match base.ty {
                 CType::Object(_) => base.expr,
+                // A variable of the traced code that is in memory.
+                CType::Value(_)
+                    if let ExprKind::Read { addr, bits: None, .. } = base.expr.kind =>
+                {
+                    *addr
+                }
                 CType::Long | CType::Value(_) => self.fail_with(
                     codes::NOT_A_VALUE,
                     "this has no address",
@@ -391,7 +434,7 @@ impl Cx<'_> {
             );
             return None;
         };
-        let btf = self.btf(ty.module.as_deref(), span)?;
+        let btf = self.types_of(&ty, span)?;
         let names = btf.enumerators(ty.id);
         if names.is_empty() {
             self.fail_with(

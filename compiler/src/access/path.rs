@@ -22,7 +22,8 @@ pub(super) struct Located {
     pub(super) place: btf::Place,
     /// The last hop, for relocations of bit fields.
     hop: btf::Hop,
-    module: Option<std::rc::Rc<str>>,
+    /// The type that the path starts from.
+    start: BtfType,
     btf: Btf,
 }
 
@@ -62,8 +63,8 @@ impl Cx<'_> {
                 return None;
             }
         };
-        let BtfType { module, id } = ty;
-        let btf = self.btf(module.as_deref(), span)?;
+        let id = ty.id;
+        let btf = self.types_of(&ty, span)?;
         let (start, steps) = match steps.split_first() {
             Some((Step::Index(index), rest)) if by_address && !is_array(&btf, id) => {
                 (self.object_at(base.expr, index, &btf, id, span), rest)
@@ -95,14 +96,14 @@ impl Cx<'_> {
         let mut value = start;
         let mut rest = hops.into_iter().skip(skip).peekable();
         while let Some(hop) = rest.next() {
-            let addr = self.hop_address(value, &hop, &indexes, module.as_deref(), &btf, span);
+            let addr = self.hop_address(value, &hop, &indexes, &ty, &btf, span);
             if rest.peek().is_none() {
                 let place = hop.place.clone();
                 return Some(Located {
                     addr,
                     place,
                     hop,
-                    module,
+                    start: ty,
                     btf,
                 });
             }
@@ -152,20 +153,13 @@ impl Cx<'_> {
         start: Expr,
         hop: &btf::Hop,
         indexes: &[Option<Expr>],
-        module: Option<&str>,
+        ty: &BtfType,
         btf: &Btf,
         span: Span,
     ) -> Expr {
         let mut addr = start;
         if hop.needs_relocation() {
-            let offset = self.core(
-                CoreKind::FieldByteOffset,
-                hop,
-                hop.offset,
-                module,
-                btf,
-                span,
-            );
+            let offset = self.core(CoreKind::FieldByteOffset, hop, hop.offset, ty, btf, span);
             addr = add(addr, offset, span);
         } else if hop.offset != 0 {
             addr = add(addr, int(hop.offset, span), span);
@@ -185,21 +179,24 @@ impl Cx<'_> {
         addr
     }
 
-    /// A relocatable fact about the end of a hop.
+    /// A fact about the end of a hop: relocatable if the kernel has the type.
     fn core(
         &mut self,
         kind: CoreKind,
         hop: &btf::Hop,
         value: i64,
-        module: Option<&str>,
+        ty: &BtfType,
         btf: &Btf,
         span: Span,
     ) -> Expr {
+        if !ty.is_in_btf(hop.root) {
+            return int(value, span);
+        }
         let core = Core {
             kind,
             type_name: btf.name(hop.root).to_owned(),
             type_id: hop.root.0,
-            module: module.map(str::to_owned),
+            module: ty.module.as_deref().map(str::to_owned),
             access: hop.access.clone(),
             value,
         };
@@ -256,9 +253,9 @@ impl Cx<'_> {
                 64 - i64::from(shift) - i64::from(count),
                 64 - i64::from(count),
             );
-            let module = at.module.as_deref();
-            let left = self.core(CoreKind::FieldLshift, &at.hop, left, module, &at.btf, span);
-            let right = self.core(CoreKind::FieldRshift, &at.hop, right, module, &at.btf, span);
+            let start = &at.start;
+            let left = self.core(CoreKind::FieldLshift, &at.hop, left, start, &at.btf, span);
+            let right = self.core(CoreKind::FieldRshift, &at.hop, right, start, &at.btf, span);
             (Box::new(left), Box::new(right))
         });
         let kind = ExprKind::Read {
@@ -273,10 +270,7 @@ impl Cx<'_> {
 
     /// What lies at the end of a path, with its type.
     pub(super) fn typed_place(&mut self, at: Located, span: Span) -> Typed {
-        let ty = BtfType {
-            module: at.module.clone(),
-            id: at.place.ty,
-        };
+        let ty = at.start.other(at.place.ty);
         match at.place.kind {
             PlaceKind::Integer { .. } | PlaceKind::Enum { .. } | PlaceKind::Pointer(_) => Typed {
                 expr: self.read(at, span),

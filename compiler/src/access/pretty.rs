@@ -5,17 +5,21 @@ use rtap_grammar::diag::codes;
 use rtap_grammar::source::Span;
 
 use super::path::Located;
-use super::{BtfType, CType, Step};
+use super::{CType, Step};
 use crate::btf::{PlaceKind, place};
 use crate::hir::{Expr, ExprKind, PointText, Print, PrintArg, PrintKind, Ty};
 use crate::lir::{Channel, Conv, ConvFlag, ConvKind, ConvSize, Format, Piece};
-use crate::probes::Typed;
+use crate::probes::{Typed, VarInfo};
 use crate::resolve::{Cx, error};
 
 /// Levels of structures that `$$` shows.
 const MOST_LEVELS: u32 = 4;
 /// Values that one text shows.
 const MOST_VALUES: usize = 64;
+
+fn names(vars: Vec<VarInfo>) -> Vec<String> {
+    vars.into_iter().map(|var| var.name).collect()
+}
 
 /// A text with conversions and their arguments, put together piece by piece.
 #[derive(Default)]
@@ -81,10 +85,14 @@ impl Cx<'_> {
             "$$name" => {
                 return Expr::new(ExprKind::PointText(PointText::Function), Ty::Str, span);
             }
-            "$$vars" | "$$parms" | "$$args" => {
-                vars.list(self).into_iter().map(|v| v.name).collect()
+            "$$vars" => names(vars.list(self)),
+            "$$parms" | "$$args" => {
+                let locals = names(vars.locals(self));
+                let mut all = names(vars.list(self));
+                all.retain(|name| !locals.contains(name));
+                all
             }
-            "$$locals" => Vec::new(),
+            "$$locals" => names(vars.locals(self)),
             "$$return" => vars
                 .result(self)
                 .map(|_| "return".to_owned())
@@ -163,7 +171,7 @@ impl Cx<'_> {
             CType::Value(ty) => (ty.clone(), false),
             CType::Object(ty) => (ty.clone(), true),
         };
-        let Some(btf) = self.btf(ty.module.as_deref(), span) else {
+        let Some(btf) = self.types_of(&ty, span) else {
             return;
         };
         let structure = if is_object {
@@ -189,7 +197,7 @@ impl Cx<'_> {
         }
         let object = Typed {
             expr: typed.expr.clone(),
-            ty: CType::Object(BtfType { id, ..ty }),
+            ty: CType::Object(ty.other(id)),
         };
         if is_object {
             return self.pretty_members(text, &object, &members, depth, span);
@@ -245,7 +253,7 @@ impl Cx<'_> {
             text.value(ConvKind::Decimal, None, value);
             return;
         };
-        let Some(btf) = self.btf(ty.module.as_deref(), span) else {
+        let Some(btf) = self.types_of(ty, span) else {
             return;
         };
         let kind = place(&btf, ty.id).map_or(PlaceKind::Opaque, |place| place.kind);

@@ -32,6 +32,14 @@ impl Cx<'_> {
         }
     }
 
+    /// What a type is described by; reports if there is nothing.
+    pub(super) fn types_of(&mut self, ty: &BtfType, span: Span) -> Option<Btf> {
+        match &ty.made {
+            Some(made) => Some(made.0.clone()),
+            None => self.btf(ty.module.as_deref(), span),
+        }
+    }
+
     /// The type of a C name in the modules of `@cast`'s third argument (`kernel`, `mod1:mod2`).
     pub(super) fn find_type(
         &mut self,
@@ -47,7 +55,7 @@ impl Cx<'_> {
             && btf.own_ids().next().is_some_and(|first| id >= first)
         {
             let module = Some(module);
-            return Some(CType::Object(BtfType { module, id }));
+            return Some(CType::Object(BtfType::of(module, id)));
         }
         // Headers (`<linux/sched.h>`) and programs name no BTF: their types are sought in the
         // kernel's.
@@ -85,7 +93,7 @@ impl Cx<'_> {
                 if module.is_none() && !names_kernel {
                     self.not_of_module(name, &missing, span);
                 }
-                return Some(CType::Object(BtfType { module, id }));
+                return Some(CType::Object(BtfType::of(module, id)));
             }
         }
         let diag = self.unknown_type(name, span);
@@ -135,7 +143,7 @@ impl Cx<'_> {
 
     /// What a value of a type, held in a 64-bit slot, is in a script.
     pub(super) fn value_of(&mut self, ty: &BtfType, value: Expr, span: Span) -> Result<Expr, ()> {
-        let btf = self.btf(ty.module.as_deref(), span).ok_or(())?;
+        let btf = self.types_of(ty, span).ok_or(())?;
         // What has been read from memory has its width already.
         if matches!(value.kind, ExprKind::Read { .. }) {
             return Ok(value);

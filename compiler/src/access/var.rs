@@ -87,10 +87,7 @@ impl Cx<'_> {
             let sum = ExprKind::Bin(BinOp::Add, Box::new(address), Box::new(offset));
             address = Expr::new(sum, Ty::Long, span);
         }
-        let ty = var.map(|(_, id)| BtfType {
-            module: module.as_deref().map(std::rc::Rc::from),
-            id,
-        });
+        let ty = var.map(|(_, id)| BtfType::of(module.as_deref().map(std::rc::Rc::from), id));
         Some((name, address, ty))
     }
 

@@ -36,6 +36,16 @@ pub(crate) trait ContextVars {
         Vec::new()
     }
 
+    /// Those of them that are no parameters.
+    fn locals(&self, _cx: &Cx<'_>) -> Vec<VarInfo> {
+        Vec::new()
+    }
+
+    /// Whether one of them can be read here.
+    fn is_readable(&self, _cx: &Cx<'_>, _name: &str) -> bool {
+        true
+    }
+
     /// The type of `$return` as C spells it, if there is one.
     fn result(&self, _cx: &Cx<'_>) -> Option<String> {
         None

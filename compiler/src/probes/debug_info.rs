@@ -8,7 +8,7 @@ use super::{Arg, Component};
 use crate::target::Unavailable;
 
 /// What of it is read, for notes.
-const READ: &str = "that is in debug information (DWARF), of which rtap reads files, lines and inlined functions only";
+const READ: &str = "that is in debug information (DWARF), of which rtap reads no labels and calls";
 
 /// The refusal of a point that asks for source files or lines. `other` is what can be done without them.
 pub(super) fn no_source(

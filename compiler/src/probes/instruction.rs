@@ -8,7 +8,6 @@ use super::function::{Place, feature_missing};
 use super::{Candidate, ContextVars, Request};
 use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
-use crate::resolve::Cx;
 use crate::target::Feature;
 
 /// Refuses the point on a kernel without kprobes.
@@ -51,22 +50,5 @@ pub(super) fn candidate(
         share: Some("kprobe".to_owned()),
         entry: None,
         condition: None,
-    }
-}
-
-/// What handlers inside of a function see: registers.
-pub(super) struct Inside;
-
-impl ContextVars for Inside {
-    fn has_registers(&self) -> bool {
-        true
-    }
-
-    fn remark(&self, _: &Cx<'_>, _: &str) -> Option<String> {
-        Some(
-            "where variables are inside of a function only debug information (DWARF) tells, of which rtap reads \
-             files, lines and inlined functions only; register(\"rax\") reads a register"
-                .to_owned(),
-        )
     }
 }

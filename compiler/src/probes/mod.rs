@@ -11,6 +11,7 @@ mod context;
 pub(crate) mod debug_info;
 mod function;
 mod instruction;
+mod locals;
 mod pattern;
 mod process;
 mod profile;

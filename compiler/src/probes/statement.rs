@@ -2,16 +2,18 @@
 //! kprobe. It is named by its function, `"f"` or `"f+0x12"`; by its place in source, `"f@file.c:12"`, if there is debug information; by its address in vmlinux's symbol table; or, with
 //! `.absolute`, by its address in the running kernel. The kernel sees to it that an instruction begins there.
 //!
-//! Parameters are where the calling convention puts them at the function's first instruction only.
+//! At a function's first instruction parameters are where the calling convention puts them; elsewhere debug information tells
+//! where they and local variables are.
 
 use std::rc::Rc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 
 use super::function::{self, Place, parameters};
-use super::instruction::{self, Inside};
+use super::instruction;
+use super::locals::DebugVars;
 use super::source::Wanted;
-use super::{Candidate, ContextVars, Kind, Request, is_pattern, source};
+use super::{Candidate, Kind, Request, is_pattern, source};
 use crate::dwarf;
 use crate::target::Fetch;
 
@@ -36,6 +38,7 @@ struct Point {
     place: Place,
     shown: String,
     function: String,
+    vars: DebugVars,
 }
 
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
@@ -59,11 +62,10 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let candidate = |point: Point| {
         // What has been inlined at the start has parameters of its own.
         let is_entry = point.place.offset == 0 && point.function == point.place.name;
-        let vars: Rc<dyn ContextVars> = if is_entry {
-            parameters(request, &point.place)
-        } else {
-            Rc::new(Inside)
-        };
+        let described = is_entry
+            .then(|| parameters(request, &point.place))
+            .flatten();
+        let vars = described.unwrap_or_else(|| Rc::new(point.vars));
         let text = format!("{of}.statement({}", point.shown);
         instruction::candidate(point.place, text, point.function, vars)
     };
@@ -83,6 +85,7 @@ fn by_address(request: &Request<'_>, address: u64) -> Result<Point, Box<Diagnost
         (function::linked(request, address)?, ")")
     };
     Ok(Point {
+        vars: DebugVars::at(&place, (place.offset == 0).then_some(&*place.name)),
         function: place.name.clone(),
         place,
         shown: format!("{address:#x}{end}"),
@@ -104,6 +107,7 @@ fn by_source(
     let found = function::located(request, &object, module, place, Wanted::Statements)?;
     let point = |(of_source, place): (dwarf::Place, Place)| Point {
         shown: format!("{})", of_source.shown()),
+        vars: DebugVars::of_source(&place, &of_source, &object),
         function: of_source.function,
         place,
     };
@@ -123,6 +127,7 @@ fn by_name(request: &Request<'_>, written: &str) -> Result<Vec<Point>, Box<Diagn
             0 => format!("\"{name}\")"),
             _ => format!("\"{name}+{offset:#x}\")"),
         },
+        vars: DebugVars::at(&place, Some(&place.name)),
         function: place.name.clone(),
         place,
     };

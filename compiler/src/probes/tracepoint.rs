@@ -236,6 +236,7 @@ impl TracepointVars {
         Some(Typed {
             expr,
             ty: CType::Value(BtfType {
+                made: None,
                 module: self.module.clone(),
                 id: param.ty,
             }),

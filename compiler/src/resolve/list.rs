@@ -197,11 +197,10 @@ impl Cx<'_> {
         if let Some(result) = vars.result(self) {
             all.push(("$return".to_owned(), result));
         }
-        all.extend(
-            vars.list(self)
-                .into_iter()
-                .map(|var| (format!("${}", var.name), var.c_type)),
-        );
+        let mut readable = vars.list(self);
+        readable.retain(|var| vars.is_readable(self, &var.name));
+        let shown = readable.into_iter();
+        all.extend(shown.map(|var| (format!("${}", var.name), var.c_type)));
         all
     }
 

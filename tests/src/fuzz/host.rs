@@ -16,7 +16,7 @@ use rtap_compiler::session::Session;
 use rtap_compiler::target::fixture::FixtureTarget;
 use rtap_compiler::target::kconfig::KconfigTable;
 use rtap_compiler::target::{
-    Arch, Binary, KernelObject, KernelRelease, KernelSymbols, TracepointFormat, sdt,
+    Arch, Binary, KernelObject, KernelRelease, KernelSymbols, Target, TracepointFormat, sdt,
 };
 use rtap_grammar::source::Files;
 
@@ -203,6 +203,31 @@ fn debug_info(bytes: &[u8]) {
             ..query
         };
         let _ = object.info.functions(&query, Instances::Inlined, &object);
+        variables(&object.info);
+    }
+}
+
+/// What is seen at some addresses of the seeds, and of which types it is.
+fn variables(info: &DebugInfo) {
+    thread_local! {
+        static BTF: Option<Btf> = FixtureTarget::standard().btf().ok();
+    }
+    let btf = BTF.with(Clone::clone);
+    for address in [
+        0,
+        0x1000,
+        0x40_0176,
+        0x40_0226,
+        0x40_02bc,
+        0xffff_ffff_8100_702e,
+    ] {
+        for function in [None, Some("run")] {
+            let found = info.variables_at(address, function);
+            for variable in found.ok().flatten().into_iter().flat_map(|found| found.all) {
+                let _ = info.describe(variable.ty, None);
+                let _ = info.describe(variable.ty, btf.as_ref());
+            }
+        }
     }
 }
 

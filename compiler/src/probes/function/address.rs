@@ -7,6 +7,7 @@ use super::find::Found;
 use crate::target::{Kconfig, KernelObject, Unavailable};
 
 /// A place in the kernel's code.
+#[derive(Clone)]
 pub(in crate::probes) struct Place {
     /// The function that it is in.
     pub name: String,

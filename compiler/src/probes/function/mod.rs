@@ -20,6 +20,7 @@ use std::rc::Rc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 
+use super::locals::{DebugVars, Moment};
 use super::{Candidate, ContextVars, Kind, Request, is_pattern, source};
 use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
@@ -215,8 +216,8 @@ pub(super) fn inside(
     Ok(places)
 }
 
-/// The variables at the entry of a function by kprobe.
-pub(super) fn parameters(request: &Request<'_>, place: &Place) -> Rc<dyn ContextVars> {
+/// The variables at the entry of a function by kprobe, if BTF has its parameters.
+pub(super) fn parameters(request: &Request<'_>, place: &Place) -> Option<Rc<dyn ContextVars>> {
     let module = place.module.as_deref();
     let btf = find::btf(request, module);
     let names = Namesakes {
@@ -229,11 +230,12 @@ pub(super) fn parameters(request: &Request<'_>, place: &Place) -> Rc<dyn Context
     } else {
         names.one(place)
     };
-    Rc::new(FunctionVars {
+    found.signature.as_ref()?;
+    Some(Rc::new(FunctionVars {
         found,
         module: module.map(Rc::from),
         how: How::Kprobe,
-    })
+    }))
 }
 
 /// How to probe a function on this kernel, or why it cannot be.
@@ -393,11 +395,7 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
             Some("kretprobe"),
         ),
     };
-    let vars = FunctionVars {
-        found: found.clone(),
-        module: module.map(Rc::from),
-        how,
-    };
+    let vars = context_vars(&found, module, how);
     Candidate {
         text,
         function: found.name,
@@ -406,9 +404,37 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
         selector: None,
         exec: Exec::Kernel,
         context,
-        vars: Rc::new(vars),
+        vars,
         share: share.map(str::to_owned),
         entry: is_return.then_some(entry),
         condition: None,
     }
+}
+
+/// What handlers of a function see: its parameters by BTF, else by debug information.
+fn context_vars(found: &Found, module: Option<&str>, how: How) -> Rc<dyn ContextVars> {
+    let moment = match how {
+        How::Kprobe => Moment::Instruction,
+        How::Kretprobe => Moment::Return,
+        // Trampolines are made by BTF.
+        How::Fentry | How::Fexit => return by_btf(found, module, how),
+    };
+    if found.signature.is_some() {
+        return by_btf(found, module, how);
+    }
+    let place = Place {
+        name: found.name.clone(),
+        module: module.map(str::to_owned),
+        address: found.address,
+        offset: 0,
+    };
+    Rc::new(DebugVars::of_function(&place, moment, found.undescribed()))
+}
+
+fn by_btf(found: &Found, module: Option<&str>, how: How) -> Rc<dyn ContextVars> {
+    Rc::new(FunctionVars {
+        found: found.clone(),
+        module: module.map(Rc::from),
+        how,
+    })
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rtap_grammar::diag::{Diagnostic, codes};
 
-use super::super::instruction::{self, Inside};
+use super::super::instruction;
+use super::super::locals::DebugVars;
 use super::super::source::{self, Source, Wanted};
 use super::super::{Candidate, Request, debug_info, is_pattern};
 use super::address::{self, Place};
@@ -141,7 +142,8 @@ pub(super) fn inlined(
     let of = module.map_or("kernel".to_owned(), |m| format!("module(\"{m}\")"));
     let candidate = |(of_source, place): (dwarf::Place, Place)| {
         let text = format!("{of}.function({}).inline", of_source.shown());
-        instruction::candidate(place, text, of_source.function, Rc::new(Inside))
+        let vars = DebugVars::of_source(&place, &of_source, &object);
+        instruction::candidate(place, text, of_source.function, Rc::new(vars))
     };
     Ok(located.into_iter().map(candidate).collect())
 }

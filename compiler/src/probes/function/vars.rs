@@ -28,10 +28,7 @@ impl FunctionVars {
         let expr = Expr::new(kind, Ty::Long, span);
         Typed {
             expr,
-            ty: CType::Value(BtfType {
-                module: self.module.clone(),
-                id: ty,
-            }),
+            ty: CType::Value(BtfType::of(self.module.clone(), ty)),
         }
     }
 }
@@ -144,12 +141,7 @@ impl ContextVars for FunctionVars {
     }
 
     fn remark(&self, cx: &Cx<'_>, name: &str) -> Option<String> {
-        let Some(signature) = &self.found.signature else {
-            return Some(format!(
-                "{}; long_arg(n), pointer_arg(n) and returnval() read the registers",
-                self.found.undescribed()
-            ));
-        };
+        let signature = self.found.signature.as_ref()?;
         if name == "return" && self.is_return() && signature.result.is_void() {
             return Some(format!("'{}' returns nothing", self.found.name));
         }
