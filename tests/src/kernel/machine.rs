@@ -6,6 +6,7 @@ use super::report::Verdict;
 use super::require::lacking;
 use super::runner::Recorder;
 use super::sizes::Sizes;
+use crate::job::{End, Outcome};
 use crate::vm::{Failure, Kernel, Vm};
 
 /// How much longer a test may take in a VM than on this machine. Only a hang should meet its end:
@@ -59,6 +60,15 @@ impl<'a> Machine<'a> {
                     if faults.is_empty() && case.is_measured() {
                         let stderr = String::from_utf8_lossy(&outcome.stderr);
                         faults += &sizes.check(&case.name, self.version, &stderr);
+                    }
+                    // As with a hang; what is left of the VM is of no more use.
+                    if !faults.is_empty() && is_stuck(&outcome) && attempt == 1 {
+                        let first = faults.lines().next().unwrap_or_default();
+                        let (name, version) = (&case.name, self.version);
+                        let remark = format!("{name} on {version}: {first}, run again");
+                        self.record.remark(remark);
+                        self.vm = None;
+                        continue;
                     }
                     return Verdict::of(faults);
                 }
@@ -117,4 +127,10 @@ impl<'a> Machine<'a> {
         ));
         vm
     }
+}
+
+/// Whether a CPU may have got stuck, as emulated ones do at instructions that the kernel is changing.
+fn is_stuck(outcome: &Outcome) -> bool {
+    let complaint = outcome.kernel_complaint.as_deref().unwrap_or_default();
+    outcome.end == End::TimedOut || complaint.contains("soft lockup")
 }
