@@ -254,7 +254,12 @@ fn lower(
     raw: bool,
     diags: &mut Diagnostics,
 ) -> Option<Module> {
-    let (mut module, faults) = lower::lower(program, files, session.target.arch());
+    let (mut module, faults) = lower::lower(
+        program,
+        files,
+        session.target.arch(),
+        session.options.is_measured,
+    );
     extend(
         diags,
         faults.into_iter().map(|fault| of_fault(fault, program)),

@@ -65,6 +65,8 @@ pub struct Options {
     pub portable: bool,
     /// `--compatible`: the version of SystemTap whose language is spoken, if not the newest.
     pub compatible: Option<String>,
+    /// `-t`: the image measures the runs of its kernel handlers.
+    pub is_measured: bool,
     /// `--skip-badvars`: context variables that do not exist are 0.
     pub skip_badvars: bool,
 }

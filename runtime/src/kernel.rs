@@ -14,8 +14,9 @@ use crate::bpf::{AttachType, Grace, Map, Mapping, ProgType, Program, RingReader,
 use crate::cli::Status;
 use crate::host::{Capability, LiveTarget, Rights, raise_memlock_limit};
 use crate::load::{self, LoadOptions, Loaded, ObjectFile, ProgramKind};
-use crate::session::timing::Runs;
+use crate::session::timing::{ProgramRuns, Runs};
 use crate::session::{Attached, Control, Signals};
+use crate::times::Times;
 
 /// Points left out that are named, unless all are asked for by -v.
 const MAX_WARNED: usize = 3;
@@ -73,8 +74,9 @@ impl Plan<'_> {
     /// Loads and attaches the programs. A point that is not optional and cannot be attached
     /// to is an error; everything attached before is detached then.
     pub fn attach(&self, kernel: &InKernel, control: &Control) -> Result<Installation, Status> {
-        let statistics = self
-            .timing
+        let mut programs = self.meta.programs.iter();
+        let asks_kernel = self.timing && programs.any(|program| program.times.is_none());
+        let statistics = asks_kernel
             .then(enable_stats)
             .transpose()
             .map_err(|error| {
@@ -92,6 +94,7 @@ impl Plan<'_> {
             installed: Vec::with_capacity(self.meta.programs.len()),
             begin_programs: Vec::new(),
             statistics,
+            times: None,
         };
         match self.attach_all(kernel, &mut installation) {
             Ok(()) => Ok(installation),
@@ -123,7 +126,7 @@ impl Plan<'_> {
         let mut fates = self.fates();
         // Whose program each of those installed is.
         let mut handlers = Vec::with_capacity(self.meta.programs.len());
-        for program in &self.meta.programs {
+        for (number, program) in self.meta.programs.iter().enumerate() {
             options.go_on().map_err(interrupted)?;
             let Some(handler) = self.meta.module.handlers.get(program.handler) else {
                 continue;
@@ -194,15 +197,16 @@ impl Plan<'_> {
                 ([_], [_, _, ..]) => own().next().map_or(&handler.name, |point| &point.text),
                 _ => &handler.name,
             });
-            installed.push((name_of(handler, &points, program.entry_half), result));
+            let name = name_of(handler, &points, program.entry_half);
+            installed.push((number, name, result));
         }
         self.report_left_out(fates)?;
         if self.verbose > 0 {
             let took = begin.elapsed();
-            let links: usize = installed.iter().map(|(_, i)| i.links()).sum();
+            let links: usize = installed.iter().map(|(.., i)| i.links()).sum();
             let programs = installed.len();
             let (mut insns, mut verified) = (0, 0);
-            for (handler, (_, program)) in handlers.iter().zip(&*installed) {
+            for (handler, (.., program)) in handlers.iter().zip(&*installed) {
                 let Ok(info) = program.program.info() else {
                     continue;
                 };
@@ -366,6 +370,11 @@ impl InKernel {
         map.map(RingReader::new).transpose().map_err(failed)
     }
 
+    /// What programs measure of their runs goes to who reports it.
+    pub fn give_times(&mut self, installation: &mut Installation) {
+        installation.times = Times::take(&mut self.loaded);
+    }
+
     /// The maps, for user-side handlers.
     pub fn into_maps(self) -> indexmap::IndexMap<String, Map> {
         self.loaded.maps
@@ -374,12 +383,14 @@ impl InKernel {
 
 /// Everything that is attached. Dropped: detached.
 pub struct Installation {
-    /// What each is called, and the program.
-    installed: Vec<(String, Installed)>,
+    /// The number of each in the image, what it is called, and the program.
+    installed: Vec<(usize, String, Installed)>,
     /// `begin` handlers that are to run in the kernel, in order.
     begin_programs: Vec<(i64, Program)>,
     /// While this is open the kernel measures programs.
     statistics: Option<OwnedFd>,
+    /// What they measure themselves.
+    times: Option<Times>,
 }
 
 impl Attached for Installation {
@@ -391,23 +402,23 @@ impl Attached for Installation {
     }
 
     fn settle(&mut self) {
-        for (_, installed) in &mut self.installed {
+        for (.., installed) in &mut self.installed {
             installed.settle();
         }
         if Grace::new().and_then(|grace| grace.wait()).is_err() {
-            for (_, installed) in &mut self.installed {
+            for (.., installed) in &mut self.installed {
                 installed.detach();
             }
         }
     }
 
     fn release(self: Box<Self>) {
-        attach::release(self.installed.into_iter().map(|(_, i)| i).collect());
+        attach::release(self.installed.into_iter().map(|(.., i)| i).collect());
     }
 
     fn shortfalls(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for (name, installed) in &self.installed {
+        for (_, name, installed) in &self.installed {
             let missed = installed.missed();
             if missed > 0 {
                 lines.push(format!(
@@ -425,20 +436,27 @@ impl Attached for Installation {
         lines
     }
 
-    fn runs(&self) -> Vec<Runs> {
-        if self.statistics.is_none() {
-            return Vec::new();
+    fn runs(&self, meta: &Meta) -> HashMap<usize, ProgramRuns> {
+        let mut all: HashMap<usize, ProgramRuns> = HashMap::new();
+        if let Some(times) = &self.times {
+            for (number, program) in meta.programs.iter().enumerate() {
+                let handler = meta.module.handlers.get(program.handler);
+                let points = handler.map_or(0, |handler| handler.points.len());
+                all.entry(number).or_default().points = times.of_program(program, points);
+            }
         }
-        let runs = |(name, installed): &(String, Installed)| {
-            let info = installed.program.info().ok()?;
-            Some(Runs {
-                hits: info.run_count,
-                total_ns: Some(info.run_time_ns),
-                missed: installed.tells_missed.then(|| installed.missed()),
-                ..Runs::of(name)
-            })
-        };
-        self.installed.iter().filter_map(runs).collect()
+        for (number, _, installed) in &self.installed {
+            let known = all.entry(*number).or_default();
+            known.missed = installed.tells_missed.then(|| installed.missed());
+            if self.statistics.is_some() && known.points.is_empty() {
+                known.whole = installed.program.info().ok().map(|info| Runs {
+                    hits: info.run_count,
+                    total_ns: info.run_time_ns,
+                    range_ns: None,
+                });
+            }
+        }
+        all
     }
 }
 

@@ -12,5 +12,6 @@ pub mod kernel;
 pub mod load;
 pub mod output;
 pub mod session;
+mod times;
 pub mod userfn;
 pub mod values;

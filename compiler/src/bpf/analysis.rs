@@ -123,6 +123,15 @@ pub fn reads_point(module: &Module, func: Func) -> bool {
     found
 }
 
+/// Whether runs of the handler body `func` are measured.
+pub fn is_measured(module: &Module, func: Func) -> bool {
+    let mut found = false;
+    for_each_op(&module.functions[func], |op| {
+        found |= matches!(op, Op::Hit(_));
+    });
+    found
+}
+
 /// Whether the handler body `func`, or anything it calls, reads entry-time arguments.
 pub fn reads_entry_args(module: &Module, func: Func) -> bool {
     let mut found = false;

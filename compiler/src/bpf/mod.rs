@@ -284,6 +284,7 @@ fn program_cx(module: &Module, features: Features, plan: &Plan, number: usize) -
         context_on_stack: handler.has_context_on_stack(),
         point: program.points.first().copied().unwrap_or(0),
         by_cookie: program.by_cookie,
+        times: program.times,
         sleepable: program.sleepable,
         early: handler.early,
         reentrant: reentrant(handler, features),

@@ -10,8 +10,9 @@ use super::insn::MapId;
 use super::share::Shares;
 use crate::image::{
     ArrayLayout, Attach, COUNTERS_MAP, DeletedLayout, EVENTS_MAP, FRAMES_MAP, Field, GLOBALS_MAP,
-    GlobalLayout, Layout, MOST_COUNTERS, Program, ProgramCounter, RODATA_MAP, RecordLayout,
-    SNAPSHOTS_MAP, Slot, StatRecord, TurnLayout, ValueLayout, WrapLayout, header, width_bytes,
+    GlobalLayout, Layout, MOST_COUNTERS, MOST_POINTS_APART, Program, ProgramCounter, RODATA_MAP,
+    RecordLayout, SNAPSHOTS_MAP, Slot, StatRecord, TIMES_MAP, TurnLayout, ValueLayout, WrapLayout,
+    header, times, width_bytes,
 };
 use crate::lir::{
     Context, ElementKind, Exec, FormatId, Function, Global, GlobalKind, HandlerId, Init, Module, Ty,
@@ -161,6 +162,8 @@ pub struct Plan {
     pub max_cpus: Option<u32>,
     /// Whether some program can begin while another one holds the lock of a map.
     pub some_in_locks: bool,
+    /// What is measured of runs, if anything is.
+    pub times: Option<MapId>,
 }
 
 impl Plan {
@@ -235,6 +238,7 @@ impl Plan {
             frame_bytes: 0,
             max_cpus: None,
             some_in_locks,
+            times: None,
         };
         plan.header(module);
         let turns = taking_turns(module);
@@ -242,6 +246,7 @@ impl Plan {
             plan.place(module, global, turns.contains(&global));
         }
         plan.globals_data.resize(plan.globals_bytes as usize, 0);
+        plan.measure(module);
         // Offset 0 of the constants is an empty string and eight zero bytes.
         plan.rodata = vec![0; 8];
         plan
@@ -261,6 +266,49 @@ impl Plan {
                 );
                 self.entry_maps.push((program.handler, map));
             }
+        }
+    }
+
+    /// Gives the programs of handlers that are measured their elements of the map of times.
+    fn measure(&mut self, module: &Module) {
+        let mut elements = 0;
+        let mut of_handler: FxHashMap<HandlerId, u32> = FxHashMap::default();
+        for program in &mut self.programs {
+            let handler = &module.handlers[program.handler];
+            if !super::analysis::is_measured(module, handler.func) {
+                continue;
+            }
+            let mut new = |count: usize| {
+                let first = elements;
+                elements += count as u32;
+                first
+            };
+            program.times = Some(if program.entry_half {
+                new(1)
+            } else {
+                let points = handler.points.len();
+                let count = if points > MOST_POINTS_APART {
+                    1
+                } else {
+                    points
+                };
+                *of_handler
+                    .entry(program.handler)
+                    .or_insert_with(|| new(count))
+            });
+        }
+        if elements > 0 {
+            let words = [
+                ("hits", times::HITS),
+                ("total_ns", times::TOTAL_NS),
+                ("longest_ns", times::LONGEST_NS),
+                ("shortest_ns_flipped", times::SHORTEST_NS_FLIPPED),
+                ("skipped", times::SKIPPED),
+            ];
+            let fields = words.map(|(name, at)| (name.to_owned(), at, Shape::I64));
+            let value = Shape::Struct(fields.to_vec(), times::SIZE);
+            self.times =
+                Some(self.map(TIMES_MAP, MapSort::PerCpuArray, Shape::U32, value, elements));
         }
     }
 
@@ -651,6 +699,7 @@ fn program(handler: HandlerId, n: usize, points: Vec<u32>, counters: u32) -> Pro
         counters,
         entry_half: false,
         by_cookie: false,
+        times: None,
         sleepable: false,
     }
 }

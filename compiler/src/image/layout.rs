@@ -27,6 +27,28 @@ pub const SNAPSHOTS_MAP: &str = "rtap_snapshots";
 /// one CPU has, [`MOST_COUNTERS`], and counter `n` of CPU `c` is number `c * MOST_COUNTERS + n`.
 pub const COUNTERS_MAP: &str = "rtap_perf";
 
+/// Name of the per-CPU array with what is measured of kernel handlers' runs ([`times`]); absent if nothing is.
+pub const TIMES_MAP: &str = "rtap_times";
+
+/// Handlers of up to so many points are measured point by point, others as a whole.
+pub const MOST_POINTS_APART: usize = 1000;
+
+/// What is measured of the runs of a point: words of an element of [`TIMES_MAP`].
+pub mod times {
+    /// How many there were.
+    pub const HITS: u32 = 0;
+    /// Time in all, nanoseconds.
+    pub const TOTAL_NS: u32 = 8;
+    /// That of the longest, nanoseconds.
+    pub const LONGEST_NS: u32 = 16;
+    /// That of the shortest, nanoseconds, all bits flipped: zeroed memory has seen none.
+    pub const SHORTEST_NS_FLIPPED: u32 = 24;
+    /// Runs skipped for want of a scratch frame, in programs that are told which point fired.
+    pub const SKIPPED: u32 = 32;
+    /// Bytes of an element.
+    pub const SIZE: u32 = 40;
+}
+
 /// Most counters of a script.
 pub const MOST_COUNTERS: u32 = 32;
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::lir::{HandlerId, Module};
 
 /// Version of [`Meta`]'s encoding; an image of another version is refused.
-pub const META_VERSION: u32 = 6;
+pub const META_VERSION: u32 = 7;
 
 /// Name of the ELF section that holds [`Meta`].
 pub const META_SECTION: &str = ".rtap";
@@ -99,6 +99,9 @@ pub struct Program {
     pub entry_half: bool,
     /// Whether it asks for the attachment's cookie: the point's index in `Handler::points`.
     pub by_cookie: bool,
+    /// If its runs are measured: the element of [`TIMES_MAP`] for the handler's first point, or for all that it does where it
+    /// is an entry half or the handler has more than [`MOST_POINTS_APART`] points.
+    pub times: Option<u32>,
     /// Whether it has to be loaded as one that may sleep: it brings in pages of the process that it
     /// reads.
     pub sleepable: bool,

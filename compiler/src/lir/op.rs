@@ -423,6 +423,9 @@ pub enum Op {
     StrHist(FormatId, Global, Vec<Value>, u8, SiteId),
     /// Print a statistic's histogram number `.2` as SystemTap lays it out; fails when empty.
     EmitHist(Global, Vec<Value>, u8, SiteId),
+    /// The run is of this point of the handler (its number there), and is measured from here on. Once, before all that the
+    /// script says.
+    Hit(Value),
     /// `exit()`.
     RequestExit,
     /// Put a string into the handler run's error message buffer.

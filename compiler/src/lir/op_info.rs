@@ -56,6 +56,7 @@ macro_rules! visit_operands {
             | Op::GlobalFetchAdd(_, a)
             | Op::IterEnd(a)
             | Op::ErrSet(a)
+            | Op::Hit(a)
             | Op::StrTable(_, a)
             | Op::StrFlags(_, a)
             | Op::PointText(_, a)
@@ -357,6 +358,7 @@ impl Op {
             | Op::PerfCount(..)
             | Op::StrStack(..)
             | Op::StrSymbol { .. }
+            | Op::Hit(_)
             | Op::Nest(..) => Place::Kernel,
             Op::User(..) => Place::User,
             _ => Place::Both,
@@ -445,6 +447,7 @@ impl Op {
             | Op::IterEnd(_)
             | Op::Emit(..)
             | Op::EmitHist(..)
+            | Op::Hit(_)
             | Op::RequestExit
             | Op::ErrSet(_)
             | Op::Nest(..) => ResultKind::None,

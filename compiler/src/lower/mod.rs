@@ -46,8 +46,13 @@ use rustc_hash::FxHashMap;
 use tables::Tables;
 
 /// Lowers a program. The module is sound only if there are no faults.
-pub fn lower(program: &Program, files: &Files, arch: Arch) -> (Module, Vec<Fault>) {
-    let mut tables = Tables::new(arch);
+pub fn lower(
+    program: &Program,
+    files: &Files,
+    arch: Arch,
+    is_measured: bool,
+) -> (Module, Vec<Fault>) {
+    let mut tables = Tables::new(arch, is_measured);
     tables.module.core = program.core.clone();
     tables.module.limits = program.limits.clone();
     globals::lower(program, &mut tables);

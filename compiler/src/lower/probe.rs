@@ -13,6 +13,7 @@ use super::needs::Needs;
 use super::tables::Tables;
 use super::{Fault, Leave, Lower, Point, Spec};
 use crate::hir::{Probe, Program, Variant};
+use crate::image::MOST_POINTS_APART;
 use crate::lir::builder::{Builder, Variable};
 use crate::lir::*;
 
@@ -84,6 +85,8 @@ struct Part<'a> {
     probe: &'a Probe,
     /// The program-wide number of its first point.
     first_point: i64,
+    /// Its number in the handler.
+    first_in_handler: i64,
     /// How its point is known.
     point: Point,
     /// Where its variants begin.
@@ -93,12 +96,13 @@ struct Part<'a> {
 }
 
 impl Lower<'_> {
-    fn probes(&mut self, probes: &[&Probe], mut first_point: i64) {
+    fn probes(&mut self, probes: &[&Probe], first_point: i64) {
         let is_alone = probes.len() == 1;
         let mut parts = Vec::with_capacity(probes.len());
+        let mut in_handler = 0;
         for probe in probes {
-            parts.push(self.part(probe, first_point));
-            first_point += probe.points.len() as i64;
+            parts.push(self.part(probe, first_point + in_handler, in_handler));
+            in_handler += probe.points.len() as i64;
         }
         self.choose_part(&parts);
         for part in &parts {
@@ -120,7 +124,7 @@ impl Lower<'_> {
         }
     }
 
-    fn part<'a>(&mut self, probe: &'a Probe, first_point: i64) -> Part<'a> {
+    fn part<'a>(&mut self, probe: &'a Probe, first_point: i64, first_in_handler: i64) -> Part<'a> {
         let point = match probe.points.len() {
             _ if !self.needs.probe_point(probe) => Point::Unused,
             0 | 1 => Point::Known(first_point),
@@ -142,6 +146,7 @@ impl Lower<'_> {
         Part {
             probe,
             first_point,
+            first_in_handler,
             point,
             entries,
             entry_of,
@@ -187,6 +192,14 @@ impl Lower<'_> {
             }
             return;
         }
+        if self.measures(first.probe) {
+            let point = match first.probe.points.len() {
+                0 | 1 => self.const_int(0, span),
+                many if many > MOST_POINTS_APART => self.const_int(0, span),
+                _ => self.int(Op::Env(Env::Point), span),
+            };
+            self.effect(Op::Hit(point), span);
+        }
         if let [only] = first.entries[..] {
             self.builder.jump(only, span);
             return;
@@ -204,32 +217,57 @@ impl Lower<'_> {
         let mut cases = IndexMap::new();
         let mut marks = Vec::new();
         for part in parts {
+            let is_measured = self.measures(part.probe);
             for (i, (point, entry)) in part.probe.points.iter().zip(&part.entry_of).enumerate() {
                 let Some(number) = point.selector else {
                     continue;
                 };
-                let target = match part.point {
-                    Point::Variable(variable) if !cases.contains_key(&number) => {
-                        let mark = self.builder.new_block();
-                        marks.push((mark, variable, part.first_point + i as i64, *entry));
-                        mark
-                    }
-                    _ => *entry,
+                let variable = match part.point {
+                    Point::Variable(variable) => Some(variable),
+                    _ => None,
+                };
+                let target = if (is_measured || variable.is_some()) && !cases.contains_key(&number)
+                {
+                    let mark = self.builder.new_block();
+                    marks.push((mark, variable, part, i as i64, *entry));
+                    mark
+                } else {
+                    *entry
                 };
                 cases.entry(number).or_insert(target);
             }
         }
+        let points: usize = parts.iter().map(|part| part.probe.points.len()).sum();
         self.switch(value, cases.into_iter().collect(), nothing, span);
-        for (mark, variable, number, entry) in marks {
+        for (mark, variable, part, i, entry) in marks {
             self.builder.seal(mark);
             self.builder.switch_to(mark);
-            let number = self.const_int(number, span);
-            self.builder.write(variable, number);
+            if self.measures(part.probe) {
+                let is_apart = points <= MOST_POINTS_APART;
+                let point = self.const_int(
+                    if is_apart {
+                        part.first_in_handler + i
+                    } else {
+                        0
+                    },
+                    span,
+                );
+                self.effect(Op::Hit(point), span);
+            }
+            if let Some(variable) = variable {
+                let number = self.const_int(part.first_point + i, span);
+                self.builder.write(variable, number);
+            }
             self.builder.jump(entry, span);
         }
         self.builder.seal(nothing);
         self.builder.switch_to(nothing);
         self.return_nothing(span);
+    }
+
+    /// Whether a probe's runs are measured.
+    fn measures(&self, probe: &Probe) -> bool {
+        self.tables.is_measured && probe.exec == Exec::Kernel
     }
 
     /// Notes a fault; what follows is not reached.

@@ -16,6 +16,8 @@ use crate::target::arch::Arch;
 pub(super) struct Tables {
     /// The processor that registers are of.
     pub(super) arch: Arch,
+    /// Whether the runs of kernel handlers are measured.
+    pub(super) is_measured: bool,
     pub(super) module: Module,
     strings: FxHashMap<BString, StrId>,
     formats: FxHashMap<Format, FormatId>,
@@ -34,7 +36,7 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Tables with nothing but the empty string and format.
-    pub(super) fn new(arch: Arch) -> Self {
+    pub(super) fn new(arch: Arch, is_measured: bool) -> Self {
         let mut module = Module::default();
         let empty_format = Format {
             pieces: Vec::new(),
@@ -46,6 +48,7 @@ impl Tables {
         };
         Tables {
             arch,
+            is_measured,
             module,
             strings: FxHashMap::from_iter([(BString::default(), empty.text)]),
             formats: FxHashMap::from_iter([(empty_format, empty.format)]),

@@ -3,7 +3,7 @@
 //!
 //! Only neighbours are merged, so that the order of handlers stays; and only where nothing in front can keep what
 //! follows from running: no error, `exit()` or loop (whose rounds are counted for each handler), no matches that
-//! would be seen behind.
+//! would be seen behind. Handlers that are measured stay apart.
 
 use cranelift_entity::PrimaryMap;
 
@@ -63,7 +63,8 @@ fn is_same(a: &Handler, b: &Handler) -> bool {
 
 /// Whether what follows a body is run in any case, and as if the body had not been there.
 fn goes_on(function: &Function) -> bool {
-    let ends = |op: &Op| op.can_fail() || matches!(op, Op::RequestExit | Op::StrMatch(..));
+    let ends =
+        |op: &Op| op.can_fail() || matches!(op, Op::RequestExit | Op::StrMatch(..) | Op::Hit(_));
     let blocks = || function.blocks.values();
     !ops(function).any(ends)
         && blocks().all(|block| block.loop_head.is_none())

@@ -123,6 +123,10 @@ pub struct ScriptArgs {
     /// Speak the language of an older SystemTap (2.5, 3.0, …).
     #[arg(long, value_name = "VERSION")]
     pub compatible: Option<String>,
+    /// Print how often each probe ran, how long it took, and what it skipped and missed, at the end (`run`); make an image that
+    /// can tell (`build`).
+    #[arg(short = 't')]
+    pub timing: bool,
     /// Context variables that do not exist are 0, without an error.
     #[arg(long)]
     pub skip_badvars: bool,
@@ -174,9 +178,6 @@ pub struct RunArgs {
     /// try how that is done.
     #[arg(long, hide = true, value_name = "COST")]
     pub program_cost: Option<u64>,
-    /// Print how often each probe ran, how long it took and what it missed, at the end.
-    #[arg(short = 't')]
-    pub timing: bool,
     /// Do not show the globals that the script writes and never reads.
     #[arg(long)]
     pub no_global_var_display: bool,
@@ -254,7 +255,6 @@ impl RunArgs {
             begin_in_kernel: self.begin_in_kernel || first.begin_in_kernel,
             part_insns: self.part_insns.or(first.part_insns),
             program_cost: self.program_cost.or(first.program_cost),
-            timing: self.timing || first.timing,
             no_global_var_display: self.no_global_var_display || first.no_global_var_display,
             foreign: self.foreign.and(first.foreign),
         })
@@ -285,6 +285,7 @@ impl ScriptArgs {
             pass: self.pass.or(first.pass),
             output: self.output.or(first.output),
             compatible: self.compatible.or(first.compatible),
+            timing: self.timing || first.timing,
             skip_badvars: self.skip_badvars || first.skip_badvars,
             kprobe_style: if self.kprobe_style == KprobeStyle::Auto {
                 first.kprobe_style

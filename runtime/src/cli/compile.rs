@@ -115,6 +115,7 @@ impl Job {
                     has_target,
                     compatible: args.compatible.as_deref().map(version).transpose()?,
                     skip_badvars: args.skip_badvars,
+                    is_measured: args.timing,
                     ..session::Options::default()
                 },
             },

@@ -210,7 +210,7 @@ impl Start<'_> {
             timeout: self.timeout()?,
             suppress_errors: self.args.suppress_handler_errors,
             show_globals: !self.args.no_global_var_display,
-            timing: self.args.timing,
+            timing: self.args.script.timing,
         };
         let program = Program::new(&self.meta.module, &self.meta.layout).map_err(|error| {
             Status::fail(
@@ -245,13 +245,14 @@ impl Start<'_> {
                 .buffer_mib
                 .map(|mib| mib.clamp(1, 1024).next_power_of_two() << 20),
             verbose: self.args.script.verbose,
-            timing: self.args.timing,
+            timing: self.args.script.timing,
         };
         let mut loaded = plan.load(image)?;
         let globals = Arc::new(loaded.globals()?);
         let control = Control::Mapped(Arc::clone(&globals));
         self.fill_header(&control, pid)?;
-        let installation = plan.attach(&loaded, &control)?;
+        let mut installation = plan.attach(&loaded, &control)?;
+        loaded.give_times(&mut installation);
         let ring = loaded.take_ring()?;
         let maps = loaded.into_maps();
         let store = BpfStore::new(

@@ -398,7 +398,7 @@ impl<'p, S: Store> Machine<'p, S> {
             }
             Op::ErrText(site, arg) => string(&self.error_text(int(self, site), int(self, arg)), ty),
             // The loop's own business; and the back end's.
-            Op::Call(..) | Op::Nest(..) => return NOTHING,
+            Op::Call(..) | Op::Nest(..) | Op::Hit(_) => return NOTHING,
             Op::User(name, args, site) => {
                 let Some(row) = self.program.function(name) else {
                     return Err(raised(*site, 0));

@@ -13,6 +13,7 @@
 pub mod commands;
 mod control;
 pub mod errors;
+mod hit_report;
 mod queue;
 mod report;
 pub mod signals;
@@ -81,9 +82,9 @@ pub trait Attached {
         Vec::new()
     }
 
-    /// How often each program ran and how long it took, as far as the kernel has measured it.
-    fn runs(&self) -> Vec<timing::Runs> {
-        Vec::new()
+    /// With `-t`, what is known of the image's programs, by their numbers.
+    fn runs(&self, _meta: &Meta) -> HashMap<usize, timing::ProgramRuns> {
+        HashMap::new()
     }
 }
 
@@ -225,11 +226,11 @@ impl<'a> Session<'a> {
     fn end(mut self, queue: &mut Queue, began_well: bool) -> Outcome {
         self.control.advance(SessionState::Stopping);
         let mut shortfalls = Vec::new();
-        let mut in_kernel = Vec::new();
+        let mut in_kernel = HashMap::new();
         if let Some(attached) = self.attached.as_mut() {
             attached.settle();
             shortfalls = attached.shortfalls();
-            in_kernel = attached.runs();
+            in_kernel = attached.runs(self.meta);
         }
         self.check_skipped();
         let drain_until = Instant::now() + LAST_DRAIN;
@@ -257,7 +258,7 @@ impl<'a> Session<'a> {
         self.sink.flush();
         let mut status = u8::from(failed || !began_well);
         status = status.max(self.report_target());
-        self.report_timing(in_kernel);
+        self.report_timing(&in_kernel);
         self.report_shortfalls(&shortfalls, queue);
         if self.sink.error() == Some(SinkError::Failed) {
             status = 1;
@@ -328,12 +329,8 @@ impl<'a> Session<'a> {
         let result = self.executor.run(handler, point, &mut self.sink);
         self.pass_on_warning();
         if let (Some(begin), Some(measured)) = (begin, self.measured.as_mut()) {
-            let points = self.meta.module.handlers.get(handler).map(|h| &h.points);
-            let name = points.and_then(|points| points.get(point as usize));
-            measured
-                .entry((handler, point))
-                .or_insert_with(|| timing::Runs::of(name.map_or("?", |point| &point.text)))
-                .add(begin.elapsed());
+            let runs = measured.entry((handler, point)).or_default();
+            runs.add(begin.elapsed());
         }
         if let Err(failure) = result {
             if !self.options.suppress_errors {

@@ -1,11 +1,9 @@
-//! What is told after the end: how the command ended, what was lost, skipped or missed, and
-//! the table of `-t`.
+//! What is told after the end: how the command ended, what was lost, skipped or missed.
 
 use rtap_compiler::image::{ProgramCounter, header};
-use rtap_compiler::lir::Exec;
 
 use super::queue::Queue;
-use super::{Control, Ended, Session, timing};
+use super::{Control, Ended, Session};
 
 /// Why records do not come, and what to do.
 const BUFFER_FULL: &str = "the output buffer was full; enlarge it with -s MIB";
@@ -80,25 +78,6 @@ impl Session<'_> {
         }
     }
 
-    /// The table of `-t`: user-side probes in order of the script, then kernel programs.
-    pub(super) fn report_timing(&mut self, in_kernel: Vec<timing::Runs>) {
-        let Some(measured) = self.measured.take() else {
-            return;
-        };
-        let mut all = Vec::new();
-        for (id, handler) in &self.meta.module.handlers {
-            if handler.exec != Exec::User {
-                continue;
-            }
-            for (index, point) in handler.points.iter().enumerate() {
-                let runs = measured.get(&(id, index as u32)).cloned();
-                all.push(runs.unwrap_or_else(|| timing::Runs::of(&point.text)));
-            }
-        }
-        all.extend(in_kernel);
-        self.sink.message(timing::table(&all).trim_end());
-    }
-
     /// A counter of all programs together.
     pub(super) fn counted(&self, counter: ProgramCounter) -> u64 {
         let programs = self.meta.programs.iter();
@@ -107,7 +86,7 @@ impl Session<'_> {
             .sum()
     }
 
-    fn counter(&self, counter: ProgramCounter, program: u32) -> u64 {
+    pub(super) fn counter(&self, counter: ProgramCounter, program: u32) -> u64 {
         match self.control {
             Control::Mapped(mapping) => mapping.load(counter.offset(program)),
             Control::Local(_) => 0,

@@ -10,7 +10,7 @@ use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{Cond, MapId, Size, Src};
 use crate::bpf::plan::Place;
 use crate::bpf::vcode::BlockId;
-use crate::image::{ArrayLayout, ProgramCounter, ValueLayout, width_bytes};
+use crate::image::{ArrayLayout, ValueLayout, width_bytes};
 use crate::lir::{Global, SiteId, Ty, Value};
 
 /// `BPF_ANY`: make or replace.
@@ -213,7 +213,7 @@ impl Cx<'_> {
         done: BlockId,
     ) {
         let skipped = self.cold(|cx| {
-            cx.count(ProgramCounter::Skipped);
+            cx.count_skipped();
             cx.jump(done, Vec::new());
         });
         let result = self.update(map, key, value, EXIST);
@@ -262,7 +262,7 @@ impl Cx<'_> {
         result: VReg,
     ) {
         self.jump_if_int(Cond::Eq, result, E2BIG, overflow);
-        self.count(ProgramCounter::Skipped);
+        self.count_skipped();
         self.jump(done, Vec::new());
     }
 

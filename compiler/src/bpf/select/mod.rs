@@ -43,6 +43,7 @@ mod strtol;
 mod symbol;
 mod text;
 mod text_ops;
+mod times;
 mod turns;
 mod value;
 mod variance;
@@ -87,6 +88,8 @@ pub struct ProgramCx {
     pub point: u32,
     /// Whether it is for several, told apart by the attachments' cookies.
     pub by_cookie: bool,
+    /// If its runs are measured: its first element of the map of times.
+    pub times: Option<u32>,
     /// Whether it may sleep.
     pub sleepable: bool,
     /// Whether it runs before the session does.
@@ -169,6 +172,8 @@ struct Cx<'a> {
     saved_regs: SavedRegs,
     /// What is iterated over.
     iterations: Vec<Iteration>,
+    /// If the run is measured: when it began, and the element of the map of times.
+    run: Option<Mem>,
     /// Entry-time arguments, taken out of their map.
     entry: Option<Mem>,
     /// Which point fired, where the program is for several.
@@ -261,6 +266,7 @@ pub fn program(
         stacks: Vec::new(),
         saved_regs: saved_regs::find(&module.handlers[program.handler], func, uses),
         iterations: Vec::new(),
+        run: None,
         entry: None,
         point: None,
         quoting: SharedTexts::new(),

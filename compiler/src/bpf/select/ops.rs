@@ -128,6 +128,10 @@ impl Cx<'_> {
             Op::EmitHist(global, keys, which, site) => self
                 .emit_hist((*global, keys, *which, *site))
                 .map(|()| None),
+            Op::Hit(point) => {
+                self.hit(*point);
+                Ok(None)
+            }
             Op::RequestExit => {
                 self.request_exit();
                 Ok(None)

@@ -55,8 +55,11 @@ impl Cx<'_> {
         }
         // Asked for in any case: both runs of selection must ask for the same.
         let key = self.buffers.alloc(8, Access::Stack, (0, 0));
-        if self.buffers.needs_frame() {
+        let has_frame = self.buffers.needs_frame();
+        if has_frame {
             self.claim_frame(key, out);
+        }
+        if has_frame || self.program.times.is_some() {
             self.in_block(out, |cx| {
                 let zero = cx.imm(0);
                 cx.finish_block(Term::Exit(zero));
@@ -66,6 +69,7 @@ impl Cx<'_> {
             self.code.blocks[out.0 as usize].cold = false;
             self.exit = Some(out);
         }
+        self.declare_run(half);
         if half == Half::Body {
             self.declare_rounds();
             self.declare_nests();
@@ -125,7 +129,7 @@ impl Cx<'_> {
         taken.cold = false;
         taken.params.push(own_index);
         let skipped = self.cold(|cx| {
-            cx.count(ProgramCounter::Skipped);
+            cx.skip_run(key);
             cx.jump(out, Vec::new());
         });
         let mut levels = FRAME_LEVELS;
@@ -197,8 +201,8 @@ impl Cx<'_> {
             self.jump(exit, Vec::new());
         }
         if let Some(exit) = self.exit {
-            self.cur = exit;
-            self.globals = None;
+            self.enter(exit);
+            self.end_run();
             if let Some(frame) = self.frame {
                 self.store(Size::D, Mem::Ptr(frame, 0), Src::Imm(0));
             }

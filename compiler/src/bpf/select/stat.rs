@@ -130,7 +130,7 @@ impl Cx<'_> {
     }
 
     /// Raises an unsigned word to `value` if it is less.
-    fn raise_word(&mut self, mem: Mem, value: VReg) {
+    pub(super) fn raise_word(&mut self, mem: Mem, value: VReg) {
         let old = self.load(Size::D, mem);
         let done = self.code.block(self.is_cold());
         self.jump_if(Cond::Ge, old, Src::Reg(value), done);

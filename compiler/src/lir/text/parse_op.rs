@@ -90,6 +90,7 @@ fn other_op(cursor: &mut Cursor<'_>, family: &str, detail: &str) -> Read<Option<
             let (global, keys) = element(cursor)?;
             Op::EmitHist(global, keys, histogram, site(cursor)?)
         }
+        ("hit", "") => Op::Hit(value(cursor)?),
         ("exit", "") => Op::RequestExit,
         ("err", "set") => Op::ErrSet(value(cursor)?),
         ("err", "text") => {

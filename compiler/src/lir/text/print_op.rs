@@ -274,6 +274,7 @@ fn write_op(out: &mut String, op: &Op) -> fmt::Result {
             keyed(out, &format!("emit.hist.{histogram}"), *g, keys)?;
             write!(out, " !{site}")
         }
+        Op::Hit(point) => write!(out, "hit {point}"),
         Op::RequestExit => write!(out, "exit"),
         Op::ErrSet(a) => write!(out, "err.set {a}"),
         Op::ErrText(site, arg) => write!(out, "err.text {site}, {arg}"),

@@ -97,9 +97,10 @@ pub(super) fn check(cx: &mut Cx<'_>, op: &Op, result: Option<Ty>) {
             ints(cx, &[*addr]);
             access_size(cx, *size);
         }
-        Op::CtxFrame(value, _) | Op::PerfCount(value, _) | Op::MemReadStr { addr: value, .. } => {
-            ints(cx, &[*value]);
-        }
+        Op::CtxFrame(value, _)
+        | Op::PerfCount(value, _)
+        | Op::Hit(value)
+        | Op::MemReadStr { addr: value, .. } => ints(cx, &[*value]),
         Op::MemReadStrN { addr, len, .. } | Op::MemReadHex { addr, len, .. } => {
             ints(cx, &[*addr, *len]);
         }

@@ -18,12 +18,15 @@ use crate::target::arch::Arch;
 /// A program under construction: one user-side probe, unless a test adds more.
 struct Script {
     program: Program,
+    /// Whether kernel handlers are measured.
+    is_measured: bool,
 }
 
 impl Script {
     fn new() -> Self {
         Script {
             program: Program::default(),
+            is_measured: false,
         }
     }
 
@@ -87,7 +90,7 @@ impl Script {
     /// Lowers it; it must verify.
     #[track_caller]
     fn lower(&self) -> Module {
-        let (module, faults) = lower(&self.program, &Files::new(), Arch::X86_64);
+        let (module, faults) = lower(&self.program, &Files::new(), Arch::X86_64, self.is_measured);
         assert_eq!(faults, []);
         if let Err(errors) = verify(&module) {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -97,7 +100,7 @@ impl Script {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        lower(&self.program, &Files::new(), Arch::X86_64).1
+        lower(&self.program, &Files::new(), Arch::X86_64, self.is_measured).1
     }
 }
 

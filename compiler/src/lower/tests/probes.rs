@@ -92,6 +92,73 @@ fn a_selector_finds_the_point() {
 }
 
 #[test]
+fn runs_that_are_measured_are_of_a_point() {
+    let mut s = Script::new();
+    s.is_measured = true;
+    s.probe(&[], note(0));
+    let probe = s.probe(&[], note(1));
+    probe.exec = Exec::Kernel;
+    probe.points = vec![point("a", Some(3)), point("b", Some(5))];
+    probe.selector = Some(long(ExprKind::Env(Env::Cpu)));
+    let probe = s.probe(&[], note(2));
+    probe.exec = Exec::Kernel;
+    probe.points = vec![point("c", None), point("d", None)];
+    let module = s.lower();
+    expect(
+        &module,
+        "probe_0",
+        r"
+        block0:
+            jump block1()
+        block1:
+            jump block2()
+        block2:
+            emit fmt1()
+            return
+        ",
+    );
+    expect(
+        &module,
+        "probe_1",
+        r"
+        block0:
+            v0: i64 = env.cpu
+            switch v0, 3: block3(), 5: block4(), else block2()
+        block1:
+            jump block5()
+        block2:
+            return
+        block3:
+            v1: i64 = iconst 0
+            hit v1
+            jump block1()
+        block4:
+            v2: i64 = iconst 1
+            hit v2
+            jump block1()
+        block5:
+            emit fmt2()
+            return
+        ",
+    );
+    expect(
+        &module,
+        "probe_2",
+        r"
+        block0:
+            v0: i64 = env.point
+            hit v0
+            jump block1()
+        block1:
+            jump block2()
+        block2:
+            emit fmt3()
+            return
+        ",
+    );
+}
+
+#[test]
 fn functions_are_told_the_point() {
     let mut s = Script::new();
     let text = expr(ExprKind::PointText(PointText::Full), Ty::Str);
