@@ -78,7 +78,7 @@ impl Cx<'_> {
         key
     }
 
-    fn add_to(&mut self, mem: Mem, value: Val, alone: bool) {
+    pub(super) fn add_to(&mut self, mem: Mem, value: Val, alone: bool) {
         if alone {
             let value = self.val_src(value);
             self.plain_add(mem, value);

@@ -3,11 +3,11 @@
 //! A run is measured from where its point is known to the end of the program. What it adds to is its own processor's.
 
 use super::build::Arg;
-use super::{Cx, Half};
+use super::{Cx, Half, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, Size, Src};
-use crate::image::{ProgramCounter, times};
+use crate::image::{MOST_POINTS_APART, ProgramCounter, times};
 use crate::lir::Value;
 
 /// Bytes of what is remembered of a run: its begin, then its element.
@@ -60,9 +60,11 @@ impl Cx<'_> {
         let found = self.lookup(map, run.at(ELEMENT));
         self.jump_if(Cond::Eq, found, Src::Imm(0), done);
         let at = |word: u32| Mem::Ptr(found, word as i32);
-        let one = self.imm(1);
-        self.atomic_add(at(times::HITS), one);
-        self.atomic_add(at(times::TOTAL_NS), took);
+        // No other run adds to the element on this processor meanwhile, unless programs share it.
+        let points = &self.module.handlers[self.program.handler].points;
+        let alone = !self.program.reentrant && points.len() <= MOST_POINTS_APART;
+        self.add_to(at(times::HITS), Val::Const(1), alone);
+        self.add_to(at(times::TOTAL_NS), Val::Reg(took), alone);
         self.raise_word(at(times::LONGEST_NS), took);
         let flipped = self.alu(AluOp::Xor, took, Src::Imm(-1));
         self.raise_word(at(times::SHORTEST_NS_FLIPPED), flipped);
