@@ -22,8 +22,15 @@ struct Place<'a> {
     /// Position in the list of points.
     at: usize,
     function: &'a KernelFunction,
+    /// Where the function is, if it is not to be found by its name; several places if its module has several of the name.
+    addresses: Vec<u64>,
     offset: u64,
     is_return: bool,
+}
+
+/// The address that the image has of a function, if it has one.
+fn own_address(function: &KernelFunction) -> Vec<u64> {
+    Vec::from_iter((function.address != 0).then_some(function.address))
 }
 
 fn place(at: usize, attach: &Attach) -> Option<Place<'_>> {
@@ -31,12 +38,14 @@ fn place(at: usize, attach: &Attach) -> Option<Place<'_>> {
         Attach::Kprobe { function, offset } => Some(Place {
             at,
             function,
+            addresses: own_address(function),
             offset: *offset,
             is_return: false,
         }),
         Attach::Kretprobe { function, .. } => Some(Place {
             at,
             function,
+            addresses: own_address(function),
             offset: 0,
             is_return: true,
         }),
@@ -63,12 +72,19 @@ pub(super) fn install(
     }
     // CAP_PERFMON does for such a link; perf events may want CAP_SYS_ADMIN.
     let many = places.len() > 1 || !options.rights.has(Capability::SysAdmin);
-    if many && options.multi && fit_one_link(&places) && options.target.has(Feature::KprobeMulti) {
+    let one_link = many && options.multi && options.target.has(Feature::KprobeMulti);
+    if one_link {
+        for place in locate_in_modules(&mut places, options) {
+            let error = AttachError::NoFunction(place.function.name.clone());
+            outcome.failed.push((place.at, error));
+        }
+    }
+    if one_link && fit_one_link(&places) {
         let kind = ProgramKind::new(ProgType::Kprobe, AttachType::TraceKprobeMulti);
         let program = load(loaded, symbol, kind)?;
         let attach = |group: &[&Place<'_>]| attach_group(&program, group, options);
         let (by_name, by_address): (Vec<_>, Vec<_>) =
-            places.iter().partition(|place| place.function.address == 0);
+            places.iter().partition(|place| place.addresses.is_empty());
         if let Ok(mut linked) = by_halves(vec![by_name, by_address], attach, wrong) {
             linked.failed.append(&mut outcome.failed);
             return Ok((program, linked));
@@ -120,13 +136,42 @@ fn check_place(place: &Place<'_>, options: &AttachOptions<'_>) -> Result<(), Att
     Err(AttachError::Moved(function.name.clone()))
 }
 
+/// One link takes functions of modules by their addresses: finds those that have their names in their modules for themselves. Gives
+/// those that are not there (what a module needed to start is gone).
+fn locate_in_modules<'a>(
+    places: &mut Vec<Place<'a>>,
+    options: &AttachOptions<'_>,
+) -> Vec<Place<'a>> {
+    let is_unknown =
+        |place: &Place<'_>| place.addresses.is_empty() && place.function.module.is_some();
+    if !places.iter().any(is_unknown) {
+        return Vec::new();
+    }
+    let symbols = options.target.symbols();
+    let Some(symbols) = symbols.ok().filter(|symbols| symbols.has_addresses()) else {
+        return Vec::new();
+    };
+    for place in places.iter_mut().filter(|place| is_unknown(place)) {
+        let module = place.function.module.as_deref();
+        let named = symbols.by_name(&place.function.name);
+        let own = named.filter(|symbol| symbol.module == module && symbol.is_function());
+        place.addresses = own.map(|symbol| symbol.address).collect();
+        place.addresses.dedup();
+    }
+    let (known, unknown) = std::mem::take(places)
+        .into_iter()
+        .partition(|place| !is_unknown(place));
+    *places = known;
+    unknown
+}
+
 /// Whether the places are entries, or returns, of functions only.
 fn fit_one_link(places: &[Place<'_>]) -> bool {
     let is_return = places.first().is_some_and(|place| place.is_return);
     places.iter().all(|place| {
         place.offset == 0
             && place.is_return == is_return
-            && (place.function.address != 0 || place.function.module.is_none())
+            && (!place.addresses.is_empty() || place.function.module.is_none())
     })
 }
 
@@ -139,8 +184,7 @@ fn attach_group(
     let first = group.first().ok_or(io::ErrorKind::InvalidInput)?;
     let addresses: Vec<u64> = group
         .iter()
-        .map(|place| place.function.address)
-        .filter(|&a| a != 0)
+        .flat_map(|place| place.addresses.iter().copied())
         .collect();
     let names: Vec<&str> = group
         .iter()
@@ -154,7 +198,11 @@ fn attach_group(
     let cookies: Vec<u64> = if options.cookies.is_empty() {
         Vec::new()
     } else {
-        group.iter().map(|place| options.cookie(place.at)).collect()
+        let each = |place: &&Place<'_>| {
+            let count = place.addresses.len().max(1);
+            std::iter::repeat_n(options.cookie(place.at), count)
+        };
+        group.iter().flat_map(each).collect()
     };
     Link::kprobe_multi(
         program,
@@ -181,8 +229,8 @@ fn wrong(place: &Place<'_>, error: &io::Error) -> Option<(usize, AttachError)> {
 
 fn open(place: &Place<'_>) -> io::Result<PerfEvent> {
     let function = place.function;
-    if function.address != 0 {
-        return open_at(place, function.address);
+    if let [address] = place.addresses[..] {
+        return open_at(place, address);
     }
     let symbol = match &function.module {
         Some(module) => format!("{module}:{}", function.name),
@@ -203,7 +251,7 @@ fn open_only(
     options: &AttachOptions<'_>,
 ) -> io::Result<PerfEvent> {
     let function = place.function;
-    if error.raw_os_error() != Some(libc::EADDRNOTAVAIL) || function.address != 0 {
+    if error.raw_os_error() != Some(libc::EADDRNOTAVAIL) || !place.addresses.is_empty() {
         return Err(error);
     }
     let Ok(symbols) = options.target.symbols() else {
