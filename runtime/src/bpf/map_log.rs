@@ -35,6 +35,10 @@ pub enum MapEvent {
         bytes: u64,
         /// Where in the file, bytes.
         file_offset: u64,
+        /// The file's device: major and minor number.
+        device: (u32, u32),
+        /// The file's inode.
+        inode: u64,
         /// The file.
         path: String,
     },
@@ -127,6 +131,8 @@ fn event(kind: u32, body: &[u8]) -> Option<MapEvent> {
                 start: long(8)?,
                 bytes: long(16)?,
                 file_offset: long(24)?,
+                device: (int(32)?, int(36)?),
+                inode: long(40)?,
                 path: String::from_utf8_lossy(path).into_owned(),
             })
         }
@@ -151,6 +157,9 @@ mod tests {
         for n in [0x1000_u64, 0x2000, 0x3000] {
             body.extend(n.to_le_bytes());
         }
+        body.extend(8_u32.to_le_bytes());
+        body.extend(1_u32.to_le_bytes());
+        body.extend(99_u64.to_le_bytes());
         body.resize(64, 0);
         body.extend(b"/bin/x\0\0");
         let mapped = MapEvent::Mapped {
@@ -158,6 +167,8 @@ mod tests {
             start: 0x1000,
             bytes: 0x2000,
             file_offset: 0x3000,
+            device: (8, 1),
+            inode: 99,
             path: "/bin/x".to_owned(),
         };
         assert_eq!(event(RECORD_MMAP, &body), Some(mapped));

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -36,7 +37,7 @@ pub fn reason(error: &io::Error) -> String {
 
 /// Opens a file that others may have put there: of a fifo or a device, which would be waited for or never end, nothing
 /// is read.
-pub fn open_regular(path: &Path) -> io::Result<File> {
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     // Opening a fifo must not wait for its writer.
     let file = OpenOptions::new()
         .read(true)
@@ -47,6 +48,26 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     } else {
         Err(io::ErrorKind::InvalidInput.into())
     }
+}
+
+/// The same for the file with an inode's number, if it is known (not 0): another may have taken its name. On overlays, where
+/// containers are, the number in a process's maps can be that of the layer below.
+pub fn open_inode(path: &Path, inode: u64) -> io::Result<File> {
+    let file = open_regular(path)?;
+    if inode == 0 || file.metadata()?.ino() == inode || is_on_overlay(&file) {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+fn is_on_overlay(file: &File) -> bool {
+    const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the descriptor is open, and there is room for the result.
+    let failed = unsafe { libc::fstatfs(file.as_raw_fd(), stat.as_mut_ptr()) } != 0;
+    // SAFETY: the call has filled it in.
+    !failed && unsafe { stat.assume_init() }.f_type == OVERLAYFS_SUPER_MAGIC
 }
 
 /// Whether a file of that name exists.

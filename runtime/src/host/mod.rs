@@ -16,7 +16,7 @@ mod tracefs;
 mod tests;
 
 pub use binaries::{debug_info_of, resolve as resolve_program};
-pub use file::{open_regular, reason};
+pub use file::{open_inode, reason};
 pub use kernel_objects::of_running as kernel_object;
 pub use machine::online_cpus;
 pub use own_stack::OwnStack;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use object::{Object, ObjectSegment, ObjectSymbol, ReadCache, SymbolKind};
 
 use crate::bpf::{MapEvent, MapLog};
-use crate::host::open_regular;
+use crate::host::open_inode;
 
 /// How long a process's maps are believed.
 const FRESH: Duration = Duration::from_millis(200);
@@ -36,7 +36,15 @@ pub(super) struct Processes {
     logged: HashMap<i64, Vec<Mapping>>,
     /// Who made which process.
     parents: HashMap<i64, i64>,
-    files: HashMap<String, File>,
+    files: HashMap<FileId, File>,
+}
+
+/// Which file it is: of a path there can be one in each container, and another one later.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct FileId {
+    device: (u32, u32),
+    inode: u64,
+    path: String,
 }
 
 /// A file that processes map.
@@ -59,7 +67,7 @@ struct Mapping {
     start: u64,
     end: u64,
     file_offset: u64,
-    path: String,
+    file: FileId,
 }
 
 /// The symbol table of a file.
@@ -95,7 +103,13 @@ impl Processes {
         let holds = |m: &&Mapping| (m.start..m.end).contains(&address);
         let of = |mappings: &'_ Vec<Mapping>, mapping: &Mapping| {
             let offset = address - mapping.start + mapping.file_offset;
-            (mapping.path.clone(), offset, extent(mappings, mapping))
+            let range = format!("{:x}-{:x}", mapping.start, mapping.end);
+            (
+                mapping.file.clone(),
+                range,
+                offset,
+                extent(mappings, mapping),
+            )
         };
         let mapped = self
             .processes
@@ -107,12 +121,17 @@ impl Processes {
                 Some(of(mappings, mappings.iter().rfind(holds)?))
             })
         });
-        let (path, file_offset, (begin, end)) = mapped?;
-        let key = format!("/proc/{pid}/root{path}");
-        let file = self.files.entry(path.clone()).or_insert_with(|| {
-            // A process that is gone has no root.
-            let found = [key, path.clone()].into_iter().find_map(|path| {
-                let symbols = Symbols::read(&path)?;
+        let (id, range, file_offset, (begin, end)) = mapped?;
+        let path = id.path.clone();
+        let file = self.files.entry(id).or_insert_with_key(|id| {
+            // A process that is gone has no root; a file that was deleted or replaced is in its mapping alone.
+            let places = [
+                format!("/proc/{pid}/root{path}"),
+                path.clone(),
+                format!("/proc/{pid}/map_files/{range}"),
+            ];
+            let found = places.into_iter().find_map(|path| {
+                let symbols = Symbols::read(&path, id.inode)?;
                 Some(File { path, symbols })
             });
             found.unwrap_or_default()
@@ -154,15 +173,21 @@ impl Processes {
                     start,
                     bytes,
                     file_offset,
+                    device,
+                    inode,
                     path,
                 } => {
                     let mapping = Mapping {
                         start,
                         end: start.saturating_add(bytes),
                         file_offset,
-                        path,
+                        file: FileId {
+                            device,
+                            inode,
+                            path,
+                        },
                     };
-                    if mapping.path.starts_with('/') {
+                    if mapping.file.path.starts_with('/') {
                         self.logged.entry(i64::from(pid)).or_default().push(mapping);
                     }
                 }
@@ -212,7 +237,9 @@ fn mapping(line: &str) -> Option<Mapping> {
     let (start, end) = words.next()?.split_once('-')?;
     let _permissions = words.next()?;
     let file_offset = words.next()?;
-    let path = words.nth(2)?.trim_start();
+    let (major, minor) = words.next()?.split_once(':')?;
+    let inode = words.next()?;
+    let path = words.next()?.trim_start();
     if !path.starts_with('/') {
         return None;
     }
@@ -220,14 +247,21 @@ fn mapping(line: &str) -> Option<Mapping> {
         start: u64::from_str_radix(start, 16).ok()?,
         end: u64::from_str_radix(end, 16).ok()?,
         file_offset: u64::from_str_radix(file_offset, 16).ok()?,
-        path: path.trim_end_matches(" (deleted)").to_owned(),
+        file: FileId {
+            device: (
+                u32::from_str_radix(major, 16).ok()?,
+                u32::from_str_radix(minor, 16).ok()?,
+            ),
+            inode: inode.parse().ok()?,
+            path: path.trim_end_matches(" (deleted)").to_owned(),
+        },
     })
 }
 
 /// Where the file of a mapping begins and ends in memory, with its other mappings. One that is mapped several times
 /// begins at each mapping of its first byte.
 fn extent(mappings: &[Mapping], of: &Mapping) -> (u64, u64) {
-    let same = || mappings.iter().filter(|mapping| mapping.path == of.path);
+    let same = || mappings.iter().filter(|mapping| mapping.file == of.file);
     let begins = || same().filter(|mapping| mapping.file_offset == 0);
     let begin = begins()
         .map(|mapping| mapping.start)
@@ -245,8 +279,8 @@ fn extent(mappings: &[Mapping], of: &Mapping) -> (u64, u64) {
 }
 
 impl Symbols {
-    fn read(path: &str) -> Option<Symbols> {
-        let data = ReadCache::new(open_regular(Path::new(path)).ok()?);
+    fn read(path: &str, inode: u64) -> Option<Symbols> {
+        let data = ReadCache::new(open_inode(Path::new(path), inode).ok()?);
         let file = object::File::parse(&data).ok()?;
         let segments = file
             .segments()
@@ -298,7 +332,11 @@ mod tests {
                 start: 0x7f00,
                 end: 0x8000,
                 file_offset: 0x1000,
-                path: "/usr/lib/a b.so".to_owned(),
+                file: FileId {
+                    device: (8, 1),
+                    inode: 123,
+                    path: "/usr/lib/a b.so".to_owned(),
+                },
             })
         );
         assert_eq!(mapping("7f00-8000 rw-p 00000000 00:00 0      [heap]"), None);
@@ -312,7 +350,11 @@ mod tests {
             start,
             end,
             file_offset,
-            path: path.to_owned(),
+            file: FileId {
+                device: (8, 1),
+                inode: 1,
+                path: path.to_owned(),
+            },
         };
         let all = [
             map(0x1000, 0x3000, 0, "a"),
@@ -331,12 +373,12 @@ mod tests {
     /// A process may have put anything where it had a file.
     #[test]
     fn what_is_no_file_is_not_read() {
-        assert!(Symbols::read("/dev/zero").is_none());
-        assert!(Symbols::read("/proc/self/exe").is_some());
+        assert!(Symbols::read("/dev/zero", 0).is_none());
+        assert!(Symbols::read("/proc/self/exe", 0).is_some());
         let fifo = std::env::temp_dir().join(format!("rtap-fifo-{}", std::process::id()));
         let made = std::process::Command::new("mkfifo").arg(&fifo).status();
         assert!(made.is_ok_and(|status| status.success()));
-        let read = Symbols::read(&fifo.to_string_lossy());
+        let read = Symbols::read(&fifo.to_string_lossy(), 0);
         fs::remove_file(&fifo).expect("it is ours");
         assert!(read.is_none());
     }
