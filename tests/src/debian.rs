@@ -78,6 +78,25 @@ impl Suite {
 
     /// Downloads the newest version of packages and unpacks them into `into`.
     pub fn unpack(&self, packages: &[&str], into: &Path) -> Result<()> {
+        self.with_files(packages, |deb| {
+            let mut command = Command::new("dpkg-deb");
+            command.arg("-x").arg(deb).arg(into);
+            run(command)
+        })
+    }
+
+    /// Downloads the newest version of a package and unpacks of it only the files that are like `pattern` (`./usr/lib/*`).
+    pub fn unpack_some(&self, package: &str, pattern: &str, into: &Path) -> Result<()> {
+        self.with_files(&[package], |deb| {
+            let mut command = Command::new("sh");
+            let script = r#"dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" --wildcards "$2""#;
+            command.args(["-c", script]).arg(deb).arg(into).arg(pattern);
+            run(command)
+        })
+    }
+
+    /// Downloads the newest version of packages for as long as `take` is run for each.
+    fn with_files(&self, packages: &[&str], take: impl Fn(&Path) -> Result<()>) -> Result<()> {
         let mut wanted = Vec::new();
         for package in packages {
             let version = self.versions(package).into_iter().next();
@@ -102,17 +121,7 @@ impl Suite {
         );
         for entry in fs::read_dir(&downloads)? {
             let deb = entry?.path();
-            let output = Command::new("dpkg-deb")
-                .arg("-x")
-                .arg(&deb)
-                .arg(into)
-                .output()?;
-            ensure!(
-                output.status.success(),
-                "dpkg-deb -x {}: {}",
-                deb.display(),
-                last_error(&output.stderr)
-            );
+            take(&deb).with_context(|| format!("cannot unpack {}", deb.display()))?;
         }
         fs::remove_dir_all(&downloads)?;
         Ok(())
@@ -237,6 +246,12 @@ pub(crate) fn version_key(version: &str) -> Vec<u64> {
         .filter(|part| !part.is_empty())
         .map(|part| part.parse().unwrap_or(u64::MAX))
         .collect()
+}
+
+fn run(mut command: Command) -> Result<()> {
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}", last_error(&output.stderr));
+    Ok(())
 }
 
 fn last_error(stderr: &[u8]) -> String {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use rtap_tests::job::{End, Job, Stream};
 use rtap_tests::paths;
-use rtap_tests::vm::{Image, MATRIX, Vm, agent, kernels, qemu};
+use rtap_tests::vm::{Image, MATRIX, Vm, agent, debug_info, kernels, qemu};
 
 /// Boots a kernel of the test matrix and runs a command in it.
 #[derive(Debug, Parser)]
@@ -25,6 +25,9 @@ struct Options {
     /// Seconds after which the command is killed.
     #[arg(short, long, default_value_t = 60)]
     timeout: u64,
+    /// Adds the kernel's debug information, from Debian's package of it.
+    #[arg(long)]
+    debug_info: bool,
     /// Opens a shell on this terminal instead (Ctrl-a x ends the VM).
     #[arg(long)]
     shell: bool,
@@ -42,7 +45,7 @@ struct Options {
 fn main() -> Result<ExitCode> {
     agent::run_if_asked();
     let options = Options::parse();
-    let initramfs = image(&options)?.finish();
+    let base = image(&options)?.finish();
     let versions: Vec<&str> = match options.kernel.as_str() {
         "all" => MATRIX.iter().map(|wanted| wanted.version).collect(),
         some => some.split(',').collect(),
@@ -52,6 +55,10 @@ fn main() -> Result<ExitCode> {
         let kernel = kernels::get(version, options.refresh)?;
         if versions.len() > 1 {
             println!("== {version} ({})", kernel.package);
+        }
+        let mut initramfs = base.clone();
+        if options.debug_info {
+            initramfs.extend(debug_info::archive(&kernel)?);
         }
         if options.shell {
             qemu::shell(&kernel, &initramfs)?;

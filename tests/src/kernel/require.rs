@@ -1,6 +1,6 @@
 //! What a test requires of the machine: `kernel>=6.1`, `kernel<6.6`, a feature such as `kprobes`
 //! (see [`crate::vm::facts`]) or its absence, `!kprobes`; `host` for only this machine, `vm` for only
-//! the VMs; `anyone` for tests that do not need root.
+//! the VMs; `anyone` for tests that do not need root. `debug_info` has a VM of its own, of one kernel.
 
 use std::str::FromStr;
 

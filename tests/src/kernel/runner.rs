@@ -1,4 +1,5 @@
-//! Runs the tests on this machine and in one VM per kernel, two VMs at a time.
+//! Runs the tests on this machine and in one VM per kernel, two VMs at a time; those that require debug information
+//! in a VM of their own.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -16,7 +17,7 @@ use super::require::{Requirement, lacking};
 use super::sizes::Sizes;
 use crate::job;
 use crate::paths;
-use crate::vm::{Facts, Image, facts, kernels};
+use crate::vm::{Facts, Image, debug_info, facts, kernels};
 
 /// VMs at the same time: each is busy with emulation.
 const VMS: usize = 2;
@@ -164,18 +165,46 @@ fn on_kernel(version: &str, initramfs: &[u8], cases: &[Case], sizes: &Sizes, rec
             return;
         }
     };
-    let mut machine = Machine::new(version, kernel, initramfs, record);
-    for case in cases {
-        // Not worth a boot if the version alone rules the test out.
-        let result = match ruled_out(case, version) {
-            Some(reason) => Verdict::Skipped(reason),
-            None => machine.verdict(case, sizes),
-        };
-        record.add(version, case, result);
+    let (debugged, others): (Vec<&Case>, Vec<&Case>) =
+        cases.iter().partition(|case| needs_debug_info(case));
+    let in_vm = |cases: &[&Case], initramfs: &[u8]| {
+        let mut machine = Machine::new(version, kernel.clone(), initramfs, record);
+        for case in cases {
+            // Not worth a boot if the version alone rules the test out.
+            let result = match ruled_out(case, version) {
+                Some(reason) => Verdict::Skipped(reason),
+                None => machine.verdict(case, sizes),
+            };
+            record.add(version, case, result);
+        }
+    };
+    in_vm(&others, initramfs);
+    if debugged.is_empty() || version != debug_info::VERSION {
+        return in_vm(&debugged, initramfs);
+    }
+    match debug_info::archive(&kernel) {
+        Ok(archive) => in_vm(&debugged, &[initramfs, &archive].concat()),
+        Err(error) => {
+            record.remark(format!(
+                "KERNEL {version} with debug information SKIPPED: {error:#}"
+            ));
+            for case in debugged {
+                record.add(version, case, Verdict::Skipped(format!("{error:#}")));
+            }
+        }
     }
 }
 
+fn needs_debug_info(case: &Case) -> bool {
+    let feature = Requirement::Feature(facts::DEBUG_INFO.to_owned(), true);
+    case.requires.contains(&feature)
+}
+
 fn ruled_out(case: &Case, version: &str) -> Option<String> {
+    if needs_debug_info(case) && version != debug_info::VERSION {
+        let only = debug_info::VERSION;
+        return Some(format!("debug information is fetched for {only} only"));
+    }
     let known = Facts {
         release: version.to_owned(),
         features: ["root".to_owned()].into(),

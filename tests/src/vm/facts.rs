@@ -38,6 +38,9 @@ const BY_FILE: [(&str, &str); 4] = [
     ("perf", "/proc/sys/kernel/perf_event_paranoid"),
 ];
 
+/// Debug information of the kernel, where Debian's packages have it.
+pub const DEBUG_INFO: &str = "debug_info";
+
 /// The names of all features that a test can require.
 pub fn known_features() -> Vec<&'static str> {
     let mut names: Vec<&str> = BY_SYMBOL
@@ -45,7 +48,7 @@ pub fn known_features() -> Vec<&'static str> {
         .chain(&BY_FILE)
         .map(|(name, _)| *name)
         .collect();
-    names.extend(["lsm", "root"]);
+    names.extend([DEBUG_INFO, "lsm", "root"]);
     names.sort_unstable();
     names
 }
@@ -84,8 +87,12 @@ pub fn here() -> Facts {
         features.insert("root".to_owned());
     }
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let release = read("/proc/sys/kernel/osrelease").trim().to_owned();
+    if Path::new(&format!("/usr/lib/debug/boot/vmlinux-{release}")).exists() {
+        features.insert(DEBUG_INFO.to_owned());
+    }
     Facts {
-        release: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        release,
         features,
         uptime_s: read("/proc/uptime")
             .split(' ')

@@ -41,6 +41,15 @@ pub const MATRIX: [Wanted; 4] = [
     },
 ];
 
+impl Wanted {
+    /// The column of a version.
+    pub fn of(version: &str) -> Result<&'static Self> {
+        let known = || MATRIX.map(|wanted| wanted.version).join(", ");
+        let wanted = MATRIX.iter().find(|wanted| wanted.version == version);
+        wanted.with_context(|| format!("there is no kernel {version} in the matrix ({})", known()))
+    }
+}
+
 /// A kernel that can be booted.
 #[derive(Debug, Clone)]
 pub struct Kernel {
@@ -55,10 +64,7 @@ pub struct Kernel {
 /// The matrix' kernel `version`, downloaded if the cache does not have it. `refresh` looks
 /// for a newer one even if it does.
 pub fn get(version: &str, refresh: bool) -> Result<Kernel> {
-    let known = || MATRIX.map(|wanted| wanted.version).join(", ");
-    let wanted = MATRIX.iter().find(|wanted| wanted.version == version);
-    let wanted = wanted
-        .with_context(|| format!("there is no kernel {version} in the matrix ({})", known()))?;
+    let wanted = Wanted::of(version)?;
     let dir = paths::cache().join("kernels").join(version);
     fs::create_dir_all(&dir)?;
     // Test runs may start at the same time; one of them downloads.

@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod cpio;
+pub mod debug_info;
 pub mod facts;
 pub mod image;
 pub mod kernels;

@@ -29,6 +29,9 @@ const STALE_BREAKPOINT: &str = "int3: 0000 [#";
 /// The lines of the console that are shown when something went wrong: those of two CPUs' stacks.
 const TAIL_LINES: usize = 100;
 
+/// Memory beside what the initramfs takes.
+const MEMORY_MB: u64 = 1500;
+
 /// How much longer than a job's own time-out the host waits for the agent to say so.
 const AGENT_GRACE: Duration = Duration::from_secs(20);
 
@@ -270,6 +273,8 @@ fn command(kernel: &Kernel, initramfs: &Path, more: &str) -> Result<Command> {
         "console=ttyS0 quiet loglevel=5 panic=-1 mitigations=off nokaslr tsc=reliable \
          no_timer_check audit=0 ima_policy= random.trust_cpu=1 lsm=lockdown,yama,integrity,apparmor,bpf {more}"
     );
+    // It is there twice while it is unpacked.
+    let memory_mb = MEMORY_MB + 2 * (fs::metadata(initramfs)?.len() >> 20);
     // When the harness is killed, so is the VM; not sent by QEMU, which would outlive it.
     let mut command = Command::new("setpriv");
     command
@@ -282,7 +287,7 @@ fn command(kernel: &Kernel, initramfs: &Path, more: &str) -> Result<Command> {
             "-smp",
             "2",
             "-m",
-            "1536",
+            &memory_mb.to_string(),
         ])
         .args([
             "-nodefaults",
