@@ -7,6 +7,7 @@
 //! arrays of characters are their text where a string is wanted and their address where a
 //! number is.
 
+mod debug_var;
 mod path;
 mod pretty;
 mod types;
@@ -22,9 +23,11 @@ use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
 use crate::btf::{Btf, TypeId};
+use crate::dwarf::{DebugInfo, TypeRef};
 use crate::hir::{Expr, ExprKind, Place, Ty};
 use crate::probes::Typed;
 use crate::resolve::{Cx, error, int};
+use crate::target::{Fetch, Target};
 
 /// The C type of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +71,22 @@ impl BtfType {
             made: None,
             id,
         }
+    }
+
+    /// One of debug information; `None` where that is damaged.
+    pub fn described(
+        info: &DebugInfo,
+        ty: Option<TypeRef>,
+        target: &dyn Target,
+        module: Option<Rc<str>>,
+    ) -> Option<Self> {
+        let base = btf_of(target, module.as_deref()).ok();
+        let described = info.describe(ty, base.as_ref()).ok()?;
+        Some(Self {
+            module,
+            made: described.made.map(MadeTypes),
+            id: described.id,
+        })
     }
 
     /// The same type's neighbour.
@@ -157,7 +176,7 @@ impl Cx<'_> {
             Ast::At {
                 op: AtOp::Var,
                 args,
-            } => self.kernel_variable(args, expr.span),
+            } => self.kernel_variable(args, Fetch::Yes, expr.span),
             Ast::At {
                 op: AtOp::Entry,
                 args,
@@ -304,7 +323,7 @@ impl Cx<'_> {
         } = &expr.kind
         {
             let address = self.variable_address(args, expr.span);
-            return address.map_or_else(|| error(span), |(address, _)| address);
+            return address.unwrap_or_else(|| error(span));
         }
         let Some((base, steps)) = self.base_and_steps(expr) else {
             return error(span);
@@ -354,6 +373,17 @@ impl Cx<'_> {
             _ => return None,
         };
         let (found, _) = self.capture(|cx| {
+            // Who takes an address may not need the type.
+            if let (
+                true,
+                Ast::At {
+                    op: AtOp::Var,
+                    args,
+                },
+            ) = (address, &path.kind)
+            {
+                return Some(cx.kernel_variable(args, Fetch::No, path.span)?.ty);
+            }
             let (base, steps) = cx.base_and_steps(path)?;
             if steps.is_empty() {
                 return Some(base.ty);

@@ -1,36 +1,76 @@
-//! `@var("name")`, `@var("name", "module")`: variables of the kernel and its modules.
+//! `@var("name")`, `@var("name@file.c")`, `@var("name", "module")`: variables of the kernel and its modules.
 //!
 //! Where they are, /proc/kallsyms of the running kernel tells when a script begins: each has a global of its own,
 //! which a probe made here sets. Their types are in BTF for per-CPU variables, of which the current
-//! CPU's is meant; of all others only the address is known.
+//! CPU's is meant, else in debug information ([`super::debug_var`]).
+
+use std::rc::Rc;
 
 use rtap_grammar::ast::{self, ExprKind as Ast};
 use rtap_grammar::diag::{Diagnostic, codes};
 use rtap_grammar::source::Span;
 
-use super::{BtfType, CType};
+use super::debug_var::find;
+use super::{BtfType, CType, add};
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::lir::BinOp;
 use crate::probes::Typed;
-use crate::resolve::Cx;
-use crate::target::{Unavailable, suggest};
+use crate::resolve::{Cx, int};
+use crate::target::{Fetch, KernelObject, Unavailable, suggest};
+
+/// The symbol that tells where the kernel is loaded.
+const KERNEL_START: &str = "_text";
+
+/// A variable as it is written.
+pub(super) struct Named {
+    pub name: String,
+    pub file: Option<String>,
+    pub module: Option<String>,
+    pub span: Span,
+}
+
+impl Named {
+    fn parse(args: &[ast::Expr], span: Span) -> Option<Self> {
+        let text = |n: usize| match args.get(n).map(|arg| &arg.kind) {
+            Some(Ast::String(text)) => Some(text.to_string()),
+            _ => None,
+        };
+        let written = text(0)?;
+        let (name, file) = match written.split_once('@') {
+            Some((name, file)) => (name.to_owned(), Some(file.to_owned())),
+            None => (written, None),
+        };
+        Some(Self {
+            name,
+            file,
+            module: text(1).filter(|module| module != "kernel"),
+            span,
+        })
+    }
+
+    pub fn whose(&self) -> String {
+        let module = self.module.as_deref();
+        module.map_or("the kernel".to_owned(), |m| format!("module {m}"))
+    }
+}
 
 impl Cx<'_> {
     /// The variable as an object in memory.
-    pub(super) fn kernel_variable(&mut self, args: &[ast::Expr], span: Span) -> Option<Typed> {
-        let (name, address, ty) = self.variable_parts(args, span)?;
-        let Some(ty) = ty else {
-            let diag = Diagnostic::error(
-                codes::UNKNOWN_TYPE,
-                format!("the type of the kernel's variable '{name}' is not known"),
-            )
-            .label(span, "its address is")
-            .note("BTF has the types of per-CPU variables; those of others are in debug information (DWARF), which rtap does not read of kernels")
-            .help(format!(
-                "say what it is: @cast(&@var(\"{name}\"), \"struct name\")->member, or kernel_int(&@var(\"{name}\")), kernel_long, kernel_string, …"
-            ));
-            self.report(diag);
-            return None;
+    pub(super) fn kernel_variable(
+        &mut self,
+        args: &[ast::Expr],
+        fetch: Fetch,
+        span: Span,
+    ) -> Option<Typed> {
+        let named = self.named_variable(args, span)?;
+        let (address, in_btf) = self.located_variable(&named)?;
+        let ty = match in_btf {
+            Some(ty) => ty,
+            None => {
+                let found = find(self.session.target, &named, fetch);
+                let ty = found.and_then(|found| found.ty(self.session.target, &named));
+                ty.map_err(|diag| self.report(*diag)).ok()?
+            }
         };
         Some(Typed {
             expr: address,
@@ -39,33 +79,15 @@ impl Cx<'_> {
     }
 
     /// `&@var("name")`
-    pub(super) fn variable_address(
-        &mut self,
-        args: &[ast::Expr],
-        span: Span,
-    ) -> Option<(Expr, Option<CType>)> {
-        let (_, address, ty) = self.variable_parts(args, span)?;
-        Some((address, ty.map(CType::Object)))
+    pub(super) fn variable_address(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let named = self.named_variable(args, span)?;
+        Some(self.located_variable(&named)?.0)
     }
 
-    /// Name, address and, where BTF has it, type.
-    fn variable_parts(
-        &mut self,
-        args: &[ast::Expr],
-        span: Span,
-    ) -> Option<(String, Expr, Option<BtfType>)> {
-        let text = |n: usize| match args.get(n).map(|arg| &arg.kind) {
-            Some(Ast::String(text)) => Some(text.to_string()),
-            _ => None,
-        };
-        let written = text(0)?;
-        // Which file a variable is of is not known; a name that several have is refused.
-        let name = written.split('@').next().unwrap_or_default().to_owned();
-        let module = text(1).filter(|module| module != "kernel");
-        if module
-            .as_ref()
-            .is_some_and(|module| module.contains(['/', '<']))
-        {
+    fn named_variable(&mut self, args: &[ast::Expr], span: Span) -> Option<Named> {
+        let named = Named::parse(args, span)?;
+        let is_program = |module: &String| module.contains(['/', '<']);
+        if named.module.as_ref().is_some_and(is_program) {
             self.fail(
                 codes::NOT_SUPPORTED,
                 "@var knows variables of the kernel and its modules only",
@@ -74,26 +96,78 @@ impl Cx<'_> {
             );
             return None;
         }
-        self.check_symbol(&name, module.as_deref(), span)?;
-        let btf = super::btf_of(self.session.target, module.as_deref()).ok();
-        let var = btf.as_ref().and_then(|btf| btf.find_var(&name));
+        Some(named)
+    }
+
+    /// Address and, where BTF has it, type.
+    fn located_variable(&mut self, named: &Named) -> Option<(Expr, Option<BtfType>)> {
+        let Named {
+            name, module, span, ..
+        } = named;
+        let (module, span) = (module.as_deref(), *span);
+        let count = self.count_symbols(named)?;
+        // What is in a file at an address is as far from the kernel's start when that runs.
+        if count > 1 && named.file.is_some() && module.is_none() {
+            if let Err(why) = self.session.target.kernel_object(None, Fetch::Yes) {
+                let diag = several(named, count).note(why.to_string());
+                self.report(diag.help_if(why.help()));
+                return None;
+            }
+            let found = find(self.session.target, named, Fetch::Yes);
+            let found = found.map_err(|diag| self.report(*diag)).ok()?;
+            let address = self.in_kernel(&found.object, found.address, span)?;
+            return Some((address, None));
+        }
+        if count != 1 {
+            self.not_one(named, count);
+            return None;
+        }
+        let btf = super::btf_of(self.session.target, module).ok();
+        let var = btf.as_ref().and_then(|btf| btf.find_var(name));
         let per_cpu = match (&btf, var) {
             (Some(btf), Some((var, _))) => btf.is_per_cpu(var),
             _ => false,
         };
-        let mut address = self.symbol_address(&name, module.as_deref(), span)?;
+        let mut address = self.symbol_address(name, module, span)?;
         if per_cpu {
             let offset = self.per_cpu_offset(span)?;
             let sum = ExprKind::Bin(BinOp::Add, Box::new(address), Box::new(offset));
             address = Expr::new(sum, Ty::Long, span);
         }
-        let ty = var.map(|(_, id)| BtfType::of(module.as_deref().map(std::rc::Rc::from), id));
-        Some((name, address, ty))
+        let ty = var.map(|(_, id)| BtfType::of(module.map(Rc::from), id));
+        Some((address, ty))
+    }
+
+    /// Where the running kernel has what is at an address of its file and is not per-CPU; `None` if that is not known.
+    pub(crate) fn in_kernel(
+        &mut self,
+        object: &KernelObject,
+        address: u64,
+        span: Span,
+    ) -> Option<Expr> {
+        let start = object.named(KERNEL_START).next()?.start;
+        let symbols = self.session.target.symbols().ok()?;
+        if !symbols.has_addresses() {
+            return None;
+        }
+        let loaded = self.symbol_address(KERNEL_START, None, span)?;
+        let away = address.wrapping_sub(start).cast_signed();
+        Some(add(loaded, int(away, span), span))
     }
 
     /// How far the current CPU's variables are from where their symbols are.
     fn per_cpu_offset(&mut self, span: Span) -> Option<Expr> {
-        self.check_symbol("__per_cpu_offset", None, span)?;
+        let named = Named {
+            name: "__per_cpu_offset".to_owned(),
+            file: None,
+            module: None,
+            span,
+        };
+        let count = self.count_symbols(&named)?;
+        if count != 1 {
+            self.not_one(&named, count);
+            return None;
+        }
         let offsets = self.symbol_address("__per_cpu_offset", None, span)?;
         let function = ast::Ident::new("_per_cpu_offset", span);
         let read = self.find_function(&function, 1)?;
@@ -104,59 +178,54 @@ impl Cx<'_> {
         ))
     }
 
-    /// Reports a symbol that the kernel does not have once.
-    fn check_symbol(&mut self, name: &str, module: Option<&str>, span: Span) -> Option<()> {
-        let whose = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
-        let unknown = |why: &Unavailable| {
-            let title = format!("the addresses of {whose}'s variables are not known");
-            Diagnostic::error(codes::POINT_UNAVAILABLE, title)
-                .label(span, "needs one")
-                .note(why.to_string())
-                .help_if(why.help())
-        };
+    /// How many symbols have the name; reports if that is not known.
+    fn count_symbols(&mut self, named: &Named) -> Option<usize> {
         let symbols = match self.session.target.symbols() {
-            Ok(symbols) if symbols.has_addresses() => symbols,
-            Ok(_) => {
-                self.report(unknown(&Unavailable::AddressesHidden));
-                return None;
-            }
-            Err(why) => {
-                self.report(unknown(&why));
-                return None;
-            }
+            Ok(symbols) if symbols.has_addresses() => Ok(symbols),
+            Ok(_) => Err(Unavailable::AddressesHidden),
+            Err(why) => Err(why),
         };
-        let found = symbols.by_name(name).filter(|s| s.module == module).count();
-        if found == 1 {
-            return Some(());
+        let symbols = symbols.map_err(|why| {
+            let whose = named.whose();
+            let title = format!("the addresses of {whose}'s variables are not known");
+            let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
+                .label(named.span, "needs one")
+                .note(why.to_string());
+            self.report(diag.help_if(why.help()));
+        });
+        let symbols = symbols.ok()?;
+        let module = named.module.as_deref();
+        let of_name = symbols.by_name(&named.name);
+        Some(of_name.filter(|symbol| symbol.module == module).count())
+    }
+
+    /// Reports a name that is not that of one symbol.
+    fn not_one(&mut self, named: &Named, count: usize) {
+        let Named { name, span, .. } = named;
+        let whose = named.whose();
+        if count > 1 {
+            let help = named.module.is_none().then(|| {
+                format!("with debug information @var(\"{name}@file.c\") is that of a file")
+            });
+            return self.report(several(named, count).help_if(help));
         }
-        let option = self.session.target.kconfig("CONFIG_KALLSYMS_ALL");
-        let diag = if found > 1 {
-            Diagnostic::error(
-                codes::NO_SYMBOL,
-                format!("{whose} has {found} symbols '{name}'"),
-            )
-            .label(span, "which of them is not known")
-        } else {
-            let diag = Diagnostic::error(
-                codes::NO_SYMBOL,
-                format!("{whose} has no variable '{name}'"),
-            )
-            .label(span, "no symbol has that name");
-            let of_module = symbols.iter().filter(|s| s.module == module);
-            let variables = of_module.filter(|s| !s.is_function()).map(|s| s.name);
-            let near = suggest(name, variables, 3);
-            match option.is_on() {
-                Some(false) => {
-                    diag.note("this kernel lists functions only: CONFIG_KALLSYMS_ALL is not set")
-                }
-                _ => diag.help_if(
-                    (!near.is_empty())
-                        .then(|| format!("did you mean {}?", crate::probes::quoted(&near))),
-                ),
-            }
-        };
-        self.report(diag);
-        None
+        let title = format!("{whose} has no variable '{name}'");
+        let diag =
+            Diagnostic::error(codes::NO_SYMBOL, title).label(*span, "no symbol has that name");
+        let target = self.session.target;
+        let is_listed = target.kconfig("CONFIG_KALLSYMS_ALL").is_on() != Some(false);
+        if !is_listed {
+            let why = "this kernel lists functions only: CONFIG_KALLSYMS_ALL is not set";
+            return self.report(diag.note(why));
+        }
+        let symbols = target.symbols().unwrap_or_default();
+        let module = named.module.as_deref();
+        let of_module = symbols.iter().filter(|s| s.module == module);
+        let variables = of_module.filter(|s| !s.is_function()).map(|s| s.name);
+        let near = suggest(name, variables, 3);
+        self.report(diag.help_if(
+            (!near.is_empty()).then(|| format!("did you mean {}?", crate::probes::quoted(&near))),
+        ));
     }
 
     /// The address of a symbol that there is, out of the global that holds it.
@@ -164,4 +233,9 @@ impl Cx<'_> {
         let global = self.symbol_global(name, module, span)?;
         Some(Expr::new(ExprKind::Global(global), Ty::Long, span))
     }
+}
+
+fn several(named: &Named, count: usize) -> Diagnostic {
+    let title = format!("{} has {count} symbols '{}'", named.whose(), named.name);
+    Diagnostic::error(codes::NO_SYMBOL, title).label(named.span, "which of them is not known")
 }

@@ -2,7 +2,7 @@
 //!
 //! In: the bytes of an ELF file with debug sections, compressed or not; DWARF 2 to 5. Out: the places that a function's
 //! name, a file and lines mean ([`DebugInfo::statements`], [`DebugInfo::functions`]), the variables that code at an address can
-//! see, where they are ([`DebugInfo::variables_at`]) and of which types ([`DebugInfo::describe`]). Addresses are those before relocation, as the
+//! see, where they are ([`DebugInfo::variables_at`]), those of symbols ([`DebugInfo::global_at`]), and of which types they are ([`DebugInfo::describe`]). Addresses are those before relocation, as the
 //! file's symbol table has them; in relocatable files (kernel modules) those of [`Layout`].
 //!
 //! Invariants:
@@ -16,6 +16,7 @@
 mod bytes;
 mod find;
 mod functions;
+mod globals;
 mod lines;
 mod lookup;
 mod names;
@@ -32,6 +33,7 @@ mod tests;
 pub use bytes::SharedFile;
 pub(crate) use bytes::contents;
 pub use find::{Code, Found, Instances, Lines, Place, Query, Symbol};
+pub use globals::Global;
 pub use lookup::{SourceLine, UnitIndex};
 pub(crate) use relocate::{Layout, is_code, is_relocatable};
 pub use types::Described;
@@ -39,7 +41,7 @@ pub use variables::{Location, Missing, TypeRef, Value, Variable, Variables};
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use gimli::{DwarfSections, EndianSlice, LittleEndian};
 use thiserror::Error;
@@ -82,6 +84,8 @@ pub struct DebugInfo {
     file: Option<SharedFile>,
     location_tables: OnceLock<Result<LocationTables, DwarfError>>,
     index: OnceLock<Result<UnitIndex, DwarfError>>,
+    /// Variables that were asked for, by name and address.
+    globals: Mutex<Vec<((String, u64), Option<Global>)>>,
 }
 
 impl fmt::Debug for DebugInfo {

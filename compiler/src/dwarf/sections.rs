@@ -1,7 +1,7 @@
 //! The sections of an ELF file that hold debug information.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use gimli::{
     AbbreviationsCacheStrategy, Dwarf, DwarfSections, EndianSlice, LittleEndian, SectionId,
@@ -56,6 +56,7 @@ impl DebugInfo {
             file: whole.cloned(),
             location_tables: OnceLock::new(),
             index: OnceLock::new(),
+            globals: Mutex::default(),
         })
     }
 

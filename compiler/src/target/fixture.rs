@@ -82,9 +82,10 @@ impl FixtureTarget {
         let symbols = "ffffffff81000000 T _text\nffffffff81001000 T vfs_read\n\
                        ffffffff81002000 T vfs_write\nffffffff81003000 t local_helper\n\
                        ffffffff81004000 t local_helper\n\
-                       ffffffff81008000 t tcp_recvmsg\nffffffff81009000 t tcp_recvmsg\n\
+                       ffffffff81028000 t tcp_recvmsg\nffffffff81029000 t tcp_recvmsg\n\
+                       ffffffff81009000 t leaf\nffffffff8100a000 t middle\nffffffff8100b000 T branches\nffffffff8100c000 T last\n\
                        ffffffff81005000 t do_sys_openat2.isra.0\nffffffff81006000 t kernel_clone.part.0\n\
-                       ffffffff82000000 D panic_timeout\n\
+                       ffffffff82000000 D panic_timeout\nffffffff8100d040 B top\nffffffff8100d060 B table\nffffffff8100d020 B checked\n\
                        0000000000021440 A runqueues\n\
                        ffffffff82000100 D __per_cpu_offset\nffffffff82000200 d twice\nffffffff82000300 d twice\n\
                        ffffffff82100000 r __ksymtab_panic_timeout\n\

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use object::elf::NT_GNU_BUILD_ID;
-use object::read::elf::ElfFile64;
+use object::read::elf::{ElfFile64, ElfSymbol64};
 use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 use super::KernelSymbols;
@@ -63,7 +63,6 @@ pub enum Fetch {
 }
 
 /// The kernel or a module, with debug information.
-#[derive(Debug)]
 pub struct KernelObject {
     /// Where the file is.
     pub path: String,
@@ -77,6 +76,13 @@ pub struct KernelObject {
     code: Vec<Range<u64>>,
     /// The section of variables of which each processor has its own.
     per_cpu: Range<u64>,
+    file: SharedFile,
+}
+
+impl fmt::Debug for KernelObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}", self.path, self.info)
+    }
 }
 
 impl KernelObject {
@@ -128,6 +134,7 @@ impl KernelObject {
             by_name: OnceLock::new(),
             code,
             per_cpu,
+            file: SharedFile::clone(bytes),
         })
     }
 
@@ -157,6 +164,21 @@ impl KernelObject {
         let start = order.partition_point(|at| *of(at).name < *name);
         let from_there = order[start..].iter().map(of);
         from_there.take_while(move |symbol| symbol.name == name)
+    }
+
+    /// Where the variables of a name are.
+    pub fn variables(&self, name: &str) -> Result<Vec<u64>, DwarfError> {
+        let file = ElfFile64::<Endianness, _>::parse(contents(&self.file))?;
+        let layout = Layout::of(&file);
+        let is_relocatable = is_relocatable(&file);
+        let is_one = |symbol: &ElfSymbol64<'_, '_, Endianness>| {
+            let is_data = matches!(symbol.kind(), SymbolKind::Data | SymbolKind::Unknown);
+            is_data && !symbol.is_undefined() && symbol.name_bytes() == Ok(name.as_bytes())
+        };
+        let found = file.symbols().filter(is_one);
+        Ok(found
+            .map(|symbol| layout.symbol(is_relocatable, &symbol))
+            .collect())
     }
 
     /// Where the running kernel has what is at an address of the file: moved as far as another function of the same section.
@@ -261,9 +283,34 @@ mod tests {
                 "\"verify_area@/build/linux/fs/internal.h:5\" at vfs_read+0x0",
                 "\"verify_area@/build/linux/fs/internal.h:5\" at vfs_write+0xb",
                 "\"verify_area@/build/linux/fs/internal.h:5\" at vfs_open+0xa",
+                "\"verify_area@/build/linux/fs/internal.h:5\" at branches+0x0",
             ]
         );
         assert_eq!(inlined(&object(VMLINUX), "verify"), [""; 0]);
+    }
+
+    /// Each of its own address and file; what the linker makes is as the source declares it.
+    #[test]
+    fn variables_by_name() {
+        let kernel = object(VMLINUX);
+        let found = kernel.variables("twice").unwrap();
+        let files = found.iter().map(|address| {
+            let global = kernel.info.global_at("twice", *address).unwrap();
+            global.unwrap().files[1].clone()
+        });
+        let files: Vec<String> = files.collect();
+        assert_eq!(files, ["fs/globals.c", "fs/calls.c"]);
+        // `calls.0` is static in a function, and what is at no address is only declared.
+        let found = kernel.variables("calls.0").unwrap();
+        let global = kernel.info.global_at("calls.0", found[0]).unwrap();
+        assert!(global.unwrap().is_of("locals.c"));
+        let declared = kernel.info.global_at("checked", 0).unwrap().unwrap();
+        assert!(declared.is_of("fs/internal.h"));
+        assert_eq!(kernel.info.global_at("nothing", 0), Ok(None));
+        let module = object(MODULE);
+        let found = module.variables("state").unwrap();
+        assert_eq!(found.len(), 1);
+        assert!(module.info.global_at("state", found[0]).unwrap().is_some());
     }
 
     /// Sections of modules have no addresses, their debug sections no values yet.

@@ -200,7 +200,7 @@ fn constant(value: Option<AttributeValue<Slice<'_>>>) -> Result<Location, Missin
 
 impl<'d> Unit<'d> {
     /// Name and type of an entry, or of what it refers to.
-    fn described(
+    pub(in crate::dwarf) fn described(
         &self,
         entry: &Entry<'d>,
     ) -> Result<(Option<String>, Option<TypeRef>), DwarfError> {

@@ -63,7 +63,7 @@ fn optimised_variables() {
             "struct file *file AtEntry",
             "int count r8",
             "enum shade shade AtEntry",
-            "long int calls [0xffffffff81008080]",
+            "long int calls [0xffffffff8100d028]",
             "struct pair pair [r7]",
             "long int unused Mul(r8, 3)",
             "long int bright 7",
@@ -168,7 +168,7 @@ fn damaged_locations_never_panic() {
         (seed >> 33) as usize % below
     };
     // The debug sections are at the end.
-    let debug_sections = VMLINUX.len() - 6000;
+    let debug_sections = VMLINUX.len() - 9000;
     let mut read = 0;
     for _ in 0..2000 {
         let mut bytes = VMLINUX.to_vec();

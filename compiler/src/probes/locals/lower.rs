@@ -4,7 +4,7 @@ use rtap_grammar::source::Span;
 
 use super::super::Typed;
 use super::Moment;
-use crate::access::{BtfType, CType, add, extend};
+use crate::access::{BtfType, CType, extend};
 use crate::btf::{self, Btf, PlaceKind};
 use crate::dwarf::{Location, Value};
 use crate::hir::{Expr, ExprKind, Ty};
@@ -16,8 +16,6 @@ use crate::target::KernelObject;
 const ARGUMENTS: [u16; 6] = [5, 4, 1, 2, 8, 9];
 /// The registers that probes see: the general ones, and the instruction pointer.
 const REGISTERS: u16 = 17;
-/// The symbol that tells where the kernel is loaded.
-const KERNEL_START: &str = "_text";
 
 /// What a location refers to.
 pub(super) struct Lowering<'l> {
@@ -159,16 +157,7 @@ impl Lowering<'_> {
         if self.object.is_per_cpu(address) {
             return Err("it is static and per-CPU: @var(\"name\") reads this CPU's".to_owned());
         }
-        let start = self.object.named(KERNEL_START).next();
-        let symbols = cx.session.target.symbols();
-        let is_known = symbols.is_ok_and(|symbols| symbols.has_addresses());
-        let (Some(start), true) = (start, is_known) else {
-            return Err("it is static, and where the kernel is loaded is not known".to_owned());
-        };
-        let global = cx.symbol_global(KERNEL_START, None, self.span);
-        let global = global.ok_or("where the kernel is loaded is not known")?;
-        let loaded = Expr::new(ExprKind::Global(global), Ty::Long, self.span);
-        let away = address.wrapping_sub(start.start).cast_signed();
-        Ok(add(loaded, int(away, self.span), self.span))
+        let found = cx.in_kernel(self.object, address, self.span);
+        found.ok_or("it is static, and where the kernel is loaded is not known".to_owned())
     }
 }

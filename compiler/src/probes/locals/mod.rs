@@ -145,13 +145,7 @@ impl DebugVars {
         if let Some(found) = known.types.borrow().get(&ty) {
             return found.clone();
         }
-        let base = btf_of(target, self.module.as_deref()).ok();
-        let described = known.object.info.describe(ty, base.as_ref()).ok();
-        let found = described.map(|described| BtfType {
-            module: self.module.clone(),
-            made: described.made.map(MadeTypes),
-            id: described.id,
-        });
+        let found = BtfType::described(&known.object.info, ty, target, self.module.clone());
         known.types.borrow_mut().insert(ty, found.clone());
         found
     }
