@@ -119,8 +119,8 @@ impl Found {
 }
 
 /// A unit with files that are meant.
-struct Part<'u, 'd> {
-    unit: &'u Unit<'d>,
+pub(super) struct Part<'u, 'd> {
+    pub unit: &'u Unit<'d>,
     files: Vec<u64>,
     functions: Vec<Function>,
     statements: Vec<Statement>,
@@ -159,6 +159,7 @@ impl DebugInfo {
                     function: owner.map_or_else(String::new, |f| f.name.clone()),
                 }));
             }
+            Ok(())
         })
     }
 
@@ -170,26 +171,10 @@ impl DebugInfo {
         code: &dyn Code,
     ) -> Result<Found, DwarfError> {
         self.find(query, code, |part, found| {
-            let mut last_lines: Vec<u64> = part.functions.iter().map(|f| f.line).collect();
-            for statement in &part.statements {
-                if let Some(&at) = statement.within.last()
-                    && part.functions[at].file == statement.file
-                {
-                    last_lines[at] = last_lines[at].max(statement.line);
-                }
-            }
-            for (function, last) in part.functions.iter().zip(last_lines) {
-                if function.is_inlined != (instances == Instances::Inlined)
-                    || !function.is_called(query.function)
-                    || !part.files.contains(&function.file)
-                {
+            for (function, is_wanted) in part.meant(query) {
+                if function.is_inlined != (instances == Instances::Inlined) {
                     continue;
                 }
-                let is_wanted = match query.lines {
-                    Lines::First | Lines::All => true,
-                    Lines::Numbered(lines) => overlap(lines, 0, function.line, last),
-                    Lines::Relative(lines) => overlap(lines, function.line, function.line, last),
-                };
                 found.note(function.line, code.is_code(function.entry));
                 found.places.extend(is_wanted.then(|| Place {
                     address: function.entry,
@@ -198,6 +183,7 @@ impl DebugInfo {
                     function: function.name.clone(),
                 }));
             }
+            Ok(())
         })
     }
 
@@ -211,11 +197,11 @@ impl DebugInfo {
         Ok(files)
     }
 
-    fn find(
+    pub(super) fn find(
         &self,
         query: &Query<'_>,
         code: &dyn Code,
-        mut take: impl FnMut(&Part<'_, '_>, &mut Found),
+        mut take: impl FnMut(&Part<'_, '_>, &mut Found) -> Result<(), DwarfError>,
     ) -> Result<Found, DwarfError> {
         let mut found = Found::default();
         let name = NameFilter::new(query.function, &self.dwarf());
@@ -236,8 +222,7 @@ impl DebugInfo {
                 .iter()
                 .filter(|f| part.files.contains(&f.file));
             found.functions.extend(declared.map(|f| f.name.clone()));
-            take(&part, &mut found);
-            Ok(())
+            take(&part, &mut found)
         })?;
         // What the linker has left out has addresses that are no code.
         let meant = found.places.len();
@@ -296,11 +281,37 @@ impl<'u, 'd> Part<'u, 'd> {
                     ranges: [symbol.range()].into(),
                     entry: symbol.start,
                     is_inlined: false,
+                    offset: None,
                 });
                 self.functions.len() - 1
             });
             statement.within.push(at);
         }
+    }
+
+    /// The functions of the name and files, called or inlined, with each whether it has any of the lines.
+    pub fn meant(&self, query: &Query<'_>) -> Vec<(&Function, bool)> {
+        let mut last_lines: Vec<u64> = self.functions.iter().map(|f| f.line).collect();
+        for statement in &self.statements {
+            if let Some(&at) = statement.within.last()
+                && self.functions[at].file == statement.file
+            {
+                last_lines[at] = last_lines[at].max(statement.line);
+            }
+        }
+        let all = self.functions.iter().zip(last_lines);
+        let named = all.filter(|(function, _)| {
+            function.is_called(query.function) && self.files.contains(&function.file)
+        });
+        let with_lines = named.map(|(function, last)| {
+            let has_lines = match query.lines {
+                Lines::First | Lines::All => true,
+                Lines::Numbered(lines) => overlap(lines, 0, function.line, last),
+                Lines::Relative(lines) => overlap(lines, function.line, function.line, last),
+            };
+            (function, has_lines)
+        });
+        with_lines.collect()
     }
 
     /// Whether the code of a function is meant where it has lines of the wanted files.

@@ -33,6 +33,8 @@ pub(super) struct Function {
     pub entry: u64,
     /// Whether it is part of another function here.
     pub is_inlined: bool,
+    /// Where it is described; `None` if only a symbol tells of it.
+    pub offset: Option<UnitOffset>,
 }
 
 impl<'d> Unit<'d> {
@@ -123,6 +125,7 @@ impl<'d> Unit<'d> {
         is_inlined: bool,
     ) -> Result<Option<Function>, DwarfError> {
         let start = self.start(entry, &ranges)?;
+        let offset = Some(entry.offset());
         let mut entry = entry.clone();
         let (mut name, mut symbol, mut file, mut line) = (None, None, None, None);
         for _ in 0..MAX_ORIGINS {
@@ -153,6 +156,7 @@ impl<'d> Unit<'d> {
             entry: start,
             ranges,
             is_inlined,
+            offset,
         }))
     }
 

@@ -3,6 +3,8 @@
 //! A kernel has thousands of units. The one that has a variable is found by its address, which is in no other entry; of symbols
 //! that the linker makes, a unit that only declares them does.
 
+use std::sync::PoisonError;
+
 use bstr::ByteSlice;
 use gimli::{
     AttributeValue, DW_AT_abstract_origin, DW_AT_decl_file, DW_AT_location, DW_AT_specification,
@@ -34,22 +36,15 @@ impl DebugInfo {
     /// The variable of a name at an address.
     pub fn global_at(&self, name: &str, address: u64) -> Result<Option<Global>, DwarfError> {
         let key = (name.to_owned(), address);
-        let known = |found: &[((String, u64), Option<Global>)]| {
-            let found = found.iter().find(|(other, _)| *other == key);
-            found.map(|(_, global)| global.clone())
-        };
-        let mut globals = self
-            .globals
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
-        if let Some(found) = known(&globals) {
-            return Ok(found);
+        let mut globals = self.globals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = globals.get(&key) {
+            return Ok(found.clone());
         }
         let found = match self.defined(name, address)? {
             Some(found) => Some(found),
             None => self.declared(name)?,
         };
-        globals.push((key, found.clone()));
+        globals.insert(key, found.clone());
         Ok(found)
     }
 

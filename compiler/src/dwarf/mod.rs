@@ -1,7 +1,7 @@
 //! DWARF: what debug information says of the source that code comes from.
 //!
 //! In: the bytes of an ELF file with debug sections, compressed or not; DWARF 2 to 5. Out: the places that a function's
-//! name, a file and lines mean ([`DebugInfo::statements`], [`DebugInfo::functions`]), the variables that code at an address can
+//! name, a file and lines mean ([`DebugInfo::statements`], [`DebugInfo::functions`]), labels and calls in functions ([`DebugInfo::labels`], [`DebugInfo::calls_of`]), the variables that code at an address can
 //! see, where they are ([`DebugInfo::variables_at`]), those of symbols ([`DebugInfo::global_at`]), and of which types they are ([`DebugInfo::describe`]). Addresses are those before relocation, as the
 //! file's symbol table has them; in relocatable files (kernel modules) those of [`Layout`].
 //!
@@ -17,6 +17,7 @@ mod bytes;
 mod find;
 mod functions;
 mod globals;
+mod inside;
 mod lines;
 mod lookup;
 mod names;
@@ -34,12 +35,14 @@ pub use bytes::SharedFile;
 pub(crate) use bytes::contents;
 pub use find::{Code, Found, Instances, Lines, Place, Query, Symbol};
 pub use globals::Global;
+pub use inside::{Call, CallKind, Calls, Label, Labels};
 pub use lookup::{SourceLine, UnitIndex};
 pub(crate) use relocate::{Layout, is_code, is_relocatable};
 pub use types::Described;
 pub use variables::{Location, Missing, TypeRef, Value, Variable, Variables};
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, OnceLock};
 
@@ -85,7 +88,7 @@ pub struct DebugInfo {
     location_tables: OnceLock<Result<LocationTables, DwarfError>>,
     index: OnceLock<Result<UnitIndex, DwarfError>>,
     /// Variables that were asked for, by name and address.
-    globals: Mutex<Vec<((String, u64), Option<Global>)>>,
+    globals: Mutex<BTreeMap<(String, u64), Option<Global>>>,
 }
 
 impl fmt::Debug for DebugInfo {

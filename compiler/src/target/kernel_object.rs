@@ -227,7 +227,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::dwarf::{Instances, Lines, Query};
+    use crate::dwarf::{Call, CallKind, Instances, Lines, Query};
     use crate::target::fixture::{MODULE, VMLINUX};
 
     fn object(bytes: &'static [u8]) -> KernelObject {
@@ -287,6 +287,36 @@ mod tests {
             ]
         );
         assert_eq!(inlined(&object(VMLINUX), "verify"), [""; 0]);
+    }
+
+    #[test]
+    fn calls_and_labels() {
+        let kernel = object(VMLINUX);
+        let start = kernel.named("branches").next().unwrap().start;
+        let calls = kernel.info.calls_of(start).unwrap().unwrap();
+        let shown = |call: &Call| (call.callee.function.clone(), call.how);
+        let of = |name: &str, how| (name.to_owned(), how);
+        assert_eq!(
+            calls.all.iter().map(shown).collect::<Vec<_>>(),
+            [
+                of("verify_area", CallKind::Inlined),
+                of("middle", CallKind::Call),
+                of("leaf", CallKind::Call)
+            ]
+        );
+        let last = kernel.named("last").next().unwrap().start;
+        let calls = kernel.info.calls_of(last).unwrap().unwrap();
+        assert_eq!(shown(&calls.all[0]), of("leaf", CallKind::Jump));
+        assert_eq!(kernel.info.calls_of(start + 1), Ok(None));
+        let query = Query {
+            function: "branches",
+            file: "*",
+            lines: &Lines::First,
+        };
+        let labels = kernel.info.labels(&query, "o*", &kernel).unwrap();
+        assert_eq!(labels.names, ["again", "out"]);
+        let found: Vec<u64> = labels.found.iter().map(|l| l.place.line).collect();
+        assert_eq!(found, [28]);
     }
 
     /// Each of its own address and file; what the linker makes is as the source declares it.

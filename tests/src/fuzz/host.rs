@@ -203,6 +203,12 @@ fn debug_info(bytes: &[u8]) {
             ..query
         };
         let _ = object.info.functions(&query, Instances::Inlined, &object);
+        let _ = object.info.labels(&query, "*", &object);
+        for name in ["twice", "checked"] {
+            for address in object.variables(name).unwrap_or_default() {
+                let _ = object.info.global_at(name, address);
+            }
+        }
         variables(&object.info);
     }
 }
@@ -220,7 +226,9 @@ fn variables(info: &DebugInfo) {
         0x40_0226,
         0x40_02bc,
         0xffff_ffff_8100_702e,
+        0xffff_ffff_8100_b000,
     ] {
+        let _ = info.calls_of(address);
         for function in [None, Some("run")] {
             let found = info.variables_at(address, function);
             for variable in found.ok().flatten().into_iter().flat_map(|found| found.all) {

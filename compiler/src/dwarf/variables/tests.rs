@@ -184,7 +184,10 @@ fn damaged_locations_never_panic() {
             0xffff_ffff_8100_7000,
             0xffff_ffff_8100_702e,
             0xffff_ffff_8100_1011,
+            0xffff_ffff_8100_b000,
         ] {
+            let _ = info.calls_of(address);
+            let _ = info.global_at("checked", address);
             let Ok(Some(found)) = info.variables_at(address, None) else {
                 continue;
             };

@@ -1,5 +1,5 @@
 //! `kernel.function("f")`, `module("m").function("f")`, `kprobe.function("f")` with `.call`,
-//! `.return`, `.maxactive(n)`: functions of the kernel, by trampoline (fentry, fexit) or by
+//! `.return`, `.maxactive(n)`, `.label("l")`, `.callee("g")`: functions of the kernel, by trampoline (fentry, fexit) or by
 //! kprobe and kretprobe.
 //!
 //! Trampolines come first: they cost a fifth, and at the return the arguments are still
@@ -9,7 +9,9 @@
 
 mod address;
 mod args;
+mod calls;
 mod find;
+mod labels;
 mod missing;
 pub(super) mod modules;
 mod namesakes;
@@ -43,6 +45,12 @@ pub(super) const KIND: Kind = Kind {
         "kernel.function(string).return",
         "kernel.function(string).return.maxactive(number)",
         "kernel.function(string).inline",
+        "kernel.function(string).label(string)",
+        "kernel.function(string).callee(string)",
+        "kernel.function(string).callee(string).call",
+        "kernel.function(string).callee(string).return",
+        "kernel.function(string).callees",
+        "kernel.function(string).callees(number)",
         "kernel.function(string).exported",
         "kernel.function(number)",
         "kernel.function(number).call",
@@ -54,6 +62,12 @@ pub(super) const KIND: Kind = Kind {
         "module(string).function(string).return",
         "module(string).function(string).return.maxactive(number)",
         "module(string).function(string).inline",
+        "module(string).function(string).label(string)",
+        "module(string).function(string).callee(string)",
+        "module(string).function(string).callee(string).call",
+        "module(string).function(string).callee(string).return",
+        "module(string).function(string).callees",
+        "module(string).function(string).callees(number)",
         "module(string).function(string).exported",
         "kprobe.function(string)",
         "kprobe.function(string).call",
@@ -103,6 +117,12 @@ fn resolve_in(
     let place = source::Place::parse(written, request.span)?;
     if request.has("inline") {
         return of_source::inlined(request, module, &place, Fetch::Yes);
+    }
+    if request.has("label") {
+        return labels::labels(request, module, &place);
+    }
+    if request.has("callee") || request.has("callees") {
+        return calls::callees(request, module, &place);
     }
     let pattern = place.function;
     let is_return = request.has("return");
