@@ -23,6 +23,13 @@ pub enum Lines {
     Relative(Vec<RangeInclusive<u64>>),
 }
 
+impl Lines {
+    /// Whether some of them are meant, not all or the first.
+    fn are_named(&self) -> bool {
+        matches!(self, Lines::Numbered(_) | Lines::Relative(_))
+    }
+}
+
 /// What is sought.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'q> {
@@ -129,7 +136,7 @@ pub(super) struct Part<'u, 'd> {
 impl DebugInfo {
     /// Where the code of lines begins.
     pub fn statements(&self, query: &Query<'_>, code: &dyn Code) -> Result<Found, DwarfError> {
-        self.find(query, code, |part, found| {
+        self.find(query, code, true, |part, found| {
             for statement in part
                 .statements
                 .iter()
@@ -170,7 +177,9 @@ impl DebugInfo {
         instances: Instances,
         code: &dyn Code,
     ) -> Result<Found, DwarfError> {
-        self.find(query, code, |part, found| {
+        // Those that only symbols tell of are not inlined.
+        let with_lines = instances == Instances::Called || query.lines.are_named();
+        self.find(query, code, with_lines, |part, found| {
             for (function, is_wanted) in part.meant(query) {
                 if function.is_inlined != (instances == Instances::Inlined) {
                     continue;
@@ -197,10 +206,12 @@ impl DebugInfo {
         Ok(files)
     }
 
+    /// Goes through the units that may have what is sought; without their lines, if these are not needed, which is quicker.
     pub(super) fn find(
         &self,
         query: &Query<'_>,
         code: &dyn Code,
+        with_lines: bool,
         mut take: impl FnMut(&Part<'_, '_>, &mut Found) -> Result<(), DwarfError>,
     ) -> Result<Found, DwarfError> {
         let mut found = Found::default();
@@ -216,7 +227,7 @@ impl DebugInfo {
             if name.as_ref().is_some_and(|name| !name.is_in(unit)) && !unit.has_code(&starts)? {
                 return Ok(());
             }
-            let part = Part::read(unit, files, code)?;
+            let part = Part::read(unit, files, code, with_lines)?;
             let declared = part
                 .functions
                 .iter()
@@ -240,9 +251,18 @@ impl DebugInfo {
 }
 
 impl<'u, 'd> Part<'u, 'd> {
-    fn read(unit: &'u Unit<'d>, files: Vec<u64>, code: &dyn Code) -> Result<Self, DwarfError> {
+    fn read(
+        unit: &'u Unit<'d>,
+        files: Vec<u64>,
+        code: &dyn Code,
+        with_lines: bool,
+    ) -> Result<Self, DwarfError> {
         let functions = unit.functions()?;
-        let statements = unit.statements(&functions)?;
+        let statements = if with_lines || functions.iter().any(|f| f.line == 0) {
+            unit.statements(&functions)?
+        } else {
+            Vec::new()
+        };
         let mut part = Part {
             unit,
             files,

@@ -45,15 +45,21 @@ impl<'d> Unit<'d> {
         let mut entry = DebuggingInformationEntry::null();
         while !entries.is_empty() {
             self.budget.spend(1)?;
-            if !entries.read_entry(&mut entry)? {
+            let at = entries.clone();
+            let Some(kind) = entries.read_abbreviation()? else {
+                continue;
+            };
+            // Most entries are of other kinds: types, variables, blocks.
+            if !matches!(kind.tag(), DW_TAG_inlined_subroutine | DW_TAG_subprogram) {
+                entries.skip_attributes(kind.attributes())?;
                 continue;
             }
-            let is_inlined = entry.tag() == DW_TAG_inlined_subroutine;
-            if is_inlined || entry.tag() == DW_TAG_subprogram {
-                let ranges = self.ranges(&entry)?;
-                if !ranges.is_empty() {
-                    found.extend(self.function(&entry, ranges, is_inlined)?);
-                }
+            entries = at;
+            entries.read_entry(&mut entry)?;
+            let ranges = self.ranges(&entry)?;
+            if !ranges.is_empty() {
+                let is_inlined = entry.tag() == DW_TAG_inlined_subroutine;
+                found.extend(self.function(&entry, ranges, is_inlined)?);
             }
         }
         Ok(found)

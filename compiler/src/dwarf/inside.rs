@@ -73,7 +73,7 @@ impl DebugInfo {
         code: &dyn Code,
     ) -> Result<Labels, DwarfError> {
         let mut labels = Labels::default();
-        self.find(query, code, |part, _| {
+        self.find(query, code, true, |part, _| {
             for (function, is_wanted) in part.meant(query) {
                 labels.has_function = true;
                 let Some(offset) = function.offset.filter(|_| is_wanted) else {
