@@ -8,11 +8,13 @@
 //! number is.
 
 mod debug_var;
+mod held;
 mod path;
 mod pretty;
 mod types;
 mod var;
 
+pub use held::Words;
 pub(crate) use path::add;
 pub(crate) use types::{btf_of, extend};
 
@@ -38,6 +40,8 @@ pub enum CType {
     Value(BtfType),
     /// The value is the address of an object of this BTF type (`@cast`).
     Object(BtfType),
+    /// The value is the offset of an object of this BTF type in words that are in no memory.
+    Held(BtfType, Words),
 }
 
 /// A type in the kernel's BTF, a module's, or made of debug information.
@@ -312,6 +316,12 @@ impl Cx<'_> {
                 Err(()) => error(span),
             },
             CType::Long | CType::Object(_) => base.expr,
+            CType::Held(ty, _) => {
+                if let Some(btf) = self.types_of(ty, span) {
+                    self.no_number(&btf, ty.id, true, span);
+                }
+                error(span)
+            }
         }
     }
 
@@ -337,7 +347,7 @@ impl Cx<'_> {
                 {
                     *addr
                 }
-                CType::Long | CType::Value(_) => self.fail_with(
+                CType::Long | CType::Value(_) | CType::Held(..) => self.fail_with(
                     codes::NOT_A_VALUE,
                     "this has no address",
                     (span, "a value, not a place in traced memory"),
@@ -351,6 +361,12 @@ impl Cx<'_> {
                 "a bit field has no address",
                 span,
                 "a bit field",
+            ),
+            Some(located) if located.held.is_some() => self.fail_with(
+                codes::NOT_A_VALUE,
+                "this has no address",
+                (span, "in a register, not in memory"),
+                "structures of up to 16 bytes are passed in registers",
             ),
             Some(located) => Expr {
                 span,
@@ -395,7 +411,7 @@ impl Cx<'_> {
                 ty => ty,
             })
         });
-        found.filter(|ty| *ty != CType::Long)
+        found.filter(|ty| matches!(ty, CType::Value(_) | CType::Object(_)))
     }
 
     /// `path = value`: never possible in eBPF for kernel memory.

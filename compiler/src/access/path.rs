@@ -4,7 +4,7 @@ use rtap_grammar::ast;
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
-use super::{BtfType, CType, Step};
+use super::{BtfType, CType, Step, Words};
 use crate::btf::{self, Btf, PathError, PlaceKind, resolve_path};
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::lir::{BinOp, Core, CoreKind, Space};
@@ -18,6 +18,8 @@ const MAX_LISTED: usize = 24;
 pub(super) struct Located {
     /// Address of the place; of the word that holds it for a bit field.
     pub(super) addr: Expr,
+    /// The words that it is in, if it is in no memory.
+    pub(super) held: Option<Words>,
     /// What lies there.
     pub(super) place: btf::Place,
     /// The last hop, for relocations of bit fields.
@@ -51,9 +53,17 @@ impl Cx<'_> {
         steps: &[Step<'_>],
         span: Span,
     ) -> Option<Located> {
-        let (ty, by_address) = match base.ty {
-            CType::Object(ty) => (ty, true),
-            CType::Value(ty) => (ty, false),
+        let base = match &base.ty {
+            CType::Value(ty) => {
+                let btf = self.types_of(ty, span)?;
+                base.opened(&btf)
+            }
+            CType::Long | CType::Object(_) | CType::Held(..) => base,
+        };
+        let (ty, by_address, mut held) = match base.ty {
+            CType::Object(ty) => (ty, true, None),
+            CType::Held(ty, words) => (ty, true, Some(words)),
+            CType::Value(ty) => (ty, false, None),
             CType::Long => {
                 let diag =
                     Diagnostic::error(codes::NOT_A_STRUCT, "this is a number without a C type")
@@ -66,7 +76,9 @@ impl Cx<'_> {
         let id = ty.id;
         let btf = self.types_of(&ty, span)?;
         let (start, steps) = match steps.split_first() {
-            Some((Step::Index(index), rest)) if by_address && !is_array(&btf, id) => {
+            Some((Step::Index(index), rest))
+                if by_address && held.is_none() && !is_array(&btf, id) =>
+            {
                 (self.object_at(base.expr, index, &btf, id, span), rest)
             }
             _ => (base.expr, steps),
@@ -101,23 +113,15 @@ impl Cx<'_> {
                 let place = hop.place.clone();
                 return Some(Located {
                     addr,
+                    held,
                     place,
                     hop,
                     start: ty,
                     btf,
                 });
             }
-            value = Expr::new(
-                ExprKind::Read {
-                    addr: Box::new(addr),
-                    space: Space::Kernel,
-                    size: 8,
-                    signed: false,
-                    bits: None,
-                },
-                Ty::Long,
-                span,
-            );
+            // What a pointer leads to is in memory, wherever the pointer is.
+            value = number_at(addr, held.take().as_ref(), 8, false, None, span);
         }
         self.fail_with(
             codes::NOT_A_STRUCT,
@@ -216,6 +220,14 @@ impl Cx<'_> {
             PlaceKind::Integer { signed } | PlaceKind::Enum { signed } => (signed, at.place.size),
             PlaceKind::Pointer(_) => (false, 8),
             PlaceKind::Float => (false, at.place.size),
+            PlaceKind::CharArray { .. } | PlaceKind::Array { .. } if at.held.is_some() => {
+                return self.fail_with(
+                    codes::NOT_A_VALUE,
+                    "this has no address",
+                    (span, "an array in registers, not in memory"),
+                    "name an element of it: $x->array[0]",
+                );
+            }
             PlaceKind::CharArray { len } => {
                 // Text or address, as inference finds out.
                 let kind = ExprKind::ReadStr {
@@ -228,12 +240,7 @@ impl Cx<'_> {
             }
             PlaceKind::Array { .. } => return Expr { span, ..at.addr },
             PlaceKind::Composite | PlaceKind::Opaque => {
-                let name = at.btf.c_name(at.place.ty);
-                let diag = Diagnostic::error(codes::NOT_A_VALUE, format!("{name} is no number"))
-                    .label(span, "a whole structure")
-                    .note(members_note(&at.btf, &at.place))
-                    .help("name a member of it, or take its address with '&'");
-                self.report(diag);
+                self.no_number(&at.btf, at.place.ty, at.held.is_some(), span);
                 return error(span);
             }
         };
@@ -258,14 +265,22 @@ impl Cx<'_> {
             let right = self.core(CoreKind::FieldRshift, &at.hop, right, start, &at.btf, span);
             (Box::new(left), Box::new(right))
         });
-        let kind = ExprKind::Read {
-            addr: Box::new(at.addr),
-            space: Space::Kernel,
-            size,
-            signed,
-            bits,
+        number_at(at.addr, at.held.as_ref(), size, signed, bits, span)
+    }
+
+    /// Reports a structure or union that is used as a number.
+    pub(super) fn no_number(&mut self, btf: &Btf, ty: btf::TypeId, is_held: bool, span: Span) {
+        let name = btf.c_name(ty);
+        let help = if is_held {
+            "name a member of it"
+        } else {
+            "name a member of it, or take its address with '&'"
         };
-        Expr::new(kind, Ty::Long, span)
+        let diag = Diagnostic::error(codes::NOT_A_VALUE, format!("{name} is no number"))
+            .label(span, "a whole structure")
+            .note(members_note(btf, ty))
+            .help(help);
+        self.report(diag);
     }
 
     /// What lies at the end of a path, with its type.
@@ -278,7 +293,10 @@ impl Cx<'_> {
             },
             _ => Typed {
                 expr: at.addr,
-                ty: CType::Object(ty),
+                ty: match at.held {
+                    Some(words) => CType::Held(ty, words),
+                    None => CType::Object(ty),
+                },
             },
         }
     }
@@ -332,6 +350,28 @@ impl Cx<'_> {
     }
 }
 
+/// A number in memory, or in words.
+fn number_at(
+    addr: Expr,
+    held: Option<&Words>,
+    size: u8,
+    signed: bool,
+    bits: Option<(Box<Expr>, Box<Expr>)>,
+    span: Span,
+) -> Expr {
+    if let Some(words) = held {
+        return words.read(addr, size, signed, bits, span);
+    }
+    let kind = ExprKind::Read {
+        addr: Box::new(addr),
+        space: Space::Kernel,
+        size,
+        signed,
+        bits,
+    };
+    Expr::new(kind, Ty::Long, span)
+}
+
 fn is_array(btf: &Btf, id: btf::TypeId) -> bool {
     btf::place(btf, id).is_ok_and(|place| {
         matches!(
@@ -365,8 +405,8 @@ pub(crate) fn add(a: Expr, b: Expr, span: Span) -> Expr {
 }
 
 /// What can be named instead of a whole structure.
-fn members_note(btf: &Btf, place: &btf::Place) -> String {
-    match btf.member_names(place.ty) {
+fn members_note(btf: &Btf, ty: btf::TypeId) -> String {
+    match btf.member_names(ty) {
         Ok(names) if !names.is_empty() => format!("its members: {}", listed(&names)),
         _ => "its members are not known".to_owned(),
     }

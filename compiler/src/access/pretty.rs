@@ -119,8 +119,11 @@ impl Cx<'_> {
             };
             if pretty {
                 self.pretty_typed(&mut text, typed, 1, span);
+            } else if matches!(typed.ty, CType::Held(..)) {
+                text.plain("{...}");
             } else {
-                text.value(ConvKind::HexLower, Some(ConvFlag::Alternate), typed.expr);
+                let value = self.plain_value(typed);
+                text.value(ConvKind::HexLower, Some(ConvFlag::Alternate), value);
             }
         }
         text.finish(span)
@@ -157,6 +160,7 @@ impl Cx<'_> {
                 self.pretty_typed(text, typed, depth, span);
             }
             PlaceKind::Array { .. } => text.plain("[...]"),
+            PlaceKind::CharArray { .. } if located.held.is_some() => text.plain("[...]"),
             kind => {
                 let value = self.read(located, span);
                 pretty_kind(text, value, kind);
@@ -166,14 +170,15 @@ impl Cx<'_> {
 
     /// A value, or an object at its address: a structure's members, or what a pointer to one leads to.
     fn pretty_typed(&mut self, text: &mut Text, typed: Typed, depth: u32, span: Span) {
-        let (ty, is_object) = match &typed.ty {
+        let ty = match &typed.ty {
             CType::Long => return self.pretty_value(text, typed.expr, &typed.ty, span),
-            CType::Value(ty) => (ty.clone(), false),
-            CType::Object(ty) => (ty.clone(), true),
+            CType::Value(ty) | CType::Object(ty) | CType::Held(ty, _) => ty.clone(),
         };
         let Some(btf) = self.types_of(&ty, span) else {
             return;
         };
+        let typed = typed.opened(&btf);
+        let is_object = matches!(typed.ty, CType::Object(_) | CType::Held(..));
         let structure = if is_object {
             Some(ty.id)
         } else {
@@ -195,13 +200,13 @@ impl Cx<'_> {
             }
             return;
         }
+        if is_object {
+            return self.pretty_members(text, &typed, &members, depth, span);
+        }
         let object = Typed {
             expr: typed.expr.clone(),
             ty: CType::Object(ty.other(id)),
         };
-        if is_object {
-            return self.pretty_members(text, &object, &members, depth, span);
-        }
         let (mut inside, mut address) = (Text::default(), Text::default());
         self.pretty_members(&mut inside, &object, &members, depth, span);
         address.value(ConvKind::Pointer, None, typed.expr.clone());

@@ -154,7 +154,7 @@ impl Cx<'_> {
         let signed = match place.kind {
             PlaceKind::Integer { signed } | PlaceKind::Enum { signed } => signed,
             PlaceKind::Pointer(_) | PlaceKind::Float => return Ok(value),
-            PlaceKind::Composite if place.size <= 8 => return Ok(value),
+            PlaceKind::Composite if place.size <= 8 => false,
             PlaceKind::Composite
             | PlaceKind::CharArray { .. }
             | PlaceKind::Array { .. }

@@ -45,6 +45,7 @@ pub fn register(reg: CtxReg) -> Option<i32> {
         CtxReg::Arg(n) => of(&[DI, SI, DX, CX, R8, R9], n),
         CtxReg::SyscallArg(n) => of(&[DI, SI, DX, R10, R8, R9], n),
         CtxReg::Ret => Some(AX),
+        CtxReg::RetHigh => Some(DX),
         CtxReg::Ip => Some(IP),
         CtxReg::Sp => Some(SP),
         CtxReg::Fp => Some(BP),

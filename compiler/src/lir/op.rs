@@ -85,6 +85,8 @@ pub enum CtxReg {
     SyscallArg(u8),
     /// The return value's register.
     Ret,
+    /// The register of the second word of a return value that has two.
+    RetHigh,
     /// Instruction pointer.
     Ip,
     /// Stack pointer.

@@ -86,6 +86,8 @@ features! {
     PerfHardware "hardware perf events" (2, 6) option "CONFIG_PERF_EVENTS";
     /// Hardware breakpoints on data.
     HardwareBreakpoint "hardware breakpoints" (2, 6) option "CONFIG_HAVE_HW_BREAKPOINT";
+    /// Trampolines of functions that take structures by value.
+    StructArguments "structures as arguments of fentry" (6, 1);
     /// Programs on trampolines may read arguments that point to numbers.
     NumberArguments "arguments that point to numbers" (5, 17);
     /// They may read whatever pointers there are.

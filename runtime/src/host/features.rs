@@ -112,6 +112,11 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
             id.is_some_and(|id| tracing(AttachType::TraceRawTp, id, &RETURN_0).is_ok())
         }
         Fentry => attaches_fentry(target),
+        StructArguments => {
+            // It takes a `kuid_t`.
+            let function = target.btf().ok()?.find(Kind::Func, "from_kuid")?;
+            tracing(AttachType::TraceFentry, function.0, &RETURN_0).is_ok()
+        }
         FentryModule => {
             return target
                 .has(Fentry)

@@ -463,6 +463,7 @@ fn stat_field(word: &str) -> Option<StatField> {
 fn register(word: &str) -> Option<CtxReg> {
     Some(match word {
         "ret" => CtxReg::Ret,
+        "rethigh" => CtxReg::RetHigh,
         "ip" => CtxReg::Ip,
         "sp" => CtxReg::Sp,
         "fp" => CtxReg::Fp,

@@ -70,6 +70,7 @@ impl Display for Reg {
             CtxReg::Arg(n) => write!(f, "arg{n}"),
             CtxReg::SyscallArg(n) => write!(f, "sys{n}"),
             CtxReg::Ret => f.write_str("ret"),
+            CtxReg::RetHigh => f.write_str("rethigh"),
             CtxReg::Ip => f.write_str("ip"),
             CtxReg::Sp => f.write_str("sp"),
             CtxReg::Fp => f.write_str("fp"),

@@ -1,19 +1,188 @@
-//! What parameters mean for how a function can be probed: which types old verifiers keep from programs on
-//! trampolines, and where arguments are when structures are passed by value.
+//! What parameters and results mean for how a function can be probed: where the calling convention puts them, and what
+//! verifiers let programs on trampolines have.
+//!
+//! As C has it on x86-64 (System V ABI, section 3.2.3): what has up to two words is in registers, if there
+//! are enough left, a structure as a whole; all else is on the stack. Of a result that has more, the caller passes the place, as
+//! if it were the first argument, and gets it back.
 
 use crate::btf::{Btf, Param, Signature, Type, TypeId};
 use crate::probes::syscall;
 use crate::target::{Feature, Target};
 
-/// Structures up to this size are passed in registers.
-const MAX_STRUCT_BYTES: u64 = 16;
+/// Bytes of a register, and of a place on the stack.
+const WORD_BYTES: u64 = 8;
+/// What is passed in registers has at most so many words.
+const MAX_WORDS: usize = 2;
+/// How many registers there are for arguments.
+pub(super) const REGISTERS: usize = 6;
+/// Structures in structures.
+const MAX_NESTING: u32 = 16;
 
-/// Whether a structure is passed by value. On trampolines kernels before 6.1 refuse such functions.
-pub(super) fn has_structures(btf: &Btf, signature: &Signature) -> bool {
-    signature
-        .params
-        .iter()
-        .any(|param| is_structure(btf, param.ty))
+/// Where a function finds an argument when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// In registers for arguments, from the one of this index on.
+    Registers { first: usize, words: usize },
+    /// So many bytes above the stack pointer.
+    Stack(i64),
+}
+
+/// Where a function leaves its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Returned {
+    /// In registers for results.
+    InRegisters { words: usize },
+    /// In memory, of which the register for results has the address.
+    InMemory,
+}
+
+/// How a type is passed.
+#[derive(Clone, Copy)]
+struct Shape {
+    bytes: u64,
+    alignment: u64,
+    /// Whether it can be in registers.
+    by_words: bool,
+}
+
+impl Shape {
+    fn words(self) -> usize {
+        self.bytes.div_ceil(WORD_BYTES) as usize
+    }
+}
+
+/// Where the arguments are; `None` for those of which that depends on more than is known.
+pub(super) fn passed(btf: &Btf, signature: &Signature) -> Vec<Option<Passed>> {
+    let result = returned(btf, signature.result);
+    let mut register = usize::from(result == Some(Returned::InMemory));
+    // Above the return address.
+    let mut stack = Some(WORD_BYTES as i64);
+    let mut is_known = result.is_some();
+    let mut all = Vec::with_capacity(signature.params.len());
+    for param in &signature.params {
+        let Some(shape) = shape(btf, param.ty).filter(|_| is_known) else {
+            is_known = false;
+            all.push(None);
+            continue;
+        };
+        let words = shape.words();
+        all.push(if shape.by_words && register + words <= REGISTERS {
+            let first = register;
+            register += words;
+            Some(Passed::Registers { first, words })
+        } else {
+            // What the kernel aligns the stack to.
+            let at = stack.filter(|_| shape.alignment <= WORD_BYTES);
+            stack = at.map(|at| at + words as i64 * WORD_BYTES as i64);
+            at.map(Passed::Stack)
+        });
+    }
+    all
+}
+
+/// Where a result of a type is; `None` where that depends on more than is known.
+pub(super) fn returned(btf: &Btf, ty: TypeId) -> Option<Returned> {
+    if !is_composite(btf, ty) {
+        return Some(Returned::InRegisters { words: 1 });
+    }
+    let shape = shape(btf, ty)?;
+    Some(if shape.by_words {
+        let words = shape.words();
+        Returned::InRegisters { words }
+    } else {
+        Returned::InMemory
+    })
+}
+
+fn shape(btf: &Btf, ty: TypeId) -> Option<Shape> {
+    let bytes = btf.size_of(ty).ok()?;
+    let (alignment, is_aligned) = alignment(btf, ty, 0)?;
+    Some(Shape {
+        bytes,
+        alignment,
+        by_words: bytes <= MAX_WORDS as u64 * WORD_BYTES && is_aligned,
+    })
+}
+
+/// What addresses of a type are multiples of, and whether all that it consists of is where that wants it. `None` for
+/// what is not passed as numbers are.
+fn alignment(btf: &Btf, ty: TypeId, depth: u32) -> Option<(u64, bool)> {
+    if depth > MAX_NESTING {
+        return None;
+    }
+    let plain = |bytes: u32| Some((u64::from(bytes), true));
+    match btf.get_stripped(ty).ok()?.1 {
+        Type::Int { size, .. } => plain(size),
+        Type::Enum(all) => plain(all.size),
+        Type::Ptr(_) => Some((WORD_BYTES, true)),
+        Type::Array { elem, .. } => alignment(btf, elem, depth + 1),
+        Type::Struct(all) | Type::Union(all) => {
+            let (mut most, mut is_aligned) = (1, true);
+            for member in all.members() {
+                let (own, within) = alignment(btf, member.ty, depth + 1)?;
+                most = most.max(own);
+                let bits = own.max(1) * 8;
+                let is_in_place = u64::from(member.bit_offset).is_multiple_of(bits);
+                is_aligned &= within && (member.bit_size != 0 || is_in_place);
+            }
+            Some((most, is_aligned))
+        }
+        Type::Void
+        | Type::Fwd { .. }
+        | Type::Func { .. }
+        | Type::FuncProto(_)
+        | Type::Float { .. }
+        | Type::Var { .. }
+        | Type::DataSec(_)
+        | Type::DeclTag { .. }
+        | Type::Modifier(..) => None,
+    }
+}
+
+/// How many words a trampoline passes on, before the result, or why the kernel makes none for such a function.
+pub(super) fn trampoline_words(
+    target: &dyn Target,
+    btf: &Btf,
+    signature: &Signature,
+) -> Result<usize, String> {
+    if is_composite(btf, signature.result) {
+        return Err("it returns a structure".to_owned());
+    }
+    let mut all = 0;
+    for param in &signature.params {
+        all += words_on_trampoline(target, btf, param)?;
+    }
+    if all > REGISTERS {
+        return Err(format!(
+            "its arguments take more than {REGISTERS} registers"
+        ));
+    }
+    Ok(all)
+}
+
+fn words_on_trampoline(target: &dyn Target, btf: &Btf, param: &Param) -> Result<usize, String> {
+    let ty = btf.get_stripped(param.ty);
+    let shape = match ty {
+        Ok((_, Type::Union(_))) => return Err("it takes a union by value".to_owned()),
+        Ok((_, Type::Struct(_))) => shape(btf, param.ty),
+        Ok((_, Type::Int { size, .. })) if u64::from(size) > WORD_BYTES => {
+            return Err(format!("it takes a number of {size} bytes"));
+        }
+        _ => return Ok(1),
+    };
+    match shape {
+        Some(shape) if shape.by_words && shape.bytes > 0 => {
+            if target.has(Feature::StructArguments) {
+                Ok(shape.words())
+            } else {
+                let (major, minor) = Feature::StructArguments.info().since;
+                Err(format!(
+                    "it takes a structure by value, which needs Linux {major}.{minor}"
+                ))
+            }
+        }
+        _ => Err("it takes a structure by value that is not in registers".to_owned()),
+    }
 }
 
 /// Whether this kernel's verifier lets a program on a trampoline read all parameters, and the result where `is_return`.
@@ -33,46 +202,8 @@ pub(super) fn are_readable(
         && (!is_return || readable(signature.result))
 }
 
-/// Which of the registers for arguments has the one with this index; `None` where that depends on more than is known.
-pub(super) fn register(btf: &Btf, params: &[Param], index: usize) -> Option<usize> {
-    let mut register = 0;
-    for param in params.get(..index)? {
-        register += if is_structure(btf, param.ty) {
-            let bytes = btf.size_of(param.ty).ok()?;
-            if bytes > MAX_STRUCT_BYTES {
-                return None;
-            }
-            bytes.div_ceil(8) as usize
-        } else {
-            1
-        };
-    }
-    Some(register)
-}
-
-/// How far above the stack pointer a function finds, when it begins, the parameter with this index behind those in registers:
-/// above it is where it returns to. `None` where structures may be on the stack too.
-pub(super) fn stack_offset(
-    btf: &Btf,
-    params: &[Param],
-    index: usize,
-    registers: usize,
-) -> Option<i64> {
-    const WORD_BYTES: i64 = 8;
-    let on_stack = index.checked_sub(registers)?;
-    let plain = |param: &Param| {
-        let bytes = btf.size_of(param.ty);
-        !is_structure(btf, param.ty) && bytes.is_ok_and(|bytes| bytes <= 8)
-    };
-    let return_address = 1;
-    params
-        .iter()
-        .all(plain)
-        .then_some(WORD_BYTES * (on_stack as i64 + return_address))
-}
-
-/// Whether it is a structure or union: of such a result no kernel makes a trampoline.
-pub(super) fn is_structure(btf: &Btf, ty: TypeId) -> bool {
+/// Whether it is a structure or union.
+pub(super) fn is_composite(btf: &Btf, ty: TypeId) -> bool {
     matches!(
         btf.get_stripped(ty),
         Ok((_, Type::Struct(_) | Type::Union(_)))

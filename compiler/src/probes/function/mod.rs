@@ -16,6 +16,7 @@ mod missing;
 pub(super) mod modules;
 mod namesakes;
 mod of_source;
+pub(super) mod values;
 mod vars;
 
 use std::rc::Rc;
@@ -82,14 +83,14 @@ pub(super) const KIND: Kind = Kind {
     resolve,
 };
 
-/// Most arguments that a trampoline passes on.
-const MAX_TRAMPOLINE_ARGS: usize = 6;
-
 /// How a function is probed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
     Fentry,
-    Fexit,
+    Fexit {
+        /// How many words of arguments are before the result.
+        words: u8,
+    },
     Kprobe,
     Kretprobe,
 }
@@ -269,7 +270,6 @@ fn choose(
 ) -> Result<How, Box<Diagnostic>> {
     let target = request.session.target;
     let style = request.session.options.kprobe_style;
-    let trampoline = if is_return { How::Fexit } else { How::Fentry };
     let kprobe = if is_return {
         How::Kretprobe
     } else {
@@ -281,31 +281,22 @@ fn choose(
         Feature::Fentry
     };
     let btf = find::btf(request, module).ok();
-    let no_trampoline = if target.has(feature) {
-        match &function.signature {
-            None => Some(function.undescribed()),
-            Some(_) if !function.is_first => {
-                Some(format!("several functions are called '{}'", function.name))
-            }
-            Some(s) if s.variadic => Some("it takes a variable number of arguments".to_owned()),
-            Some(s) if btf.as_ref().is_some_and(|btf| args::has_structures(btf, s)) => {
-                Some("it takes a structure by value".to_owned())
-            }
-            Some(s)
-                if btf
-                    .as_ref()
-                    .is_some_and(|btf| args::is_structure(btf, s.result)) =>
-            {
-                Some("it returns a structure".to_owned())
-            }
-            Some(s) if s.params.len() > MAX_TRAMPOLINE_ARGS => {
-                Some(format!("it has more than {MAX_TRAMPOLINE_ARGS} parameters"))
-            }
-            Some(_) => None,
+    let words = match (&function.signature, &btf) {
+        _ if !target.has(feature) => Err(feature_missing(request, feature)),
+        (Some(_), _) if !function.is_first => {
+            Err(format!("several functions are called '{}'", function.name))
         }
-    } else {
-        Some(feature_missing(request, feature))
+        (Some(s), _) if s.variadic => Err("it takes a variable number of arguments".to_owned()),
+        (Some(s), Some(btf)) => args::trampoline_words(target, btf, s),
+        _ => Err(function.undescribed()),
     };
+    let trampoline = match &words {
+        Ok(words) if is_return => How::Fexit {
+            words: *words as u8,
+        },
+        _ => How::Fentry,
+    };
+    let no_trampoline = words.err();
     let no_kprobe =
         (!target.has(Feature::Kprobe)).then(|| feature_missing(request, Feature::Kprobe));
     let prefer_kprobe = many && target.has(Feature::KprobeMulti);
@@ -331,7 +322,7 @@ fn choose(
     let mut diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title);
     for (how, why) in [Some(first), second].into_iter().flatten() {
         let what = match how {
-            How::Fentry | How::Fexit => "trampoline",
+            How::Fentry | How::Fexit { .. } => "trampoline",
             How::Kprobe | How::Kretprobe => "kprobe",
         };
         if let Some(why) = why {
@@ -368,7 +359,7 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
         None => "kernel".to_owned(),
         Some(module) => format!("module(\"{module}\")"),
     };
-    let is_return = matches!(how, How::Fexit | How::Kretprobe);
+    let is_return = matches!(how, How::Fexit { .. } | How::Kretprobe);
     let text = format!(
         "{place}.function(\"{}\"){}",
         found.name,
@@ -382,19 +373,17 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
     };
     let entry: Rc<dyn Fn() -> Candidate> = {
         let (found, module) = (found.clone(), module.map(str::to_owned));
-        let how = if how == How::Fexit {
-            How::Fentry
-        } else {
-            How::Kprobe
+        let how = match how {
+            How::Fentry | How::Fexit { .. } => How::Fentry,
+            How::Kprobe | How::Kretprobe => How::Kprobe,
         };
         Rc::new(move || candidate(0, found.clone(), module.as_deref(), how))
     };
-    let args = found.signature.as_ref().map_or(0, |s| s.params.len());
     let (attach, context, share) = match how {
         How::Fentry => (Attach::Fentry(function), Context::Fentry, None),
-        How::Fexit => (
+        How::Fexit { words } => (
             Attach::Fexit(function),
-            Context::Fexit { args: args as u8 },
+            Context::Fexit { args: words },
             None,
         ),
         How::Kprobe => (
@@ -437,7 +426,7 @@ fn context_vars(found: &Found, module: Option<&str>, how: How) -> Rc<dyn Context
         How::Kprobe => Moment::Instruction,
         How::Kretprobe => Moment::Return,
         // Trampolines are made by BTF.
-        How::Fentry | How::Fexit => return by_btf(found, module, how),
+        How::Fentry | How::Fexit { .. } => return by_btf(found, module, how),
     };
     if found.signature.is_some() {
         return by_btf(found, module, how);

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use rtap_grammar::source::Span;
 
 use super::super::{ContextVars, Typed, VarInfo};
+use super::args::{self, Passed};
 use super::find::Found;
-use super::{How, MAX_TRAMPOLINE_ARGS, args};
+use super::{How, values};
 use crate::access::{BtfType, CType, add};
 use crate::btf::{self, Btf, PlaceKind, TypeId};
 use crate::hir::{Expr, ExprKind, Ty};
@@ -24,32 +25,66 @@ pub(super) struct FunctionVars {
 }
 
 impl FunctionVars {
-    fn value(&self, kind: ExprKind, ty: TypeId, span: Span) -> Typed {
-        let expr = Expr::new(kind, Ty::Long, span);
-        Typed {
-            expr,
-            ty: CType::Value(BtfType::of(self.module.clone(), ty)),
-        }
+    fn btf(&self, cx: &Cx<'_>) -> Option<Btf> {
+        crate::access::btf_of(cx.session.target, self.module.as_deref()).ok()
     }
-}
 
-impl FunctionVars {
+    fn ty(&self, id: TypeId) -> BtfType {
+        BtfType::of(self.module.clone(), id)
+    }
+
     /// A parameter that is on the stack when the function begins.
-    fn on_stack(&self, cx: &Cx<'_>, index: usize, span: Span) -> Option<Typed> {
-        let params = &self.found.signature.as_ref()?.params;
-        let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok()?;
-        let offset = args::stack_offset(&btf, params, index, MAX_TRAMPOLINE_ARGS)?;
-        let ty = params.get(index)?.ty;
+    fn on_stack(&self, btf: &Btf, offset: i64, ty: TypeId, span: Span) -> Option<Typed> {
         let sp = Expr::new(ExprKind::CtxReg(CtxReg::Sp), Ty::Long, span);
+        let address = add(sp, int(offset, span), span);
+        if args::is_composite(btf, ty) {
+            return Some(Typed {
+                expr: address,
+                ty: CType::Object(self.ty(ty)),
+            });
+        }
         let kind = ExprKind::Read {
-            addr: Box::new(add(sp, int(offset, span), span)),
+            addr: Box::new(address),
             space: Space::Kernel,
             // The rest of its word is anything.
-            size: u8::try_from(btf.size_of(ty).ok()?).ok()?,
-            signed: is_signed(&btf, ty),
+            size: btf.size_of(ty).ok()?.min(8) as u8,
+            signed: is_signed(btf, ty),
             bits: None,
         };
-        Some(self.value(kind, ty, span))
+        Some(Typed {
+            expr: Expr::new(kind, Ty::Long, span),
+            ty: CType::Value(self.ty(ty)),
+        })
+    }
+
+    /// A parameter, by its index.
+    fn parameter(&self, btf: &Btf, index: usize, span: Span) -> Option<Typed> {
+        let signature = self.found.signature.as_ref()?;
+        let ty = signature.params.get(index)?.ty;
+        let all = args::passed(btf, signature);
+        let passed = (*all.get(index)?)?;
+        let (first, words) = match (passed, self.how) {
+            (Passed::Registers { first, words }, _) => (first, words),
+            (Passed::Stack(offset), How::Kprobe) => return self.on_stack(btf, offset, ty, span),
+            (Passed::Stack(_), How::Fentry | How::Fexit { .. } | How::Kretprobe) => return None,
+        };
+        let word: fn(u8) -> ExprKind = match self.how {
+            How::Fentry | How::Fexit { .. } => ExprKind::CtxArg,
+            How::Kprobe => |n| ExprKind::CtxReg(CtxReg::Arg(n)),
+            How::Kretprobe => ExprKind::EntryArg,
+        };
+        let numbers = first as u8..(first + words) as u8;
+        values::in_words(btf, numbers.map(word), self.ty(ty), span)
+    }
+
+    fn result_value(&self, btf: &Btf, span: Span) -> Option<Typed> {
+        let result = self.found.signature.as_ref()?.result;
+        let ty = (!result.is_void()).then(|| self.ty(result))?;
+        match self.how {
+            How::Fexit { .. } => values::in_words(btf, [ExprKind::CtxRet].into_iter(), ty, span),
+            How::Kretprobe => values::returned(btf, ty, span),
+            How::Fentry | How::Kprobe => None,
+        }
     }
 }
 
@@ -65,41 +100,19 @@ fn is_signed(btf: &Btf, ty: TypeId) -> bool {
 impl ContextVars for FunctionVars {
     fn get(&self, cx: &mut Cx<'_>, name: &str, span: Span) -> Option<Typed> {
         let signature = self.found.signature.as_ref()?;
+        let btf = self.btf(cx)?;
         if name == "return" {
-            let kind = match self.how {
-                How::Fexit => ExprKind::CtxRet,
-                How::Kretprobe => ExprKind::CtxReg(CtxReg::Ret),
-                How::Fentry | How::Kprobe => return None,
-            };
-            return (!signature.result.is_void()).then(|| self.value(kind, signature.result, span));
+            return self.result_value(&btf, span);
         }
         let index = signature
             .params
             .iter()
             .position(|param| param.name == name)?;
-        if self.how == How::Kprobe && index >= MAX_TRAMPOLINE_ARGS {
-            return self.on_stack(cx, index, span);
-        }
-        let number = match self.how {
-            How::Fentry | How::Fexit => index,
-            How::Kprobe | How::Kretprobe => {
-                let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok()?;
-                args::register(&btf, &signature.params, index)?
-            }
-        };
-        let in_register = number < MAX_TRAMPOLINE_ARGS;
-        let number = u8::try_from(number).ok()?;
-        let kind = match self.how {
-            How::Fentry | How::Fexit => ExprKind::CtxArg(number),
-            How::Kprobe | How::Kretprobe if !in_register => return None,
-            How::Kprobe => ExprKind::CtxReg(CtxReg::Arg(number)),
-            How::Kretprobe => ExprKind::EntryArg(number),
-        };
-        Some(self.value(kind, signature.params[index].ty, span))
+        self.parameter(&btf, index, span)
     }
 
     fn list(&self, cx: &Cx<'_>) -> Vec<VarInfo> {
-        let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok();
+        let btf = self.btf(cx);
         let c_type = |ty| btf.as_ref().map_or_else(String::new, |btf| btf.c_name(ty));
         let params = self.found.signature.iter().flat_map(|s| &s.params);
         params
@@ -112,12 +125,27 @@ impl ContextVars for FunctionVars {
     }
 
     fn result(&self, cx: &Cx<'_>) -> Option<String> {
-        if !matches!(self.how, How::Fexit | How::Kretprobe) {
+        if !matches!(self.how, How::Fexit { .. } | How::Kretprobe) {
             return None;
         }
         let result = self.found.signature.as_ref()?.result;
-        let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok()?;
+        let btf = self.btf(cx)?;
         (!result.is_void()).then(|| btf.c_name(result))
+    }
+
+    fn is_readable(&self, cx: &Cx<'_>, name: &str) -> bool {
+        let signature = self.found.signature.as_ref();
+        let (Some(signature), Some(btf)) = (signature, self.btf(cx)) else {
+            return false;
+        };
+        let mut params = signature.params.iter();
+        let passed = args::passed(&btf, signature);
+        let index = params.position(|param| param.name == name);
+        match index.and_then(|index| passed.get(index)) {
+            Some(Some(Passed::Stack(_))) => self.how == How::Kprobe,
+            Some(Some(Passed::Registers { .. })) => true,
+            Some(None) | None => false,
+        }
     }
 
     fn has_registers(&self) -> bool {
@@ -125,7 +153,7 @@ impl ContextVars for FunctionVars {
     }
 
     fn is_return(&self) -> bool {
-        matches!(self.how, How::Fexit | How::Kretprobe)
+        matches!(self.how, How::Fexit { .. } | How::Kretprobe)
     }
 
     fn identity(&self) -> String {
@@ -147,16 +175,14 @@ impl ContextVars for FunctionVars {
         }
         let position = signature.params.iter().position(|param| param.name == name);
         if let Some(index) = position {
-            let btf = crate::access::btf_of(cx.session.target, self.module.as_deref()).ok()?;
-            return Some(if args::is_structure(&btf, signature.params[index].ty) {
-                "it is a structure that is passed by value: where it is, is not known".to_owned()
-            } else if self.is_return() && index >= MAX_TRAMPOLINE_ARGS {
-                format!(
-                    "it is on the stack, behind the first {MAX_TRAMPOLINE_ARGS}, and no longer known at the return: keep it at the entry"
-                )
-            } else {
-                "structures are passed by value besides: where it is, is not known".to_owned()
-            });
+            let btf = self.btf(cx)?;
+            return Some(match args::passed(&btf, signature).get(index) {
+                Some(Some(Passed::Stack(_))) => {
+                    "it is on the stack, and no longer known at the return: keep it at the entry"
+                }
+                _ => "where it is depends on types that are not known",
+            }
+            .to_owned());
         }
         if name == "return" && !self.is_return() {
             return Some("only '.return' probes have a result".to_owned());

@@ -12,14 +12,13 @@ use std::sync::Arc;
 use rtap_grammar::source::Span;
 use rustc_hash::FxHashMap;
 
-use super::function::Place;
+use super::function::{Place, values};
 use super::{ContextVars, Typed, VarInfo};
-use crate::access::{BtfType, CType, MadeTypes, btf_of};
+use crate::access::{BtfType, MadeTypes, btf_of};
+use crate::btf::Btf;
 use crate::dwarf::{self, TypeRef, Variable, Variables};
-use crate::hir::{Expr, ExprKind, Ty};
-use crate::lir::CtxReg;
 use crate::resolve::Cx;
-use crate::target::{Fetch, KernelObject, Target};
+use crate::target::{Fetch, KernelObject, Target, Unavailable};
 use lower::Lowering;
 
 /// Which instruction is probed, and how.
@@ -47,6 +46,14 @@ pub(super) struct DebugVars {
     known: OnceCell<Result<Known, String>>,
     /// The variable that was last asked for in vain, and what is the matter with it.
     refused: RefCell<Option<(String, String)>>,
+}
+
+/// What a type is described by.
+fn types_of(ty: &BtfType, target: &dyn Target) -> Result<Btf, Unavailable> {
+    match &ty.made {
+        Some(made) => Ok(made.0.clone()),
+        None => btf_of(target, ty.module.as_deref()),
+    }
 }
 
 /// What debug information tells.
@@ -154,10 +161,7 @@ impl DebugVars {
         let Some(found) = self.c_type(known, target, ty) else {
             return "?".to_owned();
         };
-        let btf = match found.made {
-            Some(MadeTypes(made)) => Some(made),
-            None => btf_of(target, self.module.as_deref()).ok(),
-        };
+        let btf = types_of(&found, target).ok();
         btf.map_or_else(|| "?".to_owned(), |btf| btf.c_name(found.id))
     }
 
@@ -176,10 +180,7 @@ impl DebugVars {
         let ty = self
             .c_type(known, target, variable.ty)
             .ok_or_else(no_type)?;
-        let btf = match &ty.made {
-            Some(made) => made.0.clone(),
-            None => btf_of(target, self.module.as_deref()).map_err(|why| why.to_string())?,
-        };
+        let btf = types_of(&ty, target).map_err(|why| why.to_string())?;
         let lowering = Lowering {
             object: &known.object,
             module: self.module.as_deref(),
@@ -210,10 +211,8 @@ impl ContextVars for DebugVars {
         if name == "return" && self.is_return() {
             let result = known.variables.result?;
             let ty = self.c_type(known, target, Some(result))?;
-            return Some(Typed {
-                expr: Expr::new(ExprKind::CtxReg(CtxReg::Ret), Ty::Long, span),
-                ty: CType::Value(ty),
-            });
+            let btf = types_of(&ty, target).ok()?;
+            return values::returned(&btf, ty, span);
         }
         let variable = known.variables.get(name)?;
         match self.value(cx, known, variable, span) {

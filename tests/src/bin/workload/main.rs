@@ -17,13 +17,12 @@ mod faults;
 mod held;
 mod marks;
 mod rights;
+mod sockets;
 mod threads;
 mod unseen;
 
 use std::ffi::CString;
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::FileExt;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -33,7 +32,7 @@ const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
 #[rustfmt::skip]
-const ACTIONS: [(&str, &str, &str); 33] = [
+const ACTIONS: [(&str, &str, &str); 35] = [
     ("as-nobody", "CAPABILITIES COMMAND", "becomes nobody with these capabilities (bpf,perfmon; none), then a shell with COMMAND"),
     ("bound-threads", "T N", "T threads, bound to the processors in turn: each calls rtap_workload_fn(i, N), then getppid, for i in 0..N"),
     ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
@@ -53,6 +52,7 @@ const ACTIONS: [(&str, &str, &str); 33] = [
     ("open", "PATH N", "N openat of PATH, reading, and N close on what they gave"),
     ("open-missing", "N", "N openat of /no/such/file, which all fail with ENOENT"),
     ("page-fault", "N", "N first touches of N fresh pages"),
+    ("poll", "N MILLISECONDS", "N poll of nothing, each of which waits so long"),
     ("read", "N BYTES", "N read of so many bytes from /dev/zero on descriptor 77"),
     ("recurse", "N", "calls rtap_workload_recurse(N), which calls itself down to 0 and returns N"),
     ("signal", "N", "N kill of its own process with SIGURG, which is ignored"),
@@ -60,6 +60,7 @@ const ACTIONS: [(&str, &str, &str); 33] = [
     ("spin", "MILLISECONDS", "computes for so long in rtap_workload_spin, without system calls that sleep"),
     ("thread-life", "T", "T threads that do nothing, one after the other"),
     ("tcp", "N BYTES PORT", "N messages over one TCP connection, 127.0.0.1 to its PORT: each is sent, then received"),
+    ("tcp-option", "N SECONDS", "N setsockopt and N getsockopt of TCP_KEEPIDLE, so many seconds, of one socket"),
     ("threads", "T N", "T threads, each with N getppid; the fact `tids` lists them"),
     ("touch-children", "C N", "C forked children at once: each does what a thread of `touch-threads` does"),
     ("touch-threads", "T N", "T threads at once: each calls rtap_workload_fn(1, 0), touches N fresh pages first, yields after each, calls rtap_workload_fn(2, N)"),
@@ -235,6 +236,7 @@ fn act(words: &[&str]) -> Result<u8, String> {
             );
         }
         "page-fault" => faults::touch(n)?,
+        "poll" => repeat(n, libc::SYS_poll, [0, 0, number(1)? as i64]),
         "read" => {
             let mut buffer = vec![0_u8; number(1)? as usize];
             open_counted(c"/dev/zero")?;
@@ -260,11 +262,16 @@ fn act(words: &[&str]) -> Result<u8, String> {
                     .map_err(|_| "a thread panicked")?;
             }
         }
-        "tcp" => tcp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?,
+        "tcp" => {
+            sockets::tcp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?
+        }
+        "tcp-option" => sockets::option(n, number(1)? as i32).map_err(|e| e.to_string())?,
         "threads" => facts.add("tids", threads::threads(n, number(1)?)),
         "touch-children" => faults::in_children(n, number(1)?)?,
         "touch-threads" => faults::in_threads(n, number(1)?)?,
-        "udp" => udp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?,
+        "udp" => {
+            sockets::udp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?
+        }
         "without-bpf" => rights::without_bpf(at(0)?)?,
         "write" | "write-text" => {
             let bytes = if *action == "write" {
@@ -329,30 +336,6 @@ fn fork_and_wait() {
     // system call but the library's function.
     // SAFETY: a null status pointer is allowed.
     unsafe { libc::waitpid(pid as libc::pid_t, std::ptr::null_mut(), 0) };
-}
-
-fn tcp(n: u64, bytes: usize, port: u16) -> std::io::Result<()> {
-    let mut buffer = vec![b'x'; bytes];
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
-    let mut client = TcpStream::connect(("127.0.0.1", port))?;
-    let (mut server, _) = listener.accept()?;
-    for _ in 0..n {
-        client.write_all(&buffer)?;
-        server.read_exact(&mut buffer)?;
-    }
-    Ok(())
-}
-
-fn udp(n: u64, bytes: usize, port: u16) -> std::io::Result<()> {
-    let mut buffer = vec![b'x'; bytes];
-    let receiver = UdpSocket::bind(("127.0.0.1", port))?;
-    let sender = UdpSocket::bind(("127.0.0.1", port + 1))?;
-    sender.connect(("127.0.0.1", port))?;
-    for _ in 0..n {
-        sender.send(&buffer)?;
-        receiver.recv(&mut buffer)?;
-    }
-    Ok(())
 }
 
 /// The lines for `$RTAP_FACTS`.
