@@ -1,8 +1,9 @@
-//! The fixture's kernel as a golden case wants it: directives `kernel: 5.10.0`, `addresses: hidden`, and `without:` features or
-//! `vmlinux`, the kernel's debug information.
+//! The fixture's kernel as a golden case wants it: directives `kernel: 5.10.0`, `addresses: hidden`, `module: yes` (one called `sample`, with a
+//! tracepoint), and `without:` features or `vmlinux`, the kernel's debug information.
 
-use rtap_compiler::target::Feature;
+use rtap_compiler::btf::{Btf, BtfBuilder, Kind, Linkage, TypeId};
 use rtap_compiler::target::fixture::FixtureTarget;
+use rtap_compiler::target::{Feature, Target};
 
 use crate::golden::Case;
 
@@ -19,6 +20,11 @@ pub fn target(case: &Case) -> FixtureTarget {
     if case.directive("addresses").as_deref() == Some("hidden") {
         target = target.with_symbols(HIDDEN_SYMBOLS);
     }
+    if case.directive("module").is_some()
+        && let Some(types) = target.btf().ok().and_then(|base| sample_module(&base))
+    {
+        target = target.with_module("sample", types);
+    }
     let without = case.directive("without").unwrap_or_default();
     let lacks = |what: &str| without.split_whitespace().any(|name| name == what);
     if lacks("vmlinux") {
@@ -30,4 +36,24 @@ pub fn target(case: &Case) -> FixtureTarget {
         }
     }
     target
+}
+
+/// The types of a module with the tracepoint `sample_done(struct sample_request *request, struct task_struct *task)`.
+fn sample_module(base: &Btf) -> Option<Btf> {
+    let int = base.find(Kind::Int, "int")?;
+    let task = base.find(Kind::Struct, "task_struct")?;
+    let mut types = BtfBuilder::on(base);
+    let members = [("id", int, 0, 0), ("bytes", int, 32, 0)];
+    let request = types.composite(Kind::Struct, "sample_request", 8, &members);
+    let (request, task) = (types.ptr(request), types.ptr(task));
+    let void = TypeId(0);
+    let data = types.ptr(void);
+    let params = [("__data", data), ("request", request), ("task", task)];
+    let unnamed = params.map(|(_, ty)| ("", ty));
+    let called = types.func_proto(void, &unnamed);
+    let called = types.ptr(called);
+    types.modifier(Kind::Typedef, "btf_trace_sample_done", called);
+    let iterator = types.func_proto(int, &params);
+    types.func("__traceiter_sample_done", iterator, Linkage::Static);
+    Btf::parse_split(types.finish(), base.clone()).ok()
 }

@@ -62,7 +62,9 @@ pub enum Attach {
     BtfTracepoint {
         /// Name of the tracepoint.
         name: String,
-        /// Id of `btf_trace_NAME` in the BTF of the kernel compiled against (0: look it up).
+        /// The module that has it.
+        module: Option<String>,
+        /// Id of `btf_trace_NAME` in the BTF of the kernel or module compiled against (0: look it up).
         btf_id: u32,
     },
     /// `raw_syscalls:sys_enter` or `sys_exit` through a perf event, which keeps preemption off.

@@ -10,14 +10,14 @@ use rtap_grammar::diag::{Diagnostic, codes};
 use rtap_grammar::source::Span;
 
 use super::{Candidate, ContextVars, Typed, VarInfo};
-use crate::access::{CType, add};
+use crate::access::{CType, add, btf_of};
 use crate::btf::{Btf, Type, TypeId};
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::image::Attach;
 use crate::lir::{Context, Exec, Space};
 use crate::resolve::{Cx, int};
 use crate::session::Session;
-use crate::target::Feature;
+use crate::target::{Feature, Target};
 
 /// A system call of a point.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
     } else {
         "sys_enter"
     };
-    let (attach, context) = attachment(session, event)?;
+    let (attach, context) = attachment(session, None, event)?;
     let entry = if call.is_return {
         let entry = candidate(
             session,
@@ -72,26 +72,18 @@ pub(crate) fn candidate(session: &Session<'_>, call: Call) -> Result<Candidate, 
     })
 }
 
-/// How to attach to a tracepoint of the kernel itself or of a module: the kernel finds a module's by its name, if it is raw.
-pub(super) fn tracepoint(
+/// How to attach to a tracepoint of the kernel itself or of a module.
+pub(super) fn attachment(
     session: &Session<'_>,
     module: Option<&str>,
     name: &str,
 ) -> Result<(Attach, Context), Box<Diagnostic>> {
-    if module.is_some() && session.target.has(Feature::RawTracepoint) {
-        let name = name.to_owned();
-        return Ok((Attach::RawTracepoint { name }, Context::RawTracepoint));
-    }
-    attachment(session, name)
-}
-
-/// How to attach to a tracepoint of the kernel itself.
-pub(super) fn attachment(
-    session: &Session<'_>,
-    name: &str,
-) -> Result<(Attach, Context), Box<Diagnostic>> {
     let target = session.target;
     let is_return = name == Attach::raw_syscall(true);
+    let typed = match module {
+        Some(_) => Feature::BtfTracepointModule,
+        None => Feature::BtfTracepoint,
+    };
     if (is_return || name == Attach::raw_syscall(false))
         && target.has(Feature::PreemptibleTracepoint)
         && target.has(Feature::TaskPtRegs)
@@ -102,16 +94,17 @@ pub(super) fn attachment(
             Context::RawSyscall { is_return },
         ));
     }
-    if target.has(Feature::BtfTracepoint)
-        && let Ok(btf) = target.btf()
+    if target.has(typed)
+        && let Ok(btf) = btf_of(target, module)
         && let Ok(Some(signature)) = btf.tracepoint(name)
         && signature
             .params
             .iter()
-            .all(|param| readable(&btf, param.ty))
+            .all(|param| readable(target, &btf, param.ty))
     {
         let attach = Attach::BtfTracepoint {
             name: name.to_owned(),
+            module: module.map(str::to_owned),
             btf_id: signature.attach_id.0,
         };
         return Ok((attach, Context::BtfTracepoint));
@@ -134,10 +127,14 @@ pub(super) fn attachment(
 }
 
 /// Whether every verifier lets a typed program read an argument of a type: old ones (6.1) know pointers
-/// to structures and plain `void *`, not `const void *` or `int *`.
-pub(super) fn readable(btf: &Btf, ty: TypeId) -> bool {
+/// to structures and plain `void *`, not `const void *` or `int *`. None knows unions.
+pub(super) fn readable(target: &dyn Target, btf: &Btf, ty: TypeId) -> bool {
     let Some(to) = btf.pointee(ty) else {
-        return true;
+        return match btf.get_stripped(ty) {
+            Ok((_, Type::Union(_))) => false,
+            Ok((_, Type::Struct(_))) => target.has(Feature::StructArguments),
+            _ => true,
+        };
     };
     to.is_void()
         || matches!(

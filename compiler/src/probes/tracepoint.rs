@@ -82,7 +82,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         else {
             continue;
         };
-        let (attach, context) = syscall::tracepoint(request.session, module.as_deref(), &name)
+        let (attach, context) = syscall::attachment(request.session, module.as_deref(), &name)
             .map_err(|diag| Box::new(diag.label(request.span, "this probe point")))?;
         let vars = TracepointVars {
             name: name.clone(),

@@ -76,6 +76,8 @@ features! {
     RawTracepoint "raw tracepoints" (4, 17) option "CONFIG_TRACEPOINTS";
     /// Raw tracepoints with arguments typed by BTF.
     BtfTracepoint "BTF tracepoints" (5, 5) option "CONFIG_DEBUG_INFO_BTF";
+    /// The same for tracepoints of modules.
+    BtfTracepointModule "BTF tracepoints of modules" (5, 11) option "CONFIG_DEBUG_INFO_BTF_MODULES";
     /// fentry and fexit on kernel functions.
     Fentry "fentry" (5, 5) option "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
     /// fentry and fexit on functions of modules.

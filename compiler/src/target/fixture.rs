@@ -41,6 +41,7 @@ pub struct FixtureTarget {
     cpus: CpuCount,
     features: Features,
     btf: Option<Btf>,
+    module_btfs: BTreeMap<String, Btf>,
     formats: BTreeMap<(String, String), Arc<TracepointFormat>>,
     symbols: Arc<KernelSymbols>,
     binaries: BTreeMap<String, Arc<Binary>>,
@@ -63,6 +64,7 @@ impl FixtureTarget {
             btf: None,
             formats: BTreeMap::new(),
             symbols: Arc::new(KernelSymbols::default()),
+            module_btfs: BTreeMap::new(),
             binaries: BTreeMap::new(),
             has_vmlinux: false,
         }
@@ -155,6 +157,13 @@ impl FixtureTarget {
         self
     }
 
+    /// With a module, which these types describe.
+    #[must_use]
+    pub fn with_module(mut self, name: &str, types: Btf) -> Self {
+        self.module_btfs.insert(name.to_owned(), types);
+        self
+    }
+
     /// With a program or library more.
     #[must_use]
     pub fn with_binary(mut self, binary: Binary) -> Self {
@@ -217,13 +226,14 @@ impl Target for FixtureTarget {
     }
 
     fn module_btf(&self, module: &str) -> Result<Btf, Unavailable> {
-        Err(Unavailable::NoModule {
+        let found = self.module_btfs.get(module).cloned();
+        found.ok_or_else(|| Unavailable::NoModule {
             name: module.to_owned(),
         })
     }
 
     fn modules(&self) -> Result<Arc<Vec<String>>, Unavailable> {
-        Ok(Arc::default())
+        Ok(Arc::new(self.module_btfs.keys().cloned().collect()))
     }
 
     fn tracepoints(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {

@@ -179,6 +179,7 @@ fn bad_places_are_explained() {
     assert_eq!(
         failure(Attach::BtfTracepoint {
             name: "no_such_point".into(),
+            module: None,
             btf_id: 0
         }),
         "this kernel has no tracepoint 'no_such_point'"
@@ -273,6 +274,7 @@ fn raw_tracepoints_fire() {
 fn btf_tracepoints_fire() {
     sees_system_calls(Attach::BtfTracepoint {
         name: "sys_enter".into(),
+        module: None,
         btf_id: 0,
     });
 }

@@ -5,9 +5,9 @@
 
 use std::os::fd::AsFd;
 
-use rtap_compiler::btf::Signature;
+use rtap_compiler::btf::{self, Signature};
 use rtap_compiler::image::{Attach, KernelFunction, Point};
-use rtap_compiler::target::Feature;
+use rtap_compiler::target::{Feature, Unavailable};
 
 use super::{AttachError, AttachOptions, Attachment, Outcome};
 use crate::bpf::{AttachType, Btf, ProgType, Program};
@@ -73,19 +73,28 @@ pub(super) fn install(
 
 fn place<'a>(attach: &'a Attach, options: &AttachOptions<'_>) -> Result<Place<'a>, AttachError> {
     match attach {
-        Attach::BtfTracepoint { name, btf_id } => {
-            let found = if options.same_kernel && *btf_id != 0 {
+        Attach::BtfTracepoint {
+            name,
+            module,
+            btf_id,
+        } => {
+            let module = module.as_deref();
+            let found = if options.same_kernel && *btf_id != 0 && module.is_none() {
                 *btf_id
             } else {
                 let missing = || AttachError::NoTracepoint(name.clone());
-                let signature = options.target.btf()?.tracepoint(name);
+                let signature = btf_of(module, options)?.tracepoint(name);
                 id_of(signature.ok().flatten()).ok_or_else(missing)?
             };
             Ok(Place {
                 attach: AttachType::TraceRawTp,
                 btf_id: found,
-                module: None,
-                feature: Feature::BtfTracepoint,
+                module,
+                feature: if module.is_some() {
+                    Feature::BtfTracepointModule
+                } else {
+                    Feature::BtfTracepoint
+                },
                 name,
             })
         }
@@ -104,10 +113,7 @@ fn function_place<'a>(
     let btf_id = if options.same_kernel && function.btf_id != 0 && module.is_none() {
         function.btf_id
     } else {
-        let btf = match module {
-            Some(module) => options.target.module_btf(module)?,
-            None => options.target.btf()?,
-        };
+        let btf = btf_of(module, options)?;
         let missing = || AttachError::NoFunction(function.name.clone());
         id_of(btf.function(&function.name).ok().flatten()).ok_or_else(missing)?
     };
@@ -123,6 +129,13 @@ fn function_place<'a>(
         feature,
         name: &function.name,
     })
+}
+
+fn btf_of(module: Option<&str>, options: &AttachOptions<'_>) -> Result<btf::Btf, Unavailable> {
+    match module {
+        Some(module) => options.target.module_btf(module),
+        None => options.target.btf(),
+    }
 }
 
 fn id_of(signature: Option<Signature>) -> Option<u32> {

@@ -13,7 +13,7 @@ use rtap_compiler::image::SMALL_KEY_BYTES;
 use rtap_compiler::target::{Feature, Features, Target};
 
 use super::file::exists;
-use super::rights::{Rights, needed_for_perf_events, raise_memlock_limit};
+use super::rights::{Capability, Rights, needed_for_perf_events, raise_memlock_limit};
 use crate::bpf::map::{MapSpec, MapType};
 use crate::bpf::perf::PerfEventSpec;
 use crate::bpf::prog::SLEEPABLE;
@@ -110,6 +110,13 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
         BtfTracepoint => {
             let id = tracepoint_id(target);
             id.is_some_and(|id| tracing(AttachType::TraceRawTp, id, &RETURN_0).is_ok())
+        }
+        // The kernel hands out the BTF of modules to whoever may do all.
+        BtfTracepointModule => {
+            let is_possible = target.has(BtfTracepoint)
+                && Rights::of_self().has(Capability::SysAdmin)
+                && target.kconfig("CONFIG_DEBUG_INFO_BTF_MODULES").is_on() != Some(false);
+            return if is_possible { None } else { Some(false) };
         }
         Fentry => attaches_fentry(target),
         StructArguments => {

@@ -42,13 +42,18 @@ fn attach(out: &mut String, attach: &Attach) {
         Attach::RawTracepoint { name } => {
             kind(out, "raw_tracepoint", &[("name", &quote(name.as_bytes()))]);
         }
-        Attach::BtfTracepoint { name, btf_id } => {
+        Attach::BtfTracepoint {
+            name,
+            module,
+            btf_id,
+        } => {
             let name = quote(name.as_bytes());
             kind(
                 out,
                 "btf_tracepoint",
                 &[("name", &name), ("btf_id", btf_id)],
             );
+            in_module(out, module.as_deref());
         }
         Attach::RawSyscall { is_return } => {
             kind(out, "raw_syscall", &[("return", &u8::from(*is_return))]);
@@ -186,6 +191,12 @@ fn kind(out: &mut String, kind: &str, fields: &[(&str, &dyn Display)]) {
     }
 }
 
+fn in_module(out: &mut String, module: Option<&str>) {
+    if let Some(module) = module {
+        let _ = write!(out, " in={}", quote(module.as_bytes()));
+    }
+}
+
 fn kernel_function(out: &mut String, function: &KernelFunction) {
     let KernelFunction {
         name,
@@ -194,9 +205,7 @@ fn kernel_function(out: &mut String, function: &KernelFunction) {
         address,
     } = function;
     let _ = write!(out, " name={}", quote(name.as_bytes()));
-    if let Some(module) = module {
-        let _ = write!(out, " in={}", quote(module.as_bytes()));
-    }
+    in_module(out, module.as_deref());
     let _ = write!(out, " btf_id={btf_id} address={address}");
 }
 
@@ -308,6 +317,7 @@ fn make_attach(kind: &str, fields: &Fields) -> Option<Attach> {
         },
         "btf_tracepoint" => Attach::BtfTracepoint {
             name: fields.name(),
+            module: fields.text("in"),
             btf_id: fields.number("btf_id"),
         },
         "raw_syscall" => Attach::RawSyscall {

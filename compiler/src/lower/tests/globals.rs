@@ -246,6 +246,7 @@ fn what_one_handler_updates_in_several_programs_is_shared() {
         module: String::new(),
         attach: Attach::BtfTracepoint {
             name: name.to_owned(),
+            module: None,
             btf_id: 0,
         },
         selector: None,

@@ -196,7 +196,8 @@ pub(super) fn are_readable(
         return true;
     }
     let readable = |ty: TypeId| {
-        syscall::readable(btf, ty) || target.has(Feature::NumberArguments) && to_number(btf, ty)
+        syscall::readable(target, btf, ty)
+            || target.has(Feature::NumberArguments) && to_number(btf, ty)
     };
     signature.params.iter().all(|param| readable(param.ty))
         && (!is_return || readable(signature.result))

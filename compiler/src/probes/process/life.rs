@@ -82,7 +82,7 @@ pub(super) fn resolve(
 ) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let event = Event::of(request);
     let one = |(tracepoint, when): &(&str, &[&str])| {
-        let (attach, context) = attachment(request.session, tracepoint)
+        let (attach, context) = attachment(request.session, None, tracepoint)
             .map_err(|diag| Box::new(diag.label(request.span, "this probe point")))?;
         let whose = match event {
             Event::End | Event::ThreadEnd => subject.condition_at_end(),
