@@ -182,13 +182,18 @@ impl Plan<'_> {
                 begin_programs.push((*priority, loaded));
                 continue;
             }
-            let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
-            let result = result.map_err(|error| match error {
-                AttachError::Interrupted => interrupted(error),
-                _ => self.refused(&handler.name, &error),
-            })?;
             let fate = fates.entry(&handler.name).or_default();
-            self.report_failed(&result, &points, fate)?;
+            let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
+            let result = match result {
+                Ok(result) => result,
+                Err(error) if error.is_of_place() && points.len() == 1 => {
+                    self.report_failed(&[(0, error)], &points, fate)?;
+                    continue;
+                }
+                Err(AttachError::Interrupted) => return Err(interrupted(AttachError::Interrupted)),
+                Err(error) => return Err(self.refused(&handler.name, &error)),
+            };
+            self.report_failed(&result.failed, &points, fate)?;
             if !program.entry_half {
                 fate.attached += points.len() - result.failed.len();
             }
@@ -247,12 +252,12 @@ impl Plan<'_> {
     /// kernel can probe: these are warned about; a probe left with no point at all is an error.
     fn report_failed(
         &self,
-        result: &Installed,
+        failed: &[(usize, AttachError)],
         points: &[&Point],
         fate: &mut Fate,
     ) -> Result<(), Status> {
-        let some = fate.points > points.len() || result.failed.len() < points.len();
-        for (at, error) in &result.failed {
+        let some = fate.points > points.len() || failed.len() < points.len();
+        for (at, error) in failed {
             let Some(point) = points.get(*at) else {
                 continue;
             };

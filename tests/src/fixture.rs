@@ -1,5 +1,5 @@
 //! The fixture's kernel as a golden case wants it: directives `kernel: 5.10.0`, `addresses: hidden`, `module: yes` (one called `sample`, with a
-//! tracepoint), and `without:` features or `vmlinux`, the kernel's debug information.
+//! tracepoint), `no-trampoline: FUNCTION`, and `without:` features or `vmlinux`, the kernel's debug information.
 
 use rtap_compiler::btf::{Btf, BtfBuilder, Kind, Linkage, TypeId};
 use rtap_compiler::target::fixture::FixtureTarget;
@@ -19,6 +19,9 @@ pub fn target(case: &Case) -> FixtureTarget {
     }
     if case.directive("addresses").as_deref() == Some("hidden") {
         target = target.with_symbols(HIDDEN_SYMBOLS);
+    }
+    if let Some(function) = case.directive("no-trampoline") {
+        target = target.without_trampoline(&function);
     }
     if case.directive("module").is_some()
         && let Some(types) = target.btf().ok().and_then(|base| sample_module(&base))

@@ -42,6 +42,8 @@ pub struct FixtureTarget {
     features: Features,
     btf: Option<Btf>,
     module_btfs: BTreeMap<String, Btf>,
+    /// A function that is not traced by trampoline.
+    without_trampoline: Option<String>,
     formats: BTreeMap<(String, String), Arc<TracepointFormat>>,
     symbols: Arc<KernelSymbols>,
     binaries: BTreeMap<String, Arc<Binary>>,
@@ -65,6 +67,7 @@ impl FixtureTarget {
             formats: BTreeMap::new(),
             symbols: Arc::new(KernelSymbols::default()),
             module_btfs: BTreeMap::new(),
+            without_trampoline: None,
             binaries: BTreeMap::new(),
             has_vmlinux: false,
         }
@@ -154,6 +157,13 @@ impl FixtureTarget {
     #[must_use]
     pub fn with_btf(mut self, btf: Option<Btf>) -> Self {
         self.btf = btf;
+        self
+    }
+
+    /// Without trampolines for a function.
+    #[must_use]
+    pub fn without_trampoline(mut self, function: &str) -> Self {
+        self.without_trampoline = Some(function.to_owned());
         self
     }
 
@@ -270,6 +280,10 @@ impl Target for FixtureTarget {
             rest.is_some_and(|rest| rest.starts_with('.'))
         };
         !self.symbols.iter().any(is_copy)
+    }
+
+    fn takes_trampoline(&self, _: Option<&str>, name: &str) -> bool {
+        self.without_trampoline.as_deref() != Some(name)
     }
 
     fn is_shared(&self, _: Option<&str>, name: &str) -> bool {

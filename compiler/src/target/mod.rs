@@ -120,6 +120,10 @@ pub trait Target: Send + Sync {
     /// only copies of it, such as `f.isra.0`.
     fn has_function(&self, module: Option<&str>, name: &str) -> bool;
 
+    /// Whether the kernel makes a trampoline for a function that BTF describes, as far as that can be told without
+    /// attaching to it.
+    fn takes_trampoline(&self, module: Option<&str>, name: &str) -> bool;
+
     /// Whether several symbols of the kernel and its modules have this name of a function.
     fn is_shared(&self, module: Option<&str>, name: &str) -> bool;
 

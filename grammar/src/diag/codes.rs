@@ -140,6 +140,7 @@ codes! {
     KERNELS_TYPE "W0303" "type of the kernel in place of a module's";
     KEYS_CUT "W0304" "keys longer than the kernel takes";
     NAMESAKES_LEFT_OUT "W0305" "functions of one name that cannot be told apart";
+    FUNCTIONS_LEFT_OUT "W0306" "functions of a pattern that cannot be probed";
 }
 
 #[cfg(test)]

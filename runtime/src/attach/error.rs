@@ -114,6 +114,14 @@ impl AttachError {
         }
     }
 
+    /// Whether it is about the place alone: others of the probe may do.
+    pub fn is_of_place(&self) -> bool {
+        matches!(
+            self,
+            Self::NoFunction(_) | Self::NoTracepoint(_) | Self::Forbidden(_)
+        )
+    }
+
     /// The verifier's whole log, if it is the verifier that refused.
     pub fn verifier_log(&self) -> Option<&str> {
         match self {

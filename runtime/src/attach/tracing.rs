@@ -23,6 +23,14 @@ struct Place<'a> {
     name: &'a str,
 }
 
+impl Place<'_> {
+    /// Whether the kernel refuses any program there.
+    fn is_refused(&self, options: &AttachOptions<'_>) -> bool {
+        self.attach != AttachType::TraceRawTp
+            && !options.target.takes_trampoline(self.module, self.name)
+    }
+}
+
 pub(super) fn install(
     loaded: &Loaded,
     symbol: &str,
@@ -54,6 +62,9 @@ pub(super) fn install(
     };
     let program = match loaded {
         Err(_) if !options.target.has(place.feature) => return Err(missing),
+        Err(_) if place.is_refused(options) => {
+            return Err(AttachError::Forbidden(place.name.to_owned()));
+        }
         result => result?,
     };
     let mut outcome = Outcome::default();

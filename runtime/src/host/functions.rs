@@ -1,4 +1,4 @@
-//! Whether a function that BTF describes is in the kernel under its name, and whether others have that name.
+//! Whether a function that BTF describes is in the kernel under its name and can be traced, and whether others have that name.
 //!
 //! The kernel looks it up when a program for it is loaded or a kprobe made, in some 50 µs; its list of symbols takes
 //! tens of milliseconds to read.
@@ -16,8 +16,19 @@ use crate::bpf::{AttachType, Btf, Insn, ProgSpec, ProgType};
 /// `r0 = 0; exit`
 const RETURN_0: [Insn; 2] = [0xb7, 0x95];
 
-/// `None` when it cannot be told so. We must have the right to load programs.
-pub(super) fn exists(target: &dyn Target, module: Option<&str>, name: &str) -> Option<bool> {
+/// What the kernel says of a program on a function that BTF describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It makes a trampoline, unless attaching fails.
+    Yes,
+    /// There is no function of that name.
+    Missing,
+    /// It makes none: the function has arguments that programs cannot have, or must not be traced.
+    No,
+}
+
+/// `None` when it says nothing of the function. We must have the right to load programs.
+pub(super) fn trampoline(target: &dyn Target, module: Option<&str>, name: &str) -> Option<Said> {
     let (btf, module_btf) = match module {
         None => (target.btf().ok()?, None),
         Some(module) => (
@@ -32,11 +43,11 @@ pub(super) fn exists(target: &dyn Target, module: Option<&str>, name: &str) -> O
         ..ProgSpec::new("probe", ProgType::Tracing, &RETURN_0)
     };
     match spec.load_quietly() {
-        Ok(_) => Some(true),
+        Ok(_) => Some(Said::Yes),
         Err(error) => match error.raw_os_error() {
             // "The address of function … cannot be found"
-            Some(libc::ENOENT) => Some(false),
-            // It has arguments that programs cannot have, or must not be traced.
+            Some(libc::ENOENT) => Some(Said::Missing),
+            Some(libc::EINVAL) => Some(Said::No),
             _ => None,
         },
     }

@@ -39,6 +39,7 @@ use rtap_compiler::target::{
 
 use features::FeatureProbes;
 use file::{KernelFile, exists, read_text, unavailable};
+use functions::Said;
 use tracefs::Tracefs;
 
 /// Where the kernel shows its BTF and that of its modules.
@@ -72,6 +73,7 @@ pub struct LiveTarget {
     traceable: Fact<Arc<Vec<TraceableFunction>>>,
     traceable_addresses: Fact<Arc<Vec<u64>>>,
     functions: Facts<(Option<String>, String), bool>,
+    trampolines: Facts<(Option<String>, String), Option<Said>>,
     shared_names: Facts<(Option<String>, String), bool>,
     binaries: Facts<String, Result<Arc<Binary>, BinaryError>>,
     debug_infos: Facts<String, Result<Arc<DebugInfo>, Unavailable>>,
@@ -107,6 +109,7 @@ impl LiveTarget {
             traceable: OnceLock::new(),
             traceable_addresses: OnceLock::new(),
             functions: Mutex::default(),
+            trampolines: Mutex::default(),
             shared_names: Mutex::default(),
             binaries: Mutex::default(),
             debug_infos: Mutex::default(),
@@ -130,6 +133,15 @@ impl LiveTarget {
             .as_ref()
             .map(|found| found.root.as_str())
             .map_err(Clone::clone)
+    }
+
+    /// What the kernel says of a program on a function, if it may be asked.
+    fn trampoline(&self, module: Option<&str>, name: &str) -> Option<Said> {
+        let key = (module.map(str::to_owned), name.to_owned());
+        remember(&self.trampolines, &key, || {
+            let may_try = self.features.may_try();
+            may_try.then(|| functions::trampoline(self, module, name))?
+        })
     }
 }
 
@@ -274,15 +286,19 @@ impl Target for LiveTarget {
     fn has_function(&self, module: Option<&str>, name: &str) -> bool {
         let key = (module.map(str::to_owned), name.to_owned());
         remember(&self.functions, &key, || {
-            let tried = self
-                .features
-                .may_try()
-                .then(|| functions::exists(self, module, name));
-            tried.flatten().unwrap_or_else(|| {
-                let symbols = self.symbols();
-                symbols.map_or(true, |all| all.by_name(name).any(|s| s.module == module))
-            })
+            match self.trampoline(module, name) {
+                Some(Said::Yes) => true,
+                Some(Said::Missing) => false,
+                Some(Said::No) | None => {
+                    let symbols = self.symbols();
+                    symbols.map_or(true, |all| all.by_name(name).any(|s| s.module == module))
+                }
+            }
         })
+    }
+
+    fn takes_trampoline(&self, module: Option<&str>, name: &str) -> bool {
+        self.trampoline(module, name) != Some(Said::No)
     }
 
     fn is_shared(&self, module: Option<&str>, name: &str) -> bool {

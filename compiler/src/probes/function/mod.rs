@@ -12,6 +12,7 @@ mod args;
 mod calls;
 mod find;
 mod labels;
+mod how;
 mod missing;
 pub(super) mod modules;
 mod namesakes;
@@ -27,10 +28,10 @@ use super::locals::{DebugVars, Moment};
 use super::{Candidate, ContextVars, Kind, Request, is_pattern, source};
 use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
-use crate::session::KprobeStyle;
 use crate::target::{Feature, Fetch};
 pub(super) use address::{Place, linked, running};
 use find::Found;
+use how::{How, choose, left_out};
 use missing::missing;
 pub(crate) use missing::quoted;
 use namesakes::Namesakes;
@@ -82,18 +83,6 @@ pub(super) const KIND: Kind = Kind {
     doc: "entry or return of a function of the kernel; its parameters by name",
     resolve,
 };
-
-/// How a function is probed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    Fentry,
-    Fexit {
-        /// How many words of arguments are before the result.
-        words: u8,
-    },
-    Kprobe,
-    Kretprobe,
-}
 
 fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     let module = request.text("module").filter(|_| request.has("module"));
@@ -171,17 +160,19 @@ fn resolve_in(
         .and_then(|n| u32::try_from(n).ok())
         .unwrap_or(0);
     let mut out = Vec::with_capacity(found.len());
-    let mut refused = None;
+    let mut refused = Vec::new();
     for function in found {
         match choose(request, &function, module, is_return, only_kprobe, many) {
             Ok(how) => out.push(candidate(maxactive, function, module, how)),
-            Err(why) => refused = Some(why),
+            Err(why) => refused.push(why),
         }
     }
-    match refused {
-        Some(why) if out.is_empty() => Err(Box::new(why.label(request.span, "this probe point"))),
-        _ => Ok(out),
+    match refused.last() {
+        Some(why) if out.is_empty() => return Err(Box::new(why.error(request))),
+        Some(_) if !request.optional => request.warn(left_out(request, &refused)),
+        Some(_) | None => {}
     }
+    Ok(out)
 }
 
 /// Whether a point means a function also where it has been inlined. One that may be missing is sought among functions
@@ -257,79 +248,6 @@ pub(super) fn parameters(request: &Request<'_>, place: &Place) -> Option<Rc<dyn 
         module: module.map(Rc::from),
         how: How::Kprobe,
     }))
-}
-
-/// How to probe a function on this kernel, or why it cannot be.
-fn choose(
-    request: &Request<'_>,
-    function: &Found,
-    module: Option<&str>,
-    is_return: bool,
-    only_kprobe: bool,
-    many: bool,
-) -> Result<How, Box<Diagnostic>> {
-    let target = request.session.target;
-    let style = request.session.options.kprobe_style;
-    let kprobe = if is_return {
-        How::Kretprobe
-    } else {
-        How::Kprobe
-    };
-    let feature = if module.is_some() {
-        Feature::FentryModule
-    } else {
-        Feature::Fentry
-    };
-    let btf = find::btf(request, module).ok();
-    let words = match (&function.signature, &btf) {
-        _ if !target.has(feature) => Err(feature_missing(request, feature)),
-        (Some(_), _) if !function.is_first => {
-            Err(format!("several functions are called '{}'", function.name))
-        }
-        (Some(s), _) if s.variadic => Err("it takes a variable number of arguments".to_owned()),
-        (Some(s), Some(btf)) => args::trampoline_words(target, btf, s),
-        _ => Err(function.undescribed()),
-    };
-    let trampoline = match &words {
-        Ok(words) if is_return => How::Fexit {
-            words: *words as u8,
-        },
-        _ => How::Fentry,
-    };
-    let no_trampoline = words.err();
-    let no_kprobe =
-        (!target.has(Feature::Kprobe)).then(|| feature_missing(request, Feature::Kprobe));
-    let prefer_kprobe = many && target.has(Feature::KprobeMulti);
-    let readable = match (&btf, &function.signature) {
-        (Some(btf), Some(signature)) => args::are_readable(target, btf, signature, is_return),
-        _ => true,
-    };
-    let (first, second) = match style {
-        KprobeStyle::Fentry => ((trampoline, &no_trampoline), None),
-        KprobeStyle::Kprobe => ((kprobe, &no_kprobe), None),
-        KprobeStyle::Auto if only_kprobe || prefer_kprobe || !readable || request.registers => {
-            ((kprobe, &no_kprobe), Some((trampoline, &no_trampoline)))
-        }
-        KprobeStyle::Auto => ((trampoline, &no_trampoline), Some((kprobe, &no_kprobe))),
-    };
-    if first.1.is_none() {
-        return Ok(first.0);
-    }
-    if let Some((how, None)) = second {
-        return Ok(how);
-    }
-    let title = format!("'{}' cannot be probed on this kernel", function.name);
-    let mut diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title);
-    for (how, why) in [Some(first), second].into_iter().flatten() {
-        let what = match how {
-            How::Fentry | How::Fexit { .. } => "trampoline",
-            How::Kprobe | How::Kretprobe => "kprobe",
-        };
-        if let Some(why) = why {
-            diag = diag.note(format!("no {what}: {why}"));
-        }
-    }
-    Err(Box::new(diag))
 }
 
 /// Why a feature is missing, in words.
