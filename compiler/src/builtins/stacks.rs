@@ -108,16 +108,26 @@ fn stack(l: &mut Lower<'_>, call: &Call<'_>, of: Space, process: Value) -> Lower
 }
 
 fn frame(l: &mut Lower<'_>, call: &Call<'_>, of: Space) -> Lowered<Option<Value>> {
-    let has_registers = matches!(l.context(), Some(Context::Regs | Context::PerfEvent));
     if l.exec() == Some(Exec::User) {
         return Ok(Some(l.const_int(0, call.span)));
     }
-    if of == Space::Kernel && !has_registers {
-        return l.fault(
-            call.span,
-            "frames of the kernel's stack cannot be counted from a tracepoint",
-            "take the stack whole, by backtrace() or callers(n), or probe a function",
-        );
+    match l.context() {
+        Some(Context::Regs | Context::PerfEvent) => {}
+        Some(_) | None if of == Space::User => {}
+        Some(Context::Fentry | Context::Fexit { .. }) => {
+            return l.fault(
+                call.span,
+                "frames of the kernel's stack cannot be counted at a trampoline (fentry, fexit), which has no registers",
+                "take the stack whole, by backtrace() or callers(n), or probe by kprobe: --kprobe-style kprobe",
+            );
+        }
+        Some(_) | None => {
+            return l.fault(
+                call.span,
+                "frames of the kernel's stack cannot be counted from a tracepoint",
+                "take the stack whole, by backtrace() or callers(n), or probe a function",
+            );
+        }
     }
     Ok(Some(l.int(Op::CtxFrame(call.args[0], of), call.span)))
 }
