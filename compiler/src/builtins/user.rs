@@ -94,6 +94,19 @@ pub(super) const ROWS: &[Builtin] = &[
             "number of the inode of the program that a process runs; 0 if there is none",
         )
     },
+    Builtin {
+        params: &[Long],
+        late: None,
+        place: Place::User,
+        pure: false,
+        cap: |_, max| max,
+        lower: task_stack,
+        ..text(
+            "__task_stack",
+            ARGS,
+            "addresses of the kernel's call stack of a thread, in user-side handlers; an error in the kernel",
+        )
+    },
     number("__own_uid", "user id that rtap runs under"),
     own(
         "__own_ppid",
@@ -260,6 +273,19 @@ pub(super) const ROWS: &[Builtin] = &[
         ..text("__env_var", ARGS, "a variable of rtap's own environment")
     },
 ];
+
+/// In the kernel only the current task's stack can be had.
+fn task_stack(l: &mut Lower<'_>, call: &Call<'_>) -> Lowered<Option<Value>> {
+    const MESSAGE: &[u8] = b"the stack of another task: bpf_get_task_stack() takes no address of a task, read it in a timer or end probe";
+    if l.exec() == Some(Exec::User) {
+        return user(l, call);
+    }
+    let site = l.site(ErrorKind::Script, call.span);
+    let message = l.const_text(MESSAGE, MESSAGE.len() as u32, call.span);
+    l.effect(Op::ErrSet(message), call.span);
+    l.raise_site(site, call.span);
+    Ok(Some(l.const_text(b"", call.cap.0, call.span)))
+}
 
 /// Bytes of an argument in a late record; `cap` is 0 for numbers.
 fn argument_bytes(cap: u32) -> u32 {

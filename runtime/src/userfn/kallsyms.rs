@@ -108,6 +108,30 @@ impl Kallsyms {
         }
     }
 
+    /// The address that the kernel writes as `name+0xoffset/0xsize [module]`. Of several symbols of a name it is that of the size.
+    pub fn place(&self, text: &str) -> Option<u64> {
+        let (place, module) = match text.split_once(' ') {
+            Some((place, module)) => (place, module.trim_matches(['[', ']'])),
+            None => (text, "kernel"),
+        };
+        let (name, numbers) = place.split_once('+')?;
+        let (offset, size) = numbers.split_once('/')?;
+        let number = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+        let (offset, size) = (number(offset)?, number(size)?);
+        let of_name = |entry: &&Entry| {
+            let start = entry.name as usize;
+            let end = start + usize::from(entry.name_len);
+            self.text.get(start..end) == Some(name)
+        };
+        let named = self.symbols.iter().filter(of_name);
+        let mut places = named.filter_map(|entry| {
+            let found = self.find(entry.address)?;
+            (found.size == size && found.module == module).then_some(entry.address)
+        });
+        let start = places.next()?;
+        places.next().is_none().then(|| start.wrapping_add(offset))
+    }
+
     /// The symbol that holds `address`. Of several at one address, the first listed.
     pub fn find(&self, address: u64) -> Option<Found<'_>> {
         let after = self.symbols.partition_point(|s| s.address <= address);
@@ -180,6 +204,19 @@ garbage
         assert_eq!(find(0xffff_ffff_80ff_ffff), None);
         assert_eq!(find(u64::MAX), None);
         assert_eq!(find(0), None);
+    }
+
+    #[test]
+    fn places_to_addresses() {
+        let table = Kallsyms::parse(TEXT.to_owned());
+        assert_eq!(table.place("_text+0x10/0x100"), Some(0xffff_ffff_8100_0010));
+        assert_eq!(table.place("_text+0x10/0x110"), None);
+        assert_eq!(table.place("mod_fn+0x4/0x100000"), None);
+        assert_eq!(
+            table.place("mod_fn+0x4/0x100000 [mod]"),
+            Some(0xffff_ffff_c000_1004)
+        );
+        assert_eq!(table.place("0xffffffff81000010"), None);
     }
 
     #[test]

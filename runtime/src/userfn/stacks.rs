@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs;
 
 use rtap_compiler::lir::STACK_FRAMES;
 
 use super::symbols::{kernel, kernel_symbol};
 use super::{Host, Kind, Kind::*, UserFnRow, text};
+use crate::host::reason;
 use crate::values::Value;
 
 /// Style, number of frames, process id, then the addresses.
@@ -75,6 +77,13 @@ pub(super) const ROWS: &[UserFnRow] = &[
         },
         doc: "(style, process id or 0 for the kernel, addresses in text): the same",
     },
+    UserFnRow {
+        name: "task_stack",
+        params: &[Int],
+        result: Str,
+        call: task_stack,
+        doc: "(thread id): addresses of the kernel's call stack of a thread, by /proc",
+    },
 ];
 
 fn stack(host: &mut Host, args: &[Value]) -> Result<Value, String> {
@@ -97,6 +106,20 @@ fn stack(host: &mut Host, args: &[Value]) -> Result<Value, String> {
         host.stacks.remember(&written, process);
     }
     text(written)
+}
+
+/// Lines `[<0>] do_nanosleep+0x6f/0xf0`; symbols, as the kernel hides addresses there.
+fn task_stack(host: &mut Host, args: &[Value]) -> Result<Value, String> {
+    let path = format!("/proc/{}/stack", args[0].int());
+    let listed = fs::read_to_string(&path);
+    let listed = listed.map_err(|error| format!("{path} cannot be read: {}", reason(&error)))?;
+    let mut frames = Vec::new();
+    for line in listed.lines().take(STACK_FRAMES as usize) {
+        let place = line.split_once("] ").map_or(line, |(_, place)| place);
+        let unknown = || format!("where the kernel has {place} is not known");
+        frames.push(kernel(host).place(place).ok_or_else(unknown)?);
+    }
+    text(written(host, Style::Addresses, 0, &frames))
 }
 
 /// Of which processes the stacks are that scripts have as addresses: what takes these apart later
