@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::lir::{HandlerId, Module};
 
 /// Version of [`Meta`]'s encoding; an image of another version is refused.
-pub const META_VERSION: u32 = 7;
+pub const META_VERSION: u32 = 8;
 
 /// Name of the ELF section that holds [`Meta`].
 pub const META_SECTION: &str = ".rtap";

@@ -263,14 +263,14 @@ fn act(words: &[&str]) -> Result<u8, String> {
             }
         }
         "tcp" => {
-            sockets::tcp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?
+            sockets::tcp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?;
         }
         "tcp-option" => sockets::option(n, number(1)? as i32).map_err(|e| e.to_string())?,
         "threads" => facts.add("tids", threads::threads(n, number(1)?)),
         "touch-children" => faults::in_children(n, number(1)?)?,
         "touch-threads" => faults::in_threads(n, number(1)?)?,
         "udp" => {
-            sockets::udp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?
+            sockets::udp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?;
         }
         "without-bpf" => rights::without_bpf(at(0)?)?,
         "write" | "write-text" => {
