@@ -50,7 +50,8 @@ impl<'d> Unit<'d> {
                 continue;
             };
             // Most entries are of other kinds: types, variables, blocks.
-            if !matches!(kind.tag(), DW_TAG_inlined_subroutine | DW_TAG_subprogram) {
+            let is_function = [DW_TAG_inlined_subroutine, DW_TAG_subprogram].contains(&kind.tag());
+            if !is_function {
                 entries.skip_attributes(kind.attributes())?;
                 continue;
             }

@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::function::{Place, values};
 use super::{ContextVars, Typed, VarInfo};
-use crate::access::{BtfType, MadeTypes, btf_of};
+use crate::access::{BtfType, btf_of};
 use crate::btf::Btf;
 use crate::dwarf::{self, TypeRef, Variable, Variables};
 use crate::resolve::Cx;
