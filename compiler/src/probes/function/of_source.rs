@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use rtap_grammar::diag::{Diagnostic, codes};
 
 use super::super::instruction;
@@ -102,7 +104,8 @@ pub(super) fn functions(
     };
     let wanted = Wanted::Functions(Instances::Called);
     let located = located(request, &object, module, place, wanted)?;
-    let mut found = Vec::new();
+    // Several functions of the source can have become one: it is probed once.
+    let mut found: IndexMap<(String, u64), Found> = IndexMap::new();
     for (of_source, place) in located {
         // Where no symbol is, code of others goes on.
         if place.offset != 0 {
@@ -114,11 +117,21 @@ pub(super) fn functions(
         } else {
             names.one(&place)
         };
-        found.push(Found {
-            copy_of: (place.name != original).then_some(original),
+        let is_copy = place.name != original;
+        let function = Found {
+            copy_of: is_copy.then_some(original),
             ..function
-        });
+        };
+        let known = found.entry((function.name.clone(), function.address));
+        match known {
+            Entry::Occupied(mut other) if !is_copy => other.get_mut().copy_of = None,
+            Entry::Occupied(_) => {}
+            Entry::Vacant(new) => {
+                new.insert(function);
+            }
+        }
     }
+    let mut found: Vec<Found> = found.into_values().collect();
     if is_pattern && let Ok(all) = request.session.target.traceable_functions() {
         let of_module = all.iter().filter(|f| f.module.as_deref() == module);
         let listed: HashSet<&str> = of_module.map(|f| f.name.as_str()).collect();
