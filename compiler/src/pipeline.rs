@@ -120,6 +120,7 @@ pub fn compile_watched(
         types: types.as_ref(),
         requires: requires.unwrap_or_default(),
         sizes: session.options.sizes,
+        direct_reads: direct_reads(session, &module),
     };
     match bpf::compile_with(module, features, kernel, &texts, settings) {
         Ok((elf, meta)) => {
@@ -332,6 +333,7 @@ pub fn emit_watched(
     }
     let settings = bpf::Settings {
         sizes: session.options.sizes,
+        direct_reads: direct_reads(session, &module),
         ..bpf::Settings::default()
     };
     let features = features(session, &module);
@@ -364,6 +366,25 @@ fn features(session: &Session<'_>, module: &Module) -> Features {
         .filter(|feature| with_queues || *feature != Feature::SleepableQueue)
         .collect();
     session.target.features_among(&wanted)
+}
+
+/// How kernel memory can be read without a helper, if some is read and the image is for this kernel only.
+fn direct_reads(session: &Session<'_>, module: &Module) -> Option<bpf::DirectReads> {
+    let in_kernel = |handler: &lir::Handler| handler.exec == lir::Exec::Kernel;
+    let is_wanted = !session.options.portable
+        && module.handlers.values().any(in_kernel)
+        && module.functions.values().any(reads_kernel_memory);
+    if !is_wanted || !session.target.has(Feature::ReadOnlyCast) {
+        return None;
+    }
+    bpf::DirectReads::of(&session.target.btf().ok()?)
+}
+
+fn reads_kernel_memory(function: &lir::Function) -> bool {
+    let space = lir::Space::Kernel;
+    let reads = |op: &lir::Op| matches!(op, lir::Op::MemRead { space: of, .. } if *of == space);
+    let mut insts = function.blocks.values().flat_map(|block| &block.insts);
+    insts.any(|inst| reads(&inst.op))
 }
 
 /// Adds diagnostics; those about a tapset's code are made to point at the script's place that

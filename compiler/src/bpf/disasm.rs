@@ -126,6 +126,7 @@ fn line(insn: &Insn<Reg>, names: &dyn Names, target: impl Fn(i32) -> i32) -> Str
             )
         }
         Insn::Call(helper) => format!("call {}", helper.name()),
+        Insn::CallKernel(function) => format!("call kernel-function#{function}"),
         Insn::CallFn(func) | Insn::CallApart(func) => format!("call {}", names.subprogram(func)),
         Insn::Exit => "exit".to_owned(),
     }

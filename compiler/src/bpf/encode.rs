@@ -150,6 +150,8 @@ pub fn encode(insns: &[Insn<Reg>]) -> Result<Code, TooFar> {
                 }
             }
             Insn::Call(helper) => put(0x80 | JMP, 0, 0, 0, helper as i32),
+            // BPF_PSEUDO_KFUNC_CALL
+            Insn::CallKernel(function) => put(0x80 | JMP, 0, 2, 0, function as i32),
             Insn::CallFn(func) | Insn::CallApart(func) => {
                 // src_reg 1 is BPF_PSEUDO_CALL; the linker fills the distance in.
                 put(0x80 | JMP, 0, 1, 0, -1);

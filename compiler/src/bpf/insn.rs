@@ -300,6 +300,8 @@ pub enum Insn<R> {
     },
     /// Call a kernel helper.
     Call(super::helpers::Helper),
+    /// Call a function of the kernel itself, by its id in the kernel's BTF.
+    CallKernel(u32),
     /// Call a subprogram of the image, by its number.
     CallFn(u32),
     /// Call one of the functions apart ([`super::vcode::Apart`]), by its number among them: becomes a
@@ -395,6 +397,7 @@ impl<R> Insn<R> {
                 target,
             },
             Insn::Call(helper) => Insn::Call(helper),
+            Insn::CallKernel(function) => Insn::CallKernel(function),
             Insn::CallFn(func) => Insn::CallFn(func),
             Insn::CallApart(number) => Insn::CallApart(number),
             Insn::Exit => Insn::Exit,

@@ -42,7 +42,7 @@ use self::plan::Plan;
 use self::program::Generating;
 use self::regalloc::Allocator;
 use self::select::{Half, ProgramCx};
-use crate::btf::Btf;
+use crate::btf::{Btf, Kind, TypeId};
 use crate::image::{Attach, META_VERSION, Meta, Program};
 use crate::lir::{Chains, Context, Exec, Function, Handler, HandlerId, Module};
 use crate::target::{Feature, Features};
@@ -92,6 +92,28 @@ pub struct Settings<'a> {
     pub requires: Features,
     /// How long functions may become.
     pub sizes: Sizes,
+    /// How kernel memory is read without a helper; the image is for this kernel only, then.
+    pub direct_reads: Option<DirectReads>,
+}
+
+/// What it takes to read any number of the kernel's memory by a load, not a helper (`select/direct`): ids in
+/// the BTF of the running kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectReads {
+    /// The function `bpf_rdonly_cast`.
+    pub cast: TypeId,
+    /// A structure that begins with a number of 64 bits.
+    pub word: TypeId,
+}
+
+impl DirectReads {
+    /// The ids, if the kernel has both.
+    pub fn of(kernel: &Btf) -> Option<Self> {
+        Some(DirectReads {
+            cast: kernel.find(Kind::Func, "bpf_rdonly_cast")?,
+            word: kernel.find(Kind::Struct, "timespec64")?,
+        })
+    }
 }
 
 /// How long functions may become, in instructions, before they are divided.
@@ -209,7 +231,7 @@ fn generate_with(
     for (number, body) in bodies.iter().enumerate() {
         let program = plan.programs[number].clone();
         let handler = &module.handlers[program.handler];
-        let cx = program_cx(module, features, &plan, number);
+        let cx = program_cx(module, features, settings, &plan, number);
         let half = if program.entry_half {
             Half::Entry
         } else {
@@ -274,7 +296,13 @@ fn flat(shared: &Shared, handler: &Handler, program: &Program) -> Option<Functio
 }
 
 /// What the code of a program depends on.
-fn program_cx(module: &Module, features: Features, plan: &Plan, number: usize) -> ProgramCx {
+fn program_cx(
+    module: &Module,
+    features: Features,
+    settings: Settings<'_>,
+    plan: &Plan,
+    number: usize,
+) -> ProgramCx {
     let program = &plan.programs[number];
     let handler = &module.handlers[program.handler];
     ProgramCx {
@@ -291,6 +319,7 @@ fn program_cx(module: &Module, features: Features, plan: &Plan, number: usize) -
         uprobe: attached_to(module, program, Attach::is_uprobe),
         in_locks: attached_to(module, program, Attach::is_in_locks),
         some_in_locks: plan.some_in_locks,
+        direct_reads: settings.direct_reads,
     }
 }
 

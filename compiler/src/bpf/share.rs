@@ -115,7 +115,7 @@ impl Trial<'_> {
             .take_while(|program| program.handler != self.id)
             .count();
         let body = restricted(self.body, &self.module.handlers[self.id], points);
-        let cx = program_cx(self.module, self.features, &plan, number);
+        let cx = program_cx(self.module, self.features, self.settings, &plan, number);
         let half = Half::Body;
         let code = draft(
             self.module,

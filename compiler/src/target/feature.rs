@@ -135,6 +135,8 @@ features! {
     MayGoto "may_goto" (6, 9);
     /// Iterators over numbers, `bpf_iter_num_new`.
     NumIterator "number iterators" (6, 4);
+    /// `bpf_rdonly_cast`: loads from any address of the kernel.
+    ReadOnlyCast "bpf_rdonly_cast" (6, 2);
     /// Load-acquire and store-release.
     LoadAcquire "load-acquire" (6, 15);
 

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rtap_compiler::bpf::DirectReads;
 use rtap_compiler::btf::Kind;
 use rtap_compiler::image::SMALL_KEY_BYTES;
 use rtap_compiler::target::{Feature, Features, Target};
@@ -160,6 +161,10 @@ fn probe(feature: Feature, target: &dyn Target) -> Option<bool> {
             .ok()?
             .find(Kind::Func, "bpf_iter_num_new")
             .is_some(),
+        ReadOnlyCast => {
+            let reads = DirectReads::of(&target.btf().ok()?);
+            reads.is_some_and(|reads| loads(ProgType::Kprobe, &direct_read(reads)))
+        }
         DPath => tracing_helper(target, feature.info().helper?)?,
         BpfLoop | ForEachMapElem | LookupPercpuElem | AttachCookie | FuncIp | KtimeBoot
         | KtimeTai | CurrentTaskBtf | TaskPtRegs | Snprintf | Strncmp | ProbeReadKernel
@@ -197,6 +202,14 @@ const MAY_GOTO: [Insn; 3] = [insn(0xe5, 0, 0, 0, 0), MOV_R0_0, EXIT];
 /// A call of a helper without arguments: refused, but how shows whether it is known.
 fn call(helper: u32) -> [Insn; 2] {
     [insn(0x85, 0, 0, 0, helper as i32), EXIT]
+}
+
+/// `r0 = *(u64 *)bpf_rdonly_cast(0, structure)`
+fn direct_read(reads: DirectReads) -> [Insn; 5] {
+    let address = insn(0xb7, 1, 0, 0, 0);
+    let structure = insn(0xb7, 2, 0, 0, reads.word.0 as i32);
+    let cast = insn(0x85, 0, 2, 0, reads.cast.0 as i32);
+    [address, structure, cast, insn(0x79, 0, 0, 0, 0), EXIT]
 }
 
 fn loads(kind: ProgType, insns: &[Insn]) -> bool {

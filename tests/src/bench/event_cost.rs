@@ -11,13 +11,14 @@ use super::{Peer, Peers};
 use crate::paths;
 
 /// What is counted; the files in `tests/bench` have these names.
-const SCENARIOS: [(&str, &str); 6] = [
+const SCENARIOS: [(&str, &str); 7] = [
     ("empty", "empty program"),
     ("count", "count"),
     ("pid", "count per pid"),
     ("comm", "count per comm"),
     ("hist", "histogram (log2)"),
     ("stats", "count, sum, min, max"),
+    ("fields", "ten members of structures"),
 ];
 
 /// System calls made for each measurement.

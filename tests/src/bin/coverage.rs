@@ -14,13 +14,12 @@ use anyhow::{Context, Result, ensure};
 use rtap_tests::{debian, paths};
 
 /// What cannot be had on any kernel, by the beginning of a page's name.
-const IMPOSSIBLE: [(&str, &str); 15] = [
+const IMPOSSIBLE: [(&str, &str); 14] = [
     ("function::cve_", "live patches are out of scope"),
     ("function::dump_stack", "eBPF cannot call printk"),
     ("function::mdelay", "eBPF programs may not wait"),
     ("function::module_size", "there is no kernel module"),
     ("function::panic", "eBPF cannot panic the kernel"),
-    ("function::pnlabel", "labels need debug information"),
     ("function::print_java", "no points in Java"),
     (
         "function::set_",

@@ -19,12 +19,13 @@ pub struct Facts {
 }
 
 /// Features that show by a function in the kernel.
-const BY_SYMBOL: [(&str, &str); 8] = [
+const BY_SYMBOL: [(&str, &str); 9] = [
     ("fentry", "register_ftrace_direct"),
     ("fprobe", "register_fprobe"),
     ("kprobe_multi", "bpf_kprobe_multi_link_attach"),
     ("kprobes", "register_kprobe"),
     ("lsm_programs", "bpf_lsm_file_open"),
+    ("rdonly_cast", "bpf_rdonly_cast"),
     ("ringbuf", "bpf_ringbuf_reserve"),
     ("uprobe_multi", "bpf_uprobe_multi_link_attach"),
     ("uprobes", "uprobe_mmap"),

@@ -493,7 +493,18 @@ impl Cx<'_> {
         self.call_into(helper, args, None);
     }
 
+    /// Calls a function of the kernel, by its id in the kernel's BTF; its result is in the register.
+    pub(super) fn call_kernel(&mut self, function: u32, args: &[Arg]) -> VReg {
+        let reg = self.code.vreg();
+        self.push_call(Insn::CallKernel(function), args, Some(reg));
+        reg
+    }
+
     fn call_into(&mut self, helper: Helper, args: &[Arg], result: Option<VReg>) {
+        self.push_call(Insn::Call(helper), args, result);
+    }
+
+    fn push_call(&mut self, call: Insn<TReg>, args: &[Arg], result: Option<VReg>) {
         let mut t = Template::default();
         for (n, arg) in args.iter().enumerate() {
             let phys = Reg(n as u8 + 1);
@@ -561,7 +572,7 @@ impl Cx<'_> {
                 }
             }
         }
-        t.add(Insn::Call(helper));
+        t.add(call);
         t.clobbers = call_clobbers(result.is_some());
         if let Some(reg) = result {
             t.write_r0(reg);

@@ -24,28 +24,35 @@ impl Cx<'_> {
         if let Some(reg) = saved.and_then(|offset| self.saved_register(offset)) {
             return Val::Reg(reg);
         }
-        let addr = self.int(addr);
-        let helper = match space {
-            Space::Kernel => Helper::ProbeReadKernel,
-            Space::User => Helper::ProbeReadUser,
-        };
-        let buffer = self.temp(8);
         // Held in a register: the error's argument may need it afterwards.
-        let addr = match addr {
-            Val::Const(_) => addr,
+        let addr = match self.int(addr) {
+            Val::Const(addr) => Val::Const(addr),
             val => Val::Reg(self.val_reg(val)),
         };
-        let args = [Arg::Addr(buffer), Arg::Imm(i64::from(size)), addr.into()];
-        let result = self.call(helper, &args);
-        let result = self.brought_in(space, result, |cx| cx.call(Helper::CopyFromUser, &args));
-        let fail = self.fail(site, addr);
-        self.jump_if(Cond::Ne, result, Src::Imm(0), fail);
-        let reg = self.load(Size::of_bytes(size), buffer);
+        let by_helper = |cx: &mut Self| cx.read_by_helper(addr, space, size, site);
+        let reg = match (space, self.program.direct_reads) {
+            (Space::Kernel, Some(reads)) => self.read_directly(reads, addr, size, by_helper),
+            _ => by_helper(self),
+        };
         Val::Reg(if signed && size < 8 {
             self.extend_reg(reg, size * 8, true)
         } else {
             reg
         })
+    }
+
+    fn read_by_helper(&mut self, addr: Val, space: Space, size: u8, site: SiteId) -> VReg {
+        let helper = match space {
+            Space::Kernel => Helper::ProbeReadKernel,
+            Space::User => Helper::ProbeReadUser,
+        };
+        let buffer = self.temp(8);
+        let args = [Arg::Addr(buffer), Arg::Imm(i64::from(size)), addr.into()];
+        let result = self.call(helper, &args);
+        let result = self.brought_in(space, result, |cx| cx.call(Helper::CopyFromUser, &args));
+        let fail = self.fail(site, addr);
+        self.jump_if(Cond::Ne, result, Src::Imm(0), fail);
+        self.load(Size::of_bytes(size), buffer)
     }
 
     /// The result of reading (negative: failed). Memory of a process may be a page that it has not

@@ -10,6 +10,7 @@ mod array;
 mod blocks;
 mod build;
 mod control;
+mod direct;
 mod each;
 mod emit;
 mod entry;
@@ -64,6 +65,7 @@ use self::refused::Lowered;
 use self::saved_regs::SavedRegs;
 use self::snapshot::Iteration;
 use self::value::{Dest, Val};
+use super::DirectReads;
 use super::analysis::{Positions, Uses};
 use super::error::BpfError;
 use super::frame::{Buffers, Mem};
@@ -102,6 +104,8 @@ pub struct ProgramCx {
     pub in_locks: bool,
     /// Whether a program of the session can.
     pub some_in_locks: bool,
+    /// How kernel memory is read without a helper.
+    pub direct_reads: Option<DirectReads>,
 }
 
 /// Which program of a handler.
