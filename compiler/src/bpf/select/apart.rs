@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use regalloc2::VReg;
 
-use super::build::Template;
+use super::template::Template;
 use super::text::{Text, TextMem};
 use super::{Cx, Lowered};
 use crate::bpf::analysis::for_each_op;

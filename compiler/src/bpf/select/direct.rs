@@ -6,7 +6,7 @@
 
 use regalloc2::VReg;
 
-use super::build::Arg;
+use super::call::Arg;
 use super::{Cx, Val};
 use crate::bpf::DirectReads;
 use crate::bpf::frame::Mem;

@@ -6,7 +6,8 @@
 
 use regalloc2::VReg;
 
-use super::build::{Arg, Template};
+use super::call::Arg;
+use super::template::Template;
 use super::{Cx, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;

@@ -6,7 +6,7 @@
 
 use regalloc2::VReg;
 
-use super::build::Arg;
+use super::call::Arg;
 use super::prologue::record_head;
 use super::{Cx, Lowered};
 use crate::bpf::frame::Mem;

@@ -7,7 +7,7 @@
 //! the return address. An entry whose return never came is recycled (the map is LRU); a return
 //! whose entry was missed is counted, and reading an argument there is an error.
 
-use super::build::Arg;
+use super::call::Arg;
 use super::{Cx, Lowered, Val};
 use crate::bpf::analysis::for_each_op;
 use crate::bpf::arch;

@@ -2,7 +2,7 @@
 
 use regalloc2::VReg;
 
-use super::build::Arg;
+use super::call::Arg;
 use super::{Cx, Lowered, Val};
 use crate::bpf::analysis::for_each_op;
 use crate::bpf::arch;

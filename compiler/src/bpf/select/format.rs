@@ -4,7 +4,7 @@
 
 use regalloc2::VReg;
 
-use super::build::Arg;
+use super::call::Arg;
 use super::format_number::field_bytes;
 use super::format_sized::SizedField;
 use super::text::{Text, TextMem};

@@ -2,8 +2,8 @@
 
 use regalloc2::VReg;
 
-use super::build::Template;
 use super::format::fixed;
+use super::template::Template;
 use super::text::word_of;
 use super::text_ops::TextBuilder;
 use super::{Cx, Val};

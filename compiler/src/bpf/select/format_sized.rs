@@ -5,7 +5,7 @@
 
 use regalloc2::VReg;
 
-use super::build::Arg;
+use super::call::Arg;
 use super::format_number::{MAX_DIGITS, prefix_of, sign_byte};
 use super::quote::escape;
 use super::text::{Text, TextMem};

@@ -2,7 +2,7 @@
 
 use regalloc2::VReg;
 
-use super::build::Template;
+use super::template::Template;
 use super::{Cx, Val};
 use crate::bpf::insn::{AluOp, Cond, Insn, Src};
 use crate::lir::{BinOp, CmpOp, SiteId, Value};

@@ -2,7 +2,7 @@
 
 use regalloc2::VReg;
 
-use super::build::Arg;
+use super::call::Arg;
 use super::text::{Text, TextMem};
 use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};

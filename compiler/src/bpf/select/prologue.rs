@@ -3,7 +3,7 @@
 
 use regalloc2::VReg;
 
-use super::build::Arg;
+use super::call::Arg;
 use super::text::Text;
 use super::{Cx, Half, Lowered};
 use crate::bpf::analysis::for_each_op;
@@ -26,7 +26,7 @@ impl Cx<'_> {
     /// own probes, the current task is not rtap itself.
     pub(super) fn prologue(&mut self, half: Half) {
         let ctx = self.code.vreg();
-        let mut t = super::build::Template::default();
+        let mut t = super::template::Template::default();
         t.write_fixed(ctx, Reg::R1);
         self.push(t);
         self.ctx = Some(ctx);

@@ -1,7 +1,7 @@
 //! Call stacks: a late string's record that the kernel fills with return addresses
 //! (`bpf_get_stack`, Linux 4.18; it follows frame pointers in user space).
 
-use super::build::Arg;
+use super::call::Arg;
 use super::late::LATE_HEAD_BYTES;
 use super::text::Text;
 use super::{Cx, Dest, Lowered, Val};

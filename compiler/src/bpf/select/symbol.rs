@@ -1,6 +1,6 @@
 //! Names of the kernel's addresses: `bpf_snprintf` (Linux 5.13) has the kernel's own formats for them.
 
-use super::build::Arg;
+use super::call::Arg;
 use super::text::Text;
 use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::Mem;

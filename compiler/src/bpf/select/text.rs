@@ -3,7 +3,7 @@
 //! Every string buffer is initialised over its whole width as the verifier sees it, so that whole words
 //! may be read from it.
 
-use super::build::Arg;
+use super::call::Arg;
 use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;

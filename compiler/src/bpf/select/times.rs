@@ -2,7 +2,7 @@
 //!
 //! A run is measured from where its point is known to the end of the program. What it adds to is its own processor's.
 
-use super::build::Arg;
+use super::call::Arg;
 use super::{Cx, Half, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;

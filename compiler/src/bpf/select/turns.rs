@@ -1,7 +1,7 @@
 //! Globals that kernel handlers only add to and user-side ones take from: two maps take turns.
 
 use super::Cx;
-use super::build::Arg;
+use super::call::Arg;
 use crate::bpf::frame::Mem;
 use crate::bpf::insn::{Cond, MapId, Size, Src, Wide};
 use crate::image::TurnLayout;

@@ -7,7 +7,7 @@ use regalloc2::VReg;
 
 use super::Cx;
 use super::array::{E2BIG, NOEXIST};
-use super::build::Arg;
+use super::call::Arg;
 use crate::bpf::frame::Mem;
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, MapId, Size, Src};
