@@ -7,103 +7,28 @@
 //! arrays of characters are their text where a string is wanted and their address where a
 //! number is.
 
+mod c_type;
 mod debug_var;
+mod enums;
 mod held;
 mod path;
 mod pretty;
 mod types;
 mod var;
 
+pub use c_type::{BtfType, CType, MadeTypes};
 pub use held::Words;
 pub(crate) use path::add;
 pub(crate) use types::{btf_of, extend};
-
-use std::rc::Rc;
 
 use rtap_grammar::ast::{self, AtOp, ExprKind as Ast};
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 use rtap_grammar::source::Span;
 
-use crate::btf::{Btf, TypeId};
-use crate::dwarf::{DebugInfo, TypeRef};
-use crate::hir::{Expr, ExprKind, Place, Ty};
+use crate::hir::{Expr, ExprKind, Place};
 use crate::probes::Typed;
 use crate::resolve::{Cx, error, int};
-use crate::target::{Fetch, Target};
-
-/// The C type of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CType {
-    /// None is known: a 64-bit number.
-    Long,
-    /// A value of this BTF type.
-    Value(BtfType),
-    /// The value is the address of an object of this BTF type (`@cast`).
-    Object(BtfType),
-    /// The value is the offset of an object of this BTF type in words that are in no memory.
-    Held(BtfType, Words),
-}
-
-/// A type in the kernel's BTF, a module's, or made of debug information.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BtfType {
-    /// The module; `None` for vmlinux.
-    pub module: Option<Rc<str>>,
-    /// Types that the BTF does not have, on top of it.
-    pub made: Option<MadeTypes>,
-    /// The type.
-    pub id: TypeId,
-}
-
-/// Types that were made of debug information.
-#[derive(Clone, Debug)]
-pub struct MadeTypes(pub Btf);
-
-impl PartialEq for MadeTypes {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.is_same(&other.0)
-    }
-}
-
-impl Eq for MadeTypes {}
-
-impl BtfType {
-    /// One in the BTF of the kernel or a module.
-    pub fn of(module: Option<Rc<str>>, id: TypeId) -> Self {
-        Self {
-            module,
-            made: None,
-            id,
-        }
-    }
-
-    /// One of debug information; `None` where that is damaged.
-    pub fn described(
-        info: &DebugInfo,
-        ty: Option<TypeRef>,
-        target: &dyn Target,
-        module: Option<Rc<str>>,
-    ) -> Option<Self> {
-        let base = btf_of(target, module.as_deref()).ok();
-        let described = info.describe(ty, base.as_ref()).ok()?;
-        Some(Self {
-            module,
-            made: described.made.map(MadeTypes),
-            id: described.id,
-        })
-    }
-
-    /// The same type's neighbour.
-    fn other(&self, id: TypeId) -> Self {
-        Self { id, ..self.clone() }
-    }
-
-    /// Whether the BTF of the kernel or module has a type of these.
-    fn is_in_btf(&self, id: TypeId) -> bool {
-        let first_made = self.made.as_ref().and_then(|made| made.0.own_ids().next());
-        first_made.is_none_or(|first| id < first)
-    }
-}
+use crate::target::Fetch;
 
 /// A step of a path as written.
 enum Step<'e> {
@@ -447,70 +372,6 @@ impl Cx<'_> {
             // Parameters are their values at the entry anyway.
             Ast::ContextVar(name) if name.as_str() != "$return" => self.expr(value),
             _ => self.snapshot(value, span),
-        }
-    }
-
-    /// The enumerators of the enumeration that is named, or else that `value` is of.
-    pub(crate) fn enumerators(
-        &mut self,
-        value: &ast::Expr,
-        name: Option<&ast::Expr>,
-        module: Option<&ast::Expr>,
-        span: Span,
-    ) -> Option<Vec<(String, i64)>> {
-        let text = |e: &ast::Expr| match &e.kind {
-            Ast::String(text) => Some(text.to_string()),
-            _ => None,
-        };
-        let ty = match name.and_then(text) {
-            Some(name) => {
-                // Both `pid_type` and `enum pid_type` are written.
-                let bare = name.strip_prefix("enum ").unwrap_or(&name);
-                let module = module.and_then(text);
-                Some(self.find_type(&format!("enum {bare}"), module.as_deref(), span)?)
-            }
-            None => self.c_type_of(value),
-        };
-        let Some(CType::Value(ty) | CType::Object(ty)) = ty else {
-            self.fail(
-                codes::UNKNOWN_TYPE,
-                "the enumeration is not known",
-                span,
-                "name it: @enumname(…, \"type\")",
-            );
-            return None;
-        };
-        let btf = self.types_of(&ty, span)?;
-        let names = btf.enumerators(ty.id);
-        if names.is_empty() {
-            self.fail_with(
-                codes::UNKNOWN_TYPE,
-                format!("{} is no enumeration", btf.c_name(ty.id)),
-                (span, "has no names for its values"),
-                "name the enumeration: @enumname(…, \"type\")",
-            );
-            return None;
-        }
-        Some(names)
-    }
-
-    /// The value of an enumerator.
-    pub(crate) fn enum_value(&mut self, name: &str, span: Span) -> Expr {
-        let Some(btf) = self.btf(None, span) else {
-            return error(span);
-        };
-        match btf.find_enumerator(name) {
-            Some(value) => Expr::new(ExprKind::Int(value), Ty::Long, span),
-            None => {
-                let diag = Diagnostic::error(
-                    codes::UNKNOWN_TYPE,
-                    format!("the kernel has no enumerator '{name}'"),
-                )
-                .label(span, "not in its BTF (macros never are)")
-                .help_if(did_you_mean(name, btf.all_enumerators()));
-                self.report(diag);
-                error(span)
-            }
         }
     }
 }
