@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use object::elf::NT_GNU_BUILD_ID;
 use object::read::elf::{ElfFile64, ElfSymbol64};
-use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, ReadRef, SymbolKind};
 
 use super::KernelSymbols;
 use crate::dwarf::{
@@ -29,8 +29,8 @@ impl fmt::Display for BuildId {
 
 impl BuildId {
     /// That of an ELF file, `None` if it has none.
-    pub fn of_file(file: &SharedFile) -> Option<Self> {
-        let file = ElfFile64::<Endianness, _>::parse(contents(file)).ok()?;
+    pub fn of_file<'d>(file: impl ReadRef<'d>) -> Option<Self> {
+        let file = ElfFile64::<Endianness, _>::parse(file).ok()?;
         Some(Self(file.build_id().ok()??.to_vec()))
     }
 
@@ -357,8 +357,7 @@ mod tests {
 
     #[test]
     fn build_ids() {
-        let file: SharedFile = Arc::new(VMLINUX);
-        let id = BuildId::of_file(&file).unwrap();
+        let id = BuildId::of_file(VMLINUX).unwrap();
         assert_eq!(id.0.len(), 20);
         let mut notes = Vec::from([4, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0]);
         notes.extend(b"GNU\0\x07\0\0\0");

@@ -1,7 +1,7 @@
 //! Reading the kernel's files: failures as [`Unavailable`], and mappings.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -98,15 +98,15 @@ impl KernelFile {
         }
     }
 
-    /// Opens a file that a package may have installed: packages replace files as a whole. One that others than root could
+    /// A file that a package may have installed: packages replace files as a whole. One that others than root could
     /// change meanwhile is read.
-    pub(super) fn open_installed(path: &Path) -> io::Result<Self> {
-        let mut file = open_regular(path)?;
+    pub(super) fn installed(mut file: File) -> io::Result<Self> {
         let owner = file.metadata()?;
         let is_roots = owner.uid() == 0 && owner.mode() & 0o022 == 0;
         if let Some(mapped) = is_roots.then(|| Self::map(&file)).flatten() {
             return Ok(mapped);
         }
+        file.rewind()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         Ok(Self::Read(bytes))

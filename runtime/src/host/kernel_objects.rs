@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use object::ReadCache;
 use rtap_compiler::dwarf::{DwarfError, SharedFile};
 use rtap_compiler::target::{BuildId, Fetch, KernelObject, KernelRelease, OtherBuild, Unavailable};
 
 use super::binaries::{DEBUG_ROOT, debug_file_of};
-use super::file::KernelFile;
+use super::file::{KernelFile, open_regular};
 use super::machine;
 use crate::cli::Status;
 
@@ -87,14 +88,18 @@ enum NotTaken {
 
 /// `None` for a file that is not there or has no debug information.
 fn look_at(path: &Path, running: &BuildId) -> Result<Option<KernelObject>, NotTaken> {
-    let Ok(file) = KernelFile::open_installed(path) else {
+    let Ok(file) = open_regular(path) else {
         return Ok(None);
     };
-    let file: SharedFile = Arc::new(file);
-    let found = BuildId::of_file(&file);
+    // Before it is all read: it may be a gigabyte, and of another kernel.
+    let found = BuildId::of_file(&ReadCache::new(&file));
     if found.as_ref() != Some(running) {
         return Err(NotTaken::OtherBuild(found));
     }
+    let Ok(file) = KernelFile::installed(file) else {
+        return Ok(None);
+    };
+    let file: SharedFile = Arc::new(file);
     match KernelObject::parse(&path.to_string_lossy(), &file) {
         Ok(object) => Ok(Some(object)),
         Err(DwarfError::None) => Ok(None),
