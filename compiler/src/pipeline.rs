@@ -363,7 +363,11 @@ fn features(session: &Session<'_>, module: &Module) -> Features {
     let with_queues = module.globals.values().any(wraps);
     let wanted = bpf::FEATURES.iter().copied();
     let wanted: Vec<Feature> = wanted
-        .filter(|feature| with_queues || *feature != Feature::SleepableQueue)
+        .filter(|feature| match feature {
+            Feature::SleepableQueue => with_queues,
+            Feature::FuncIp => takes_stacks_at_returns(module),
+            _ => true,
+        })
         .collect();
     session.target.features_among(&wanted)
 }
@@ -383,8 +387,29 @@ fn direct_reads(session: &Session<'_>, module: &Module) -> Option<bpf::DirectRea
 fn reads_kernel_memory(function: &lir::Function) -> bool {
     let space = lir::Space::Kernel;
     let reads = |op: &lir::Op| matches!(op, lir::Op::MemRead { space: of, .. } if *of == space);
+    has_op(function, reads)
+}
+
+/// Whether the kernel's stack may be asked for where its functions return.
+fn takes_stacks_at_returns(module: &Module) -> bool {
+    let mut points = module.handlers.values().flat_map(|handler| &handler.points);
+    let takes = |op: &lir::Op| {
+        use lir::{Op, Space};
+        matches!(
+            op,
+            Op::StrStack(.., Space::Kernel) | Op::CtxFrame(_, Space::Kernel)
+        )
+    };
+    points.any(|point| matches!(point.attach, Attach::Kretprobe { .. } | Attach::Fexit(_)))
+        && module
+            .functions
+            .values()
+            .any(|function| has_op(function, takes))
+}
+
+fn has_op(function: &lir::Function, is_it: impl Fn(&lir::Op) -> bool) -> bool {
     let mut insts = function.blocks.values().flat_map(|block| &block.insts);
-    insts.any(|inst| reads(&inst.op))
+    insts.any(|inst| is_it(&inst.op))
 }
 
 /// Adds diagnostics; those about a tapset's code are made to point at the script's place that

@@ -59,6 +59,8 @@ pub enum Helper {
     ForEachMapElem = 164,
     /// `long bpf_snprintf(dst, size, format, data, data_size)`, 5.13.
     Snprintf = 165,
+    /// `u64 bpf_get_func_ip(ctx)`, 5.15.
+    GetFuncIp = 173,
     /// `u64 bpf_get_attach_cookie(ctx)`, 5.15.
     GetAttachCookie = 174,
     /// `struct task_struct *bpf_get_current_task_btf()`, 5.11.
@@ -102,6 +104,7 @@ impl Helper {
             Helper::RingbufSubmit => "ringbuf_submit",
             Helper::CopyFromUser => "copy_from_user",
             Helper::Snprintf => "snprintf",
+            Helper::GetFuncIp => "get_func_ip",
             Helper::GetAttachCookie => "get_attach_cookie",
             Helper::GetCurrentTaskBtf => "get_current_task_btf",
             Helper::TaskPtRegs => "task_pt_regs",

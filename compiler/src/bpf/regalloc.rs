@@ -330,6 +330,7 @@ fn emit(code: &VCode, input: &Input<'_>, output: &regalloc2::Output) -> Finished
         }
     }
     for Fixup { insn, block } in fixups {
+        debug_assert!(code.blocks[block].term.is_some(), "a jump to nowhere");
         let distance = at[block] as i32 - insn as i32 - 1;
         match &mut finished.insns[insn] {
             Insn::Jump { target } | Insn::JumpIf { target, .. } => {

@@ -129,6 +129,16 @@ pub struct Loop {
     pub kind: LoopKind,
 }
 
+impl Loop {
+    /// The block to go to after too many rounds.
+    pub fn gives_up(&self) -> Option<usize> {
+        match self.kind {
+            LoopKind::Rounds { give_up, .. } => Some(give_up.0 as usize),
+            LoopKind::Whole { .. } | LoopKind::Chunks { .. } | LoopKind::Once => None,
+        }
+    }
+}
+
 /// A function.
 #[derive(Clone, Debug, Default)]
 pub struct VCode {

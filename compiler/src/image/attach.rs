@@ -234,6 +234,11 @@ impl Attach {
         matches!(self, Attach::Uprobe { .. } | Attach::Uretprobe { .. })
     }
 
+    /// Whether it is where a function of the kernel returns to, the registers being its caller's.
+    pub fn is_kretprobe(&self) -> bool {
+        matches!(self, Attach::Kretprobe { .. })
+    }
+
     /// Whether the kernel may come there while it takes or gives back a lock, that of a map too.
     pub fn is_in_locks(&self) -> bool {
         match self {

@@ -14,8 +14,11 @@ use crate::values::Value;
 /// Style, number of frames, process id, then the addresses.
 const PARAMS: [Kind; 3 + STACK_FRAMES as usize] = [Int; 3 + STACK_FRAMES as usize];
 
-/// How many frames at the top of a kernel stack can be those of tracing.
-const MOST_OWN_FRAMES: usize = 6;
+/// How many frames at the top of a kernel stack can be those of tracing, and a function that returns.
+const MOST_OWN_FRAMES: usize = 7;
+
+/// Where in a function its call of a trampoline ends at most: it is behind `endbr64`.
+const CALL_BYTES: u64 = 16;
 
 /// How a stack is written; the numbers that `tapsets/stacks.rtp` gives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,12 +92,13 @@ pub(super) const ROWS: &[UserFnRow] = &[
 fn stack(host: &mut Host, args: &[Value]) -> Result<Value, String> {
     let (style, count, process) = (Style::of(args[0].int()), args[1].int(), args[2].int());
     let frames = args[3..].iter().map(|frame| frame.int() as u64);
-    let frames: Vec<u64> = frames.take_while(|frame| *frame != 0).collect();
-    let real = if process == 0 {
-        &frames[tracing_frames(host, &frames)..]
+    let mut frames: Vec<u64> = frames.take_while(|frame| *frame != 0).collect();
+    if process == 0 {
+        drop_tracing(host, &mut frames);
     } else {
-        &frames[..real_frames(host, process, &frames)]
-    };
+        frames.truncate(real_frames(host, process, &frames));
+    }
+    let real = frames.as_slice();
     let shown = match (style, usize::try_from(count)) {
         (Style::Caller, _) => real.get(1..2).unwrap_or_default(),
         // The innermost is not counted.
@@ -148,8 +152,9 @@ fn whose(host: &Host, process: i64, addresses: &str) -> i64 {
     }
 }
 
-/// How many frames at the top of a kernel stack are those of tracing itself.
-fn tracing_frames(host: &mut Host, frames: &[u64]) -> usize {
+/// Takes off the frames of tracing itself at the top of a kernel stack. Before them can be the function that returns here
+/// (`bpf/select/stack`): it stays if it is not in the stack.
+fn drop_tracing(host: &mut Host, frames: &mut Vec<u64>) {
     const OWN: [&str; 5] = [
         "bpf_prog_",
         "bpf_trace_run",
@@ -165,7 +170,15 @@ fn tracing_frames(host: &mut Host, frames: &[u64]) -> usize {
     // Before them is the program itself, which may have no name.
     let top = &frames[..frames.len().min(MOST_OWN_FRAMES)];
     let last = top.iter().rposition(|frame| is_own(*frame));
-    last.map_or(0, |at| at + 1)
+    let Some(last) = last else { return };
+    let first = frames[0];
+    let returns = symbols.find(first).is_some_and(|found| found.offset == 0) && !is_own(first);
+    frames.drain(..=last);
+    // The call of a trampoline is at the beginning of the function.
+    let in_it = |next: &u64| next.wrapping_sub(first) < CALL_BYTES;
+    if returns && !frames.first().is_some_and(in_it) {
+        frames.insert(0, first);
+    }
 }
 
 /// How many frames of a process's stack there are, before what a program without frame pointers

@@ -164,7 +164,7 @@ fn outline_function(
     let all_apart = std::mem::take(&mut code.apart);
     let loops = choose(&mut code, all_apart.len());
     let begins = add_beginnings(&mut code, &loops);
-    let flow = Flow::new(&code);
+    let flow = Flow::of_rounds(&code, &loops);
     let round = loops
         .iter()
         .filter(|info| flow.goes_round(info.head.0 as usize));

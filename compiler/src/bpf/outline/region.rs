@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use smallvec::SmallVec;
 
 use crate::bpf::graph;
-use crate::bpf::vcode::{Loop, LoopKind, Term, VCode};
+use crate::bpf::vcode::{Loop, Term, VCode};
 
 /// What can be reached in a function, and from where.
 #[derive(Debug)]
@@ -25,8 +25,32 @@ const NOWHERE: usize = usize::MAX;
 impl Flow {
     /// Looks at a function.
     pub fn new(code: &VCode) -> Flow {
+        Flow::with(code, &[])
+    }
+
+    /// The same, if its loops give up where that leads to, which may be the only way there.
+    pub fn of_rounds(code: &VCode, loops: &[Loop]) -> Flow {
+        let flow = Flow::new(code);
+        let gives_up = loops.iter().filter_map(|info| {
+            let (head, to) = (info.head.0 as usize, info.gives_up()?);
+            (flow.is_reached(head) && !flow.is_reached(to)).then_some((head, to))
+        });
+        let more: Vec<(usize, usize)> = gives_up.collect();
+        if more.is_empty() {
+            flow
+        } else {
+            Flow::with(code, &more)
+        }
+    }
+
+    /// The same, with more edges.
+    fn with(code: &VCode, more: &[(usize, usize)]) -> Flow {
         let count = code.blocks.len();
-        let succs = |block: usize| code.blocks[block].edges().map(|edge| edge.block.0 as usize);
+        let succs = |block: usize| {
+            let edges = code.blocks[block].edges().map(|edge| edge.block.0 as usize);
+            let more = more.iter().filter(move |(from, _)| *from == block);
+            edges.chain(more.map(|(_, to)| *to))
+        };
         let order = graph::reverse_postorder(count, 0, |block, f| succs(block).for_each(f));
         let mut flow = Flow {
             place: vec![NOWHERE; count],
@@ -92,10 +116,7 @@ impl Flow {
     pub fn region(&self, code: &VCode, info: &Loop) -> Option<BTreeSet<usize>> {
         let head = info.head.0 as usize;
         let mut blocks = self.natural_loop(head)?;
-        let keep = match info.kind {
-            LoopKind::Rounds { give_up, .. } => Some(give_up.0 as usize),
-            LoopKind::Whole { .. } | LoopKind::Chunks { .. } | LoopKind::Once => None,
-        };
+        let keep = info.gives_up();
         // In a loop of the script, what an operation began in a round it also ends there.
         let of_script = code.blocks[head].boundary;
         // What may move has a way in from what does: in the order of places, each is looked at once.
@@ -193,7 +214,7 @@ mod tests {
 
     use super::*;
     use crate::bpf::insn::{Cond, Src};
-    use crate::bpf::vcode::{BlockId, Edge, VBlock};
+    use crate::bpf::vcode::{BlockId, Edge, LoopKind, VBlock};
 
     /// Blocks that end with a jump to each of these.
     fn code(successors: &[&[u32]]) -> VCode {

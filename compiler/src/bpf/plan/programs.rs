@@ -32,14 +32,17 @@ pub(super) fn programs(module: &Module, features: Features, shares: &Shares) -> 
         } else if per_attachment {
             groups.into_values().collect()
         } else {
-            // One program for each mechanism: what is loaded for one cannot be attached by another.
-            let (user, kernel): (Vec<_>, Vec<_>) = groups
-                .into_iter()
-                .partition(|(attach, _)| attach.is_uprobe());
-            [kernel, user]
-                .map(|all| all.into_iter().flat_map(|(_, points)| points).collect())
-                .into_iter()
-                .filter(|points: &Vec<u32>| !points.is_empty())
+            // One program for each mechanism: what is loaded for one cannot be attached by another, or has other registers.
+            let mut all: [Vec<u32>; 3] = Default::default();
+            for (attach, points) in groups {
+                let mechanism = match attach {
+                    attach if attach.is_uprobe() => 2,
+                    attach => usize::from(attach.is_kretprobe()),
+                };
+                all[mechanism].extend(points);
+            }
+            all.into_iter()
+                .filter(|points| !points.is_empty())
                 .collect()
         };
         let saves =

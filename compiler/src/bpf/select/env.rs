@@ -71,7 +71,7 @@ impl Cx<'_> {
 
     /// A number out of the context. Where there are loops it is read before them: they
     /// have no context.
-    fn context_load(&mut self, size: Size, offset: i32) -> Lowered<VReg> {
+    pub(super) fn context_load(&mut self, size: Size, offset: i32) -> Lowered<VReg> {
         let Some(ctx) = self.ctx else {
             return Err(self.internal("no context"));
         };

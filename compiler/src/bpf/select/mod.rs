@@ -107,6 +107,8 @@ pub struct ProgramCx {
     pub in_locks: bool,
     /// Whether a program of the session can.
     pub some_in_locks: bool,
+    /// Whether it runs where functions of the kernel return to.
+    pub kretprobe: bool,
     /// How kernel memory is read without a helper.
     pub direct_reads: Option<DirectReads>,
 }

@@ -7,9 +7,13 @@ use super::text::Text;
 use super::{Cx, Dest, Lowered, Val};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
-use crate::bpf::insn::{AluOp, Size, Src};
+use regalloc2::VReg;
+
+use crate::bpf::arch;
+use crate::bpf::insn::{AluOp, Cond, Size, Src};
 use crate::image::{Field, width_bytes};
-use crate::lir::{FormatId, STACK_FRAMES, Space, Ty, Value};
+use crate::lir::{Context, CtxReg, FormatId, STACK_FRAMES, Space, Ty, Value};
+use crate::target::Feature;
 
 /// `BPF_F_USER_STACK` of `bpf_get_stack`.
 const USER_STACK: i64 = 1 << 8;
@@ -89,19 +93,55 @@ impl Cx<'_> {
         let Some(ctx) = self.ctx else {
             return Err(self.internal("a call stack without a context"));
         };
+        let function = match of {
+            Space::Kernel => self.returning(ctx)?,
+            Space::User => None,
+        };
+        if let Some(function) = function {
+            self.store(Size::D, to, Src::Reg(function));
+            self.get_stack(ctx, to.at(8), frames - 1, of);
+        } else {
+            self.get_stack(ctx, to, frames, of);
+        }
+        Ok(())
+    }
+
+    fn get_stack(&mut self, ctx: VReg, to: Mem, frames: u32, of: Space) {
         let flags = match of {
             Space::Kernel => 0,
             Space::User => USER_STACK,
         };
-        self.call_void(
-            Helper::GetStack,
-            &[
-                Arg::Reg(ctx),
-                Arg::Addr(to),
-                Arg::Imm(i64::from(frames) * 8),
-                Arg::Imm(flags),
-            ],
-        );
-        Ok(())
+        let bytes = Arg::Imm(i64::from(frames) * 8);
+        let args = [Arg::Reg(ctx), Arg::Addr(to), bytes, Arg::Imm(flags)];
+        if frames > 0 {
+            self.call_void(Helper::GetStack, &args);
+        }
+    }
+
+    /// The kernel's function that returns here, which the stack is to begin with. That of a kretprobe begins with its caller, that
+    /// of a trampoline, behind frames of tracing itself, with one or the other (7.2). Where the kernel does not tell (before 5.15), a kretprobe's
+    /// caller stands for it.
+    fn returning(&mut self, ctx: VReg) -> Lowered<Option<VReg>> {
+        let is_told = self.features.has(Feature::FuncIp);
+        if matches!(self.program.context, Context::Fexit { .. }) {
+            return Ok(is_told.then(|| self.call(Helper::GetFuncIp, &[Arg::Reg(ctx)])));
+        }
+        if !self.program.kretprobe {
+            return Ok(None);
+        }
+        let Some(ip) = arch::register(CtxReg::Ip) else {
+            return Err(self.internal("registers without an instruction pointer"));
+        };
+        let caller = self.context_load(Size::D, ip)?;
+        if !is_told {
+            return Ok(Some(caller));
+        }
+        let function = self.call(Helper::GetFuncIp, &[Arg::Reg(ctx)]);
+        let (done, first) = self.join();
+        let unknown = self.cold(|cx| cx.jump(done, vec![caller]));
+        self.jump_if(Cond::Eq, function, Src::Imm(0), unknown);
+        self.jump(done, vec![function]);
+        self.enter(done);
+        Ok(Some(first))
     }
 }
