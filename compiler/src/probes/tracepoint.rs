@@ -219,8 +219,10 @@ fn all_of<'r>(
         .filter(wanted)
         .filter_map(|module| target.module_btf(module).ok())
         .collect();
-    let names = |btf: Btf| Vec::from_iter(btf.own_tracepoints().map(str::to_owned));
-    blobs.into_iter().flat_map(names)
+    blobs.into_iter().flat_map(|btf| {
+        let names: Vec<String> = btf.own_tracepoints().map(str::to_owned).collect();
+        names
+    })
 }
 
 fn near(name: &str, known: Vec<String>) -> Option<String> {
