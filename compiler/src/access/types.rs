@@ -96,7 +96,7 @@ impl Cx<'_> {
                 return Some(CType::Object(BtfType::of(module, id)));
             }
         }
-        let diag = self.unknown_type(name, span);
+        let diag = self.unknown_type(name, modules.filter(|_| !names_kernel), span);
         self.report(
             missing
                 .iter()
@@ -127,18 +127,38 @@ impl Cx<'_> {
         self.report(diag.help("leave the module out, or load it"));
     }
 
-    fn unknown_type(&mut self, name: &str, span: Span) -> Diagnostic {
+    fn unknown_type(&mut self, name: &str, modules: Option<&str>, span: Span) -> Diagnostic {
         let bare = name.trim_end_matches(['*', ' ']);
+        let whose = match modules.filter(|all| all.split(':').any(is_module_name)) {
+            Some(modules) => format!("neither {modules} nor the kernel has a"),
+            None => "the kernel has no".to_owned(),
+        };
+        let title = format!("{whose} type '{name}'");
         let last = bare.rsplit(' ').next().unwrap_or(bare);
         let btf = btf_of(self.session.target, None).ok();
         let near = btf.and_then(|btf| did_you_mean(last, btf.names_alike(bare)));
-        Diagnostic::error(
-            codes::UNKNOWN_TYPE,
-            format!("the kernel has no type '{name}'"),
-        )
-        .label(span, "named here")
-        .note("sought in BTF, the kernel's own description of its types")
-        .help_if(near)
+        let home = self
+            .home_of_type(bare)
+            .map(|module| format!("module {module} has it: @cast(…, \"{name}\", \"{module}\")"));
+        Diagnostic::error(codes::UNKNOWN_TYPE, title)
+            .label(span, "named here")
+            .note("sought in BTF, the kernel's own description of its types")
+            .help_if(home.or(near))
+    }
+
+    /// The loaded module that has a type of its own of that name.
+    fn home_of_type(&self, name: &str) -> Option<String> {
+        let target = self.session.target;
+        let modules = target.modules().ok()?;
+        let has = |module: &&String| {
+            let btf = target.module_btf(module).ok();
+            let found = btf.and_then(|btf| {
+                let id = btf.find_c_type(name)?;
+                Some(btf.own_ids().next().is_some_and(|first| id >= first))
+            });
+            found == Some(true)
+        };
+        modules.iter().find(has).cloned()
     }
 
     /// What a value of a type, held in a 64-bit slot, is in a script.

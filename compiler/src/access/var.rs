@@ -213,6 +213,11 @@ impl Cx<'_> {
         let diag =
             Diagnostic::error(codes::NO_SYMBOL, title).label(*span, "no symbol has that name");
         let target = self.session.target;
+        if let Some(module) = named.module.as_deref()
+            && let Err(why @ Unavailable::NoModule { .. }) = target.module_btf(module)
+        {
+            return self.report(diag.note(why.to_string()).help_if(why.help()));
+        }
         let is_listed = target.kconfig("CONFIG_KALLSYMS_ALL").is_on() != Some(false);
         if !is_listed {
             let why = "this kernel lists functions only: CONFIG_KALLSYMS_ALL is not set";

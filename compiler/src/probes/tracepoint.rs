@@ -186,11 +186,47 @@ fn missing(
             .label(request.span, format!("it is in '{system}'"))
             .help(format!("write kernel.trace(\"{system}:{name}\")"));
     }
-    let known: Vec<&str> = btf.own_tracepoints().collect();
-    let near = did_you_mean(name, known.iter().copied());
-    diag.label(request.span, "not in the BTF of the kernel and its modules")
-        .help_if(near)
-        .help("rtap list 'kernel.trace(\"*\")' shows all of them")
+    let Some(pattern) = module else {
+        let known = btf.own_tracepoints().map(str::to_owned);
+        let near = near(name, known.chain(all_of(request, None)).collect());
+        return diag
+            .label(request.span, "not in the BTF of the kernel and its modules")
+            .help_if(near)
+            .help("rtap list 'kernel.trace(\"*\")' shows all of them");
+    };
+    let diag = diag.label(request.span, "not in its BTF");
+    let own = request.session.target.module_btf(pattern);
+    let diag = match own.err().filter(|_| !is_pattern(pattern)) {
+        Some(why) => diag.note(why.to_string()),
+        None => diag,
+    };
+    diag.help_if(near(name, all_of(request, Some(pattern)).collect()))
+        .help(format!(
+            "rtap list 'module(\"{pattern}\").trace(\"*\")' shows all of them"
+        ))
+}
+
+/// The tracepoints of the loaded modules of such names.
+fn all_of<'r>(
+    request: &'r Request<'_>,
+    pattern: Option<&'r str>,
+) -> impl Iterator<Item = String> + use<'r> {
+    let target = request.session.target;
+    let modules = target.modules().unwrap_or_default();
+    let wanted = move |module: &&String| pattern.is_none_or(|pattern| glob(pattern, module));
+    let blobs: Vec<Btf> = modules
+        .iter()
+        .filter(wanted)
+        .filter_map(|module| target.module_btf(module).ok())
+        .collect();
+    blobs.into_iter().flat_map(|btf| {
+        let names: Vec<String> = btf.own_tracepoints().map(str::to_owned).collect();
+        names
+    })
+}
+
+fn near(name: &str, known: Vec<String>) -> Option<String> {
+    did_you_mean(name, known.iter().map(String::as_str))
 }
 
 /// Keeps the tracepoints of a system, as tracefs has it. Where tracefs cannot tell, an exact name is

@@ -119,6 +119,12 @@ pub(super) fn install(
 /// come from before, or from another machine.
 fn check_place(place: &Place<'_>, options: &AttachOptions<'_>) -> Result<(), AttachError> {
     let function = place.function;
+    if let (Some(module), Ok(loaded)) = (&function.module, options.target.modules())
+        && !loaded.contains(module)
+    {
+        let name = module.clone();
+        return Err(Unavailable::NoModule { name }.into());
+    }
     if place.offset != 0 && !options.same_kernel {
         return Err(AttachError::OtherBuild(function.name.clone()));
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use rtap_tests::job::{End, Job, Stream};
 use rtap_tests::paths;
-use rtap_tests::vm::{Image, MATRIX, Vm, agent, debug_info, kernels, qemu};
+use rtap_tests::vm::{Image, MATRIX, Vm, agent, debug_info, kernels, modules, qemu};
 
 /// Boots a kernel of the test matrix and runs a command in it.
 #[derive(Debug, Parser)]
@@ -25,6 +25,9 @@ struct Options {
     /// Seconds after which the command is killed.
     #[arg(short, long, default_value_t = 60)]
     timeout: u64,
+    /// Adds a module of the kernel, from Debian's package of it, and loads it.
+    #[arg(short, long, value_name = "NAME")]
+    module: Vec<String>,
     /// Adds the kernel's debug information, from Debian's package of it.
     #[arg(long)]
     debug_info: bool,
@@ -59,6 +62,10 @@ fn main() -> Result<ExitCode> {
         let mut initramfs = base.clone();
         if options.debug_info {
             initramfs.extend(debug_info::archive(&kernel)?);
+        }
+        if !options.module.is_empty() {
+            let names: Vec<&str> = options.module.iter().map(String::as_str).collect();
+            initramfs.extend(modules::archive(&kernel, &names)?);
         }
         if options.shell {
             qemu::shell(&kernel, &initramfs)?;
@@ -111,8 +118,13 @@ fn image(options: &Options) -> Result<Image> {
 }
 
 fn run(vm: &mut Vm, options: &Options) -> Result<u8> {
+    let loading = options
+        .module
+        .iter()
+        .map(|name| format!("modprobe {name} && "));
+    let command = loading.collect::<String>() + &options.command.join(" ");
     let job = Job {
-        argv: vec!["sh".into(), "-c".into(), options.command.join(" ")],
+        argv: vec!["sh".into(), "-c".into(), command],
         timeout_ms: options.timeout * 1000,
         live: true,
         ..Job::default()

@@ -139,6 +139,18 @@ impl Case {
         }
     }
 
+    /// The modules that are to be loaded.
+    pub fn modules(&self) -> impl Iterator<Item = &str> {
+        self.requires.iter().filter_map(|required| match required {
+            Requirement::Module(name) => Some(name.as_str()),
+            Requirement::From(_)
+            | Requirement::Before(_)
+            | Requirement::Feature(..)
+            | Requirement::Host(_)
+            | Requirement::Anyone => None,
+        })
+    }
+
     /// The job that runs this test; its time-out is multiplied by `slowness`.
     pub fn job(&self, slowness: u64) -> Job {
         // The shell splits the arguments; scripts and commands come as parameters, unquoted.
@@ -160,6 +172,8 @@ impl Case {
             }
             Program::Shell(command) => (command.clone(), "sh".to_owned()),
         };
+        let loading = self.modules().map(|name| format!("modprobe {name} && "));
+        let script = loading.collect::<String>() + &script;
         let mut argv = vec!["sh".to_owned(), "-c".to_owned(), script, parameter];
         if let (Some(workload), Some(script)) = (&self.workload, argv.get_mut(2)) {
             *script += " -c \"$1\"";
@@ -315,7 +329,7 @@ mod tests {
 
     #[test]
     fn keys_values_and_continuations_are_read() -> Result<()> {
-        let text = "# c\nNAME a\nPROG probe begin {\n       println(1)\n\n     }\nEXPECT 1\n\nNAME b\nPROG\n  x\n    y\nARGS -T 1\n";
+        let text = "# c\nNAME a\nPROG probe begin {\n       println(1)\n\n     }\nEXPECT 1\n\nNAME b\nPROG\n  x\n    y\nARGS -T 1\nREQUIRES module:m\n";
         let cases = parse("f", text)?;
         let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
         assert_eq!(names, ["f/a", "f/b"]);
@@ -325,7 +339,8 @@ mod tests {
             .collect();
         assert_eq!(scripts[0], r#"Script("probe begin {\n  println(1)\n\n}")"#);
         assert_eq!(scripts[1], r#"Script("x\n  y")"#);
-        assert_eq!(cases[1].job(2).argv[2], "exec rtap run -T 1 -e \"$0\"");
+        let script = "modprobe m && exec rtap run -T 1 -e \"$0\"";
+        assert_eq!(cases[1].job(2).argv[2], script);
         Ok(())
     }
 

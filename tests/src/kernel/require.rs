@@ -1,6 +1,8 @@
 //! What a test requires of the machine: `kernel>=6.1`, `kernel<6.6`, a feature such as `kprobes`
 //! (see [`crate::vm::facts`]) or its absence, `!kprobes`; `host` for only this machine, `vm` for only
-//! the VMs; `anyone` for tests that do not need root. `debug_info` has a VM of its own, of one kernel.
+//! the VMs; `anyone` for tests that do not need root; `module:loop` for a module that is loaded before the test. Tests with
+//! `debug_info` have a VM of their own, of one kernel; those with a module have another one, of each kernel, where
+//! `/lib/modules` has all modules that they name, so that they can `rmmod` and `modprobe` them.
 
 use std::str::FromStr;
 
@@ -23,6 +25,8 @@ pub enum Requirement {
     Host(bool),
     /// Root is not needed.
     Anyone,
+    /// This module is loaded.
+    Module(String),
 }
 
 impl FromStr for Requirement {
@@ -47,6 +51,9 @@ impl FromStr for Requirement {
             "vm" => return Ok(Self::Host(false)),
             "anyone" => return Ok(Self::Anyone),
             _ => {}
+        }
+        if let Some(module) = text.strip_prefix("module:") {
+            return Ok(Self::Module(module.to_owned()));
         }
         let name = text.trim_start_matches('!');
         if !known_features().contains(&name) {
@@ -80,11 +87,14 @@ pub fn lacking(requires: &[Requirement], facts: &Facts, on_host: bool) -> Option
             })
         }
         Requirement::Host(true) if !on_host => Some("is for this machine only".to_owned()),
-        Requirement::Host(false) if on_host => Some("is for the VMs only".to_owned()),
+        Requirement::Host(false) | Requirement::Module(_) if on_host => {
+            Some("is for the VMs only".to_owned())
+        }
         Requirement::From(_)
         | Requirement::Before(_)
         | Requirement::Feature(..)
         | Requirement::Host(_)
+        | Requirement::Module(_)
         | Requirement::Anyone => None,
     })
 }
@@ -124,6 +134,8 @@ mod tests {
             Some("needs kprobes")
         );
         assert_eq!(check("vm", true)?.as_deref(), Some("is for the VMs only"));
+        assert_eq!(check("module:loop", false)?, None);
+        assert!(check("module:loop", true)?.is_some());
         assert!(check("nonsense", true).is_err());
         Ok(())
     }

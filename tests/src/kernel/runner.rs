@@ -1,5 +1,5 @@
 //! Runs the tests on this machine and in one VM per kernel, two VMs at a time; those that require debug information
-//! in a VM of their own.
+//! or modules in VMs of their own.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::require::{Requirement, lacking};
 use super::sizes::Sizes;
 use crate::job;
 use crate::paths;
-use crate::vm::{Facts, Image, debug_info, facts, kernels};
+use crate::vm::{Facts, Image, debug_info, facts, kernels, modules};
 
 /// VMs at the same time: each is busy with emulation.
 const VMS: usize = 2;
@@ -165,8 +165,6 @@ fn on_kernel(version: &str, initramfs: &[u8], cases: &[Case], sizes: &Sizes, rec
             return;
         }
     };
-    let (debugged, others): (Vec<&Case>, Vec<&Case>) =
-        cases.iter().partition(|case| needs_debug_info(case));
     let in_vm = |cases: &[&Case], initramfs: &[u8]| {
         let mut machine = Machine::new(version, kernel.clone(), initramfs, record);
         for case in cases {
@@ -178,21 +176,32 @@ fn on_kernel(version: &str, initramfs: &[u8], cases: &[Case], sizes: &Sizes, rec
             record.add(version, case, result);
         }
     };
-    in_vm(&others, initramfs);
-    if debugged.is_empty() || version != debug_info::VERSION {
-        return in_vm(&debugged, initramfs);
-    }
-    match debug_info::archive(&kernel) {
-        Ok(archive) => in_vm(&debugged, &[initramfs, &archive].concat()),
+    let in_own_vm = |cases: &[&Case], what: &str, archive: Result<Vec<u8>>| match archive {
+        Ok(archive) => in_vm(cases, &[initramfs, &archive].concat()),
         Err(error) => {
-            record.remark(format!(
-                "KERNEL {version} with debug information SKIPPED: {error:#}"
-            ));
-            for case in debugged {
+            record.remark(format!("KERNEL {version} with {what} SKIPPED: {error:#}"));
+            for case in cases {
                 record.add(version, case, Verdict::Skipped(format!("{error:#}")));
             }
         }
+    };
+    let (debugged, others): (Vec<&Case>, Vec<&Case>) =
+        cases.iter().partition(|case| needs_debug_info(case));
+    let (with_modules, others): (Vec<&Case>, Vec<&Case>) = others
+        .into_iter()
+        .partition(|case| case.modules().next().is_some());
+    in_vm(&others, initramfs);
+    if !with_modules.is_empty() {
+        let names: Vec<&str> = with_modules
+            .iter()
+            .flat_map(|case| case.modules())
+            .collect();
+        in_own_vm(&with_modules, "modules", modules::archive(&kernel, &names));
     }
+    if debugged.is_empty() || version != debug_info::VERSION {
+        return in_vm(&debugged, initramfs);
+    }
+    in_own_vm(&debugged, "debug information", debug_info::archive(&kernel));
 }
 
 fn needs_debug_info(case: &Case) -> bool {

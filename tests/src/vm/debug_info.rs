@@ -30,8 +30,7 @@ pub fn archive(kernel: &Kernel) -> Result<Vec<u8>> {
 
 /// The kernel's `vmlinux` with debug information, downloaded if the cache does not have it.
 fn get(kernel: &Kernel) -> Result<PathBuf> {
-    let release = kernel.package.split_once('-').unwrap_or_default().1;
-    let release = release.split_once('-').unwrap_or_default().1;
+    let release = kernel.release();
     let dir = paths::cache().join("debug");
     fs::create_dir_all(&dir)?;
     let lock = fs::File::create(dir.join("lock"))?;

@@ -61,6 +61,14 @@ pub struct Kernel {
     pub package: String,
 }
 
+impl Kernel {
+    /// `uname -r`, as its package's name has it.
+    pub fn release(&self) -> &str {
+        let after = |name| str::split_once(name, '-').unwrap_or_default().1;
+        after(after(&self.package))
+    }
+}
+
 /// The matrix' kernel `version`, downloaded if the cache does not have it. `refresh` looks
 /// for a newer one even if it does.
 pub fn get(version: &str, refresh: bool) -> Result<Kernel> {

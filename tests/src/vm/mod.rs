@@ -11,6 +11,7 @@ pub mod debug_info;
 pub mod facts;
 pub mod image;
 pub mod kernels;
+pub mod modules;
 pub mod protocol;
 pub mod qemu;
 

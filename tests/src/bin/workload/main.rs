@@ -32,7 +32,7 @@ const FD: i64 = 77;
 
 /// What there is: name, arguments, promise.
 #[rustfmt::skip]
-const ACTIONS: [(&str, &str, &str); 35] = [
+const ACTIONS: [(&str, &str, &str); 36] = [
     ("as-nobody", "CAPABILITIES COMMAND", "becomes nobody with these capabilities (bpf,perfmon; none), then a shell with COMMAND"),
     ("bound-threads", "T N", "T threads, bound to the processors in turn: each calls rtap_workload_fn(i, N), then getppid, for i in 0..N"),
     ("call-function", "N", "calls rtap_workload_fn(i, 2*i + 1) for i in 0..N, which returns 10*a + b"),
@@ -65,6 +65,7 @@ const ACTIONS: [(&str, &str, &str); 35] = [
     ("touch-children", "C N", "C forked children at once: each does what a thread of `touch-threads` does"),
     ("touch-threads", "T N", "T threads at once: each calls rtap_workload_fn(1, 0), touches N fresh pages first, yields after each, calls rtap_workload_fn(2, N)"),
     ("udp", "N BYTES PORT", "N messages from UDP port PORT + 1 to PORT of 127.0.0.1: each is sent, then received"),
+    ("vsock", "N BYTES PORT", "N messages over one connection of the machine's vsock to its own PORT: each is sent, then received"),
     ("without-bpf", "COMMAND", "a shell with COMMAND, in which bpf(2) is refused by a seccomp filter"),
     ("write", "N BYTES", "N write of so many bytes to /dev/null on descriptor 77"),
     ("write-text", "TEXT N", "N write of TEXT to /dev/null on descriptor 77"),
@@ -271,6 +272,9 @@ fn act(words: &[&str]) -> Result<u8, String> {
         "touch-threads" => faults::in_threads(n, number(1)?)?,
         "udp" => {
             sockets::udp(n, number(1)? as usize, number(2)? as u16).map_err(|e| e.to_string())?;
+        }
+        "vsock" => {
+            sockets::vsock(n, number(1)? as usize, number(2)? as u32).map_err(|e| e.to_string())?;
         }
         "without-bpf" => rights::without_bpf(at(0)?)?,
         "write" | "write-text" => {
