@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+use indexmap::IndexSet;
 use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point, SessionState};
 use rtap_compiler::lir::Handler;
 use rtap_compiler::target::Target;
@@ -423,6 +424,7 @@ impl Attached for Installation {
 
     fn shortfalls(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        let mut untold: IndexSet<&str> = IndexSet::new();
         for (_, name, installed) in &self.installed {
             let missed = installed.missed();
             if missed > 0 {
@@ -432,11 +434,19 @@ impl Attached for Installation {
                 ));
             }
             if !installed.tells_missed {
-                lines.push(format!(
-                    "how many returns {name} missed is not known: kernels before 6.7 do not tell, and a kretprobe \
-                     follows a limited number of calls at a time"
-                ));
+                untold.insert(name);
             }
+        }
+        if let Some(name) = untold.first() {
+            let others = match untold.len() - 1 {
+                0 => String::new(),
+                1 => " and one more".to_owned(),
+                n => format!(" and {n} more"),
+            };
+            lines.push(format!(
+                "how many returns {name}{others} missed is not known: kernels before 6.7 do not tell, and a kretprobe \
+                 follows a limited number of calls at a time"
+            ));
         }
         lines
     }

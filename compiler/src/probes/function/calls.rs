@@ -194,7 +194,7 @@ impl Search<'_> {
         } else {
             (How::Kprobe, "")
         };
-        let point = candidate(0, found, names.module, how);
+        let point = candidate(0, found, (names.module, false), how);
         let text = format!("{}{end}", self.shown(by, callee));
         let condition = match frames {
             [frame, ..] if self.is_return => Some(frame.has("_returned_into(")),
@@ -217,7 +217,8 @@ impl Search<'_> {
         above: &[Frame],
     ) -> Result<(), Box<Diagnostic>> {
         let callee = &call.callee;
-        if !self.with_inlined || !glob(self.pattern, &callee.function) {
+        // Where compilers have inlined a part of a function, it is inlined into itself.
+        if by == callee || !self.with_inlined || !glob(self.pattern, &callee.function) {
             return Ok(());
         }
         let module = self.names.module;

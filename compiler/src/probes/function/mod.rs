@@ -163,7 +163,7 @@ fn resolve_in(
     let mut refused = Vec::new();
     for function in found {
         match choose(request, &function, module, is_return, only_kprobe, many) {
-            Ok(how) => out.push(candidate(maxactive, function, module, how)),
+            Ok(how) => out.push(candidate(maxactive, function, (module, only_kprobe), how)),
             Err(why) => refused.push(why),
         }
     }
@@ -272,10 +272,17 @@ pub(super) fn feature_missing(request: &Request<'_>, feature: Feature) -> String
     }
 }
 
-fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Candidate {
-    let place = match module {
-        None => "kernel".to_owned(),
-        Some(module) => format!("module(\"{module}\")"),
+fn candidate(
+    maxactive: u32,
+    found: Found,
+    (module, only_kprobe): (Option<&str>, bool),
+    how: How,
+) -> Candidate {
+    let place = match (module, only_kprobe) {
+        (None, false) => "kernel".to_owned(),
+        (None, true) => "kprobe".to_owned(),
+        (Some(module), false) => format!("module(\"{module}\")"),
+        (Some(module), true) => format!("kprobe.module(\"{module}\")"),
     };
     let is_return = matches!(how, How::Fexit { .. } | How::Kretprobe);
     let text = format!(
@@ -295,7 +302,7 @@ fn candidate(maxactive: u32, found: Found, module: Option<&str>, how: How) -> Ca
             How::Fentry | How::Fexit { .. } => How::Fentry,
             How::Kprobe | How::Kretprobe => How::Kprobe,
         };
-        Rc::new(move || candidate(0, found.clone(), module.as_deref(), how))
+        Rc::new(move || candidate(0, found.clone(), (module.as_deref(), only_kprobe), how))
     };
     let (attach, context, share) = match how {
         How::Fentry => (Attach::Fentry(function), Context::Fentry, None),
