@@ -143,13 +143,46 @@ impl Cx<'_> {
         let depth = if deep { MOST_LEVELS } else { 1 };
         if steps.is_empty() {
             self.pretty_typed(&mut text, start, depth, span);
-        } else {
-            let Some(located) = self.locate(start, &steps, span) else {
-                return error(span);
-            };
-            self.pretty_located(&mut text, located, depth, span);
+        } else if self
+            .pretty_place(&mut text, &start, steps, (depth, false), span)
+            .is_none()
+        {
+            return error(span);
         }
         text.finish(span)
+    }
+
+    /// What lies at the end of a path; of an array its first element.
+    fn pretty_place(
+        &mut self,
+        text: &mut Text,
+        start: &Typed,
+        steps: Vec<Step<'_>>,
+        (depth, is_part): (u32, bool),
+        span: Span,
+    ) -> Option<()> {
+        let located = self.locate(start.clone(), &steps, span)?;
+        let len = match located.place.kind {
+            PlaceKind::Array { len, .. } if depth > 0 && located.held.is_none() => len,
+            // Pointers in structures are not followed.
+            PlaceKind::Pointer(_) if is_part => {
+                let value = self.read(located, span);
+                text.value(ConvKind::Pointer, None, value);
+                return Some(());
+            }
+            _ => 0,
+        };
+        if len == 0 {
+            self.pretty_located(text, located, depth, span);
+            return Some(());
+        }
+        let zero = ast::Expr::new(Ast::Number(0), span);
+        let mut steps: Vec<Step<'_>> = steps;
+        steps.push(Step::Index(&zero));
+        text.plain("[");
+        self.pretty_place(text, start, steps, (depth - 1, true), span)?;
+        text.plain(if len > 1 { ", ...]" } else { "]" });
+        Some(())
     }
 
     /// What lies somewhere in memory.
@@ -240,14 +273,12 @@ impl Cx<'_> {
             }
             text.plain(&format!("{separator}.{name}="));
             let name = ast::Ident::new(*name, span);
-            match self.locate(object.clone(), &[Step::Field(&name)], span) {
-                // Pointers in it are not followed.
-                Some(at) if matches!(at.place.kind, PlaceKind::Pointer(_)) => {
-                    let value = self.read(at, span);
-                    text.value(ConvKind::Pointer, None, value);
-                }
-                Some(at) => self.pretty_located(text, at, depth - 1, span),
-                None => return,
+            let steps = vec![Step::Field(&name)];
+            if self
+                .pretty_place(text, object, steps, (depth - 1, true), span)
+                .is_none()
+            {
+                return;
             }
         }
         text.plain("}");

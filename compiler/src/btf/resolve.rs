@@ -159,11 +159,10 @@ impl Btf {
         Ok(())
     }
 
-    /// Whether the type is a character (`char`, `signed char`, `unsigned char`, `u8` excluded
-    /// unless it is spelt as one of these).
+    /// Whether the type is a character: `char`, `signed char`, and `unsigned char` where it is spelt so: `u8` is a number.
     pub fn is_char(&self, id: TypeId) -> bool {
         let Ok((
-            id,
+            stripped,
             Type::Int {
                 size: 1,
                 is_bool: false,
@@ -173,7 +172,23 @@ impl Btf {
         else {
             return false;
         };
-        matches!(self.name(id), "char" | "signed char")
+        match self.name(stripped) {
+            "char" | "signed char" => true,
+            "unsigned char" => self.unqualified(id) == Some(stripped),
+            _ => false,
+        }
+    }
+
+    /// The type without qualifiers, typedefs left as they are.
+    fn unqualified(&self, id: TypeId) -> Option<TypeId> {
+        let mut at = id;
+        for _ in 0..MAX_CHAIN {
+            match self.get(at).ok()? {
+                Type::Modifier(kind, inner) if kind != Modifier::Typedef => at = inner,
+                _ => return Some(at),
+            }
+        }
+        None
     }
 
     /// Whether the type is a pointer to characters that are not spelt `u8`.
