@@ -164,31 +164,10 @@ impl Cx<'_> {
                 (self.alu(AluOp::Sub, rest, Src::Reg(tens)), next)
             }
         };
-        let letters = if kind == ConvKind::HexUpper {
-            b'A'
-        } else {
-            b'a'
-        };
-        let char = {
-            let reg = self.code.vreg();
-            let mut t = Template::default();
-            let digit = t.read(digit);
-            let dst = t.write_over(reg, digit);
-            t.add(Insn::JumpIf {
-                cond: Cond::Lt,
-                wide: true,
-                left: dst,
-                right: Src::Imm(10),
-                target: 1,
-            });
-            t.alu(
-                AluOp::Add,
-                dst,
-                Src::Imm(i32::from(letters) - 10 - i32::from(b'0')),
-            );
-            t.alu(AluOp::Add, dst, Src::Imm(i32::from(b'0')));
-            self.push(t);
-            reg
+        let char = match kind {
+            ConvKind::HexUpper => self.hex_digit(digit, b'A'),
+            ConvKind::HexLower | ConvKind::Pointer => self.hex_digit(digit, b'a'),
+            _ => self.alu(AluOp::Add, digit, Src::Imm(i32::from(b'0'))),
         };
         let last = self.imm(i64::from(bytes) - 1);
         let at = self.alu(AluOp::Sub, last, Src::Reg(round));
@@ -204,6 +183,17 @@ impl Cx<'_> {
         self.jump(head, vec![following, next]);
         self.enter(done);
         count
+    }
+
+    /// The character of a number below 16, without branches: loops would be followed along each.
+    pub(super) fn hex_digit(&mut self, nibble: VReg, letter_a: u8) -> VReg {
+        // 1 from 10 on.
+        let letter = self.alu(AluOp::Add, nibble, Src::Imm(6));
+        let letter = self.alu(AluOp::Rsh, letter, Src::Imm(4));
+        let beyond = i32::from(letter_a) - 10 - i32::from(b'0');
+        let beyond = self.alu(AluOp::Mul, letter, Src::Imm(beyond));
+        let digit = self.alu(AluOp::Add, nibble, Src::Imm(i32::from(b'0')));
+        self.alu(AluOp::Add, digit, Src::Reg(beyond))
     }
 
     /// The greater of two unsigned numbers.

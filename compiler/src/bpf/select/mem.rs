@@ -236,9 +236,9 @@ impl Cx<'_> {
         let at = self.byte_address(bytes, index);
         let byte = self.load(Size::B, Mem::Ptr(at, 0));
         let high = self.alu(AluOp::Rsh, byte, Src::Imm(4));
-        let high = self.hex_digit(high);
+        let high = self.hex_digit(high, b'a');
         let low = self.alu(AluOp::And, byte, Src::Imm(15));
-        let low = self.hex_digit(low);
+        let low = self.hex_digit(low, b'a');
         let twice = self.alu(AluOp::Lsh, index, Src::Imm(1));
         let to = self.byte_address(digits, twice);
         self.store(Size::B, Mem::Ptr(to, 0), Src::Reg(high));
@@ -251,19 +251,5 @@ impl Cx<'_> {
         let next = self.alu(AluOp::Add, index, Src::Imm(1));
         self.jump(head, vec![next]);
         self.enter(done);
-    }
-
-    /// The character of a number below 16, without branches: loops would be followed along each.
-    fn hex_digit(&mut self, nibble: VReg) -> VReg {
-        // 1 from 10 on.
-        let letter = self.alu(AluOp::Add, nibble, Src::Imm(6));
-        let letter = self.alu(AluOp::Rsh, letter, Src::Imm(4));
-        let beyond = self.alu(
-            AluOp::Mul,
-            letter,
-            Src::Imm(i32::from(b'a') - 10 - i32::from(b'0')),
-        );
-        let digit = self.alu(AluOp::Add, nibble, Src::Imm(i32::from(b'0')));
-        self.alu(AluOp::Add, digit, Src::Reg(beyond))
     }
 }
