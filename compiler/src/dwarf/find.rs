@@ -219,14 +219,15 @@ impl DebugInfo {
         // Symbols tell functions where there are line tables only.
         let starts = code.starts_of(query.function);
         self.each_unit(|unit| {
+            if name.as_ref().is_some_and(|name| !name.is_in(unit)) && !unit.has_code(&starts)? {
+                found.has_file = found.has_file || !unit.files_like(query.file).is_empty();
+                return Ok(());
+            }
             let files = unit.files_like(query.file);
             if files.is_empty() {
                 return Ok(());
             }
             found.has_file = true;
-            if name.as_ref().is_some_and(|name| !name.is_in(unit)) && !unit.has_code(&starts)? {
-                return Ok(());
-            }
             let part = Part::read(unit, files, code, with_lines)?;
             let declared = part
                 .functions

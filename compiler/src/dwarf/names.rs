@@ -5,12 +5,26 @@ use bstr::{ByteSlice, Finder};
 use gimli::{Dwarf, Section};
 use rustc_hash::FxHashSet;
 
-use super::Slice;
 use super::unit::Unit;
+use super::{DebugInfo, Slice};
 use crate::probes::is_pattern;
 
 /// So many words are sought one after the other, more of them all at once.
 const FEW: usize = 16;
+
+/// Names as short as this are written into entries: a reference to `.debug_str` is no shorter.
+const SHORT: usize = 3;
+
+impl DebugInfo {
+    /// Whether no entry can have a name, by a look at `.debug_str` alone, where C compilers put all names that are not
+    /// short.
+    pub fn lacks(&self, name: &str) -> bool {
+        let dwarf = self.dwarf();
+        let texts = dwarf.debug_str.reader().slice();
+        let name = [name.as_bytes(), b"\0"].concat();
+        name.len() > SHORT + 1 && !texts.is_empty() && texts.find(&name).is_none()
+    }
+}
 
 /// Finds a function's name in units.
 pub(super) struct NameFilter {

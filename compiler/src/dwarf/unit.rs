@@ -78,7 +78,7 @@ impl<'d> Unit<'d> {
         };
         self.numbered()
             .filter(|(header, _, entry)| {
-                may_be(entry) && path::is_like(pattern, &self.path(header, entry))
+                pattern == "*" || may_be(entry) && path::is_like(pattern, &self.path(header, entry))
             })
             .map(|(_, number, _)| number)
             .collect()

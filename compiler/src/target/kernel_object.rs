@@ -290,6 +290,16 @@ mod tests {
     }
 
     #[test]
+    fn names_that_debug_information_does_not_have() {
+        let lacks = |name| object(VMLINUX).info.lacks(name);
+        assert!(lacks("verify"));
+        assert!(lacks("verify_aera"));
+        assert!(!lacks("verify_area"));
+        // Short ones are written anywhere.
+        assert!(!lacks("abc"));
+    }
+
+    #[test]
     fn calls_and_labels() {
         let kernel = object(VMLINUX);
         let start = kernel.named("branches").next().unwrap().start;

@@ -136,7 +136,10 @@ fn resolve_in(
         (_, Some(place)) if place.address != 0 => vec![names.one(place)],
         (Ok(None), _) => find::functions(names, pattern)?,
     };
-    if found.is_empty() && may_be_inlined(request, pattern) {
+    if found.is_empty()
+        && may_be_inlined(request, pattern)
+        && !of_source::is_unheard_of(request, module, pattern)
+    {
         // Only debug information knows of functions that the kernel has in others only.
         if let Ok(inlined) = of_source::inlined(request, module, &place, Fetch::No) {
             return Ok(inlined);

@@ -140,6 +140,12 @@ pub(super) fn functions(
     Ok(Some(found))
 }
 
+/// Whether the debug information that there is, if any, does not have a name: its functions need not be read then.
+pub(super) fn is_unheard_of(request: &Request<'_>, module: Option<&str>, name: &str) -> bool {
+    let object = request.session.target.kernel_object(module, Fetch::No);
+    object.is_ok_and(|object| object.info.lacks(name))
+}
+
 /// Where functions have been inlined into others.
 pub(super) fn inlined(
     request: &Request<'_>,
