@@ -1,6 +1,8 @@
 //! A script's programs in the kernel: loading an image, attaching its points, reporting
 //! what could not be attached, waiting until they are done, detaching.
 
+mod fate;
+
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -18,9 +20,7 @@ use crate::load::{self, LoadOptions, Loaded, ObjectFile, ProgramKind};
 use crate::session::timing::{ProgramRuns, Runs};
 use crate::session::{Attached, Control, Signals};
 use crate::times::Times;
-
-/// Points left out that are named, unless all are asked for by -v.
-const MAX_WARNED: usize = 3;
+use fate::{Failed, Fate};
 
 /// What is to be loaded, and where.
 pub struct Plan<'a> {
@@ -36,6 +36,8 @@ pub struct Plan<'a> {
     pub verbose: u8,
     /// `-t`
     pub timing: bool,
+    /// Not `-w`
+    pub warnings: bool,
 }
 
 /// An image whose maps exist.
@@ -66,7 +68,7 @@ impl Plan<'_> {
             .map_err(|(point, error)| self.refused(&point.text, &error))?;
         if self.verbose > 0 {
             for warning in &loaded.warnings {
-                Status::warn(warning);
+                self.warn(warning);
             }
         }
         Ok(InKernel { loaded })
@@ -185,19 +187,19 @@ impl Plan<'_> {
             }
             let fate = fates.entry(&handler.name).or_default();
             let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
-            let result = match result {
+            let mut result = match result {
                 Ok(result) => result,
                 Err(error) if error.is_of_place() && points.len() == 1 => {
-                    self.report_failed(&[(0, error)], &points, fate)?;
+                    self.report_failed(vec![(0, error)], &points, fate)?;
                     continue;
                 }
                 Err(AttachError::Interrupted) => return Err(interrupted(AttachError::Interrupted)),
                 Err(error) => return Err(self.refused(&handler.name, &error)),
             };
-            self.report_failed(&result.failed, &points, fate)?;
             if !program.entry_half {
                 fate.attached += points.len() - result.failed.len();
             }
+            self.report_failed(std::mem::take(&mut result.failed), &points, fate)?;
             // Of a handler that is divided, what a program is for is told by its point, if it is one.
             handlers.push(match (&program.points[..], &handler.points[..]) {
                 ([_], [_, _, ..]) => own().next().map_or(&handler.name, |point| &point.text),
@@ -253,46 +255,53 @@ impl Plan<'_> {
     /// kernel can probe: these are warned about; a probe left with no point at all is an error.
     fn report_failed(
         &self,
-        failed: &[(usize, AttachError)],
+        failed: Vec<(usize, AttachError)>,
         points: &[&Point],
         fate: &mut Fate,
     ) -> Result<(), Status> {
-        let some = fate.points > points.len() || failed.len() < points.len();
         for (at, error) in failed {
-            let Some(point) = points.get(*at) else {
+            let Some(point) = points.get(at) else {
                 continue;
             };
-            if !point.optional && !some {
-                return Err(self.refused(&point.text, error));
+            if !point.optional && fate.points == 1 {
+                return Err(self.refused(&point.text, &error));
             }
-            let reason = format!("{}: {error}", point.text);
-            if self.verbose > 0 || !point.optional && fate.named < MAX_WARNED {
-                fate.named += 1;
-                Status::warn(&format!("{reason}; left out"));
-            } else if !point.optional {
-                fate.silent += 1;
-            }
-            fate.first.get_or_insert_with(|| (reason, error.help()));
+            fate.failed.push(Failed {
+                point: point.text.clone(),
+                error,
+                is_told: !point.optional || self.verbose > 0,
+            });
         }
         Ok(())
     }
 
-    /// What has not been told of probes yet. One may have been left with no point.
+    /// Tells what has been left out of each probe. One may have been left with no point.
     fn report_left_out(&self, mut fates: HashMap<&str, Fate>) -> Result<(), Status> {
         for handler in self.meta.module.handlers.values() {
             let Some(fate) = fates.remove(&*handler.name) else {
                 continue;
             };
-            if fate.silent > 0 {
-                let count = fate.silent;
-                Status::warn(&format!("{}: {count} more points left out", handler.name));
+            if fate.attached == 0
+                && fate.must_be
+                && let Some(first) = fate.failed.first()
+            {
+                let help = first.error.help();
+                return Err(Status::fail(
+                    &fate.none(&handler.name, first),
+                    help.as_deref(),
+                ));
             }
-            if let (0, Some((reason, help)), true) = (fate.attached, &fate.first, fate.must_be) {
-                let title = format!("none of the points can be probed; {reason}");
-                return Err(Status::fail(&title, help.as_deref()));
+            if let Some(warning) = fate.warning(&handler.name, self.verbose > 0) {
+                self.warn(&warning);
             }
         }
         Ok(())
+    }
+
+    fn warn(&self, message: &str) {
+        if self.warnings {
+            Status::warn(message);
+        }
     }
 
     fn refused(&self, what: &str, error: &AttachError) -> Status {
@@ -304,22 +313,6 @@ impl Plan<'_> {
         }
         status
     }
-}
-
-/// What has become of a probe's points.
-#[derive(Default)]
-struct Fate {
-    /// All of them.
-    points: usize,
-    /// Whether it must have one.
-    must_be: bool,
-    attached: usize,
-    /// Those left out that were named.
-    named: usize,
-    /// Those that were not.
-    silent: usize,
-    /// Why the first was left out, and what helps.
-    first: Option<(String, Option<String>)>,
 }
 
 /// What the user is told who did not wait.

@@ -42,6 +42,14 @@ pub enum AttachError {
     /// The kernel refuses to trace this place.
     #[error("the kernel does not allow probes in '{0}'")]
     Forbidden(String),
+    /// The kernel refuses to trace this instruction of a function.
+    #[error("the kernel does not allow a probe at {function}+{offset:#x}")]
+    ForbiddenAt {
+        /// The function.
+        function: String,
+        /// Bytes from its start.
+        offset: u64,
+    },
     /// In the middle of an instruction of the kernel.
     #[error("no instruction begins {offset:#x} bytes from the start of '{function}'")]
     NoInstruction {
@@ -116,10 +124,12 @@ impl AttachError {
 
     /// Whether it is about the place alone: others of the probe may do.
     pub fn is_of_place(&self) -> bool {
-        matches!(
-            self,
-            Self::NoFunction(_) | Self::NoTracepoint(_) | Self::Forbidden(_)
-        )
+        self.is_forbidden() || matches!(self, Self::NoFunction(_) | Self::NoTracepoint(_))
+    }
+
+    /// Whether the kernel refuses to trace the place.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden(_) | Self::ForbiddenAt { .. })
     }
 
     /// The verifier's whole log, if it is the verifier that refused.
@@ -166,6 +176,10 @@ impl AttachError {
             }
             Self::Forbidden(_) => Some(
                 "probes themselves or the entry to the kernel need it (noinstr, notrace), or it was for the kernel's start only (__init)"
+                    .to_owned(),
+            ),
+            Self::ForbiddenAt { .. } => Some(
+                "the kernel changes this instruction itself (a static key or call), it traps (BUG, WARN), or probes themselves need it"
                     .to_owned(),
             ),
             Self::NoTracepoint(_)

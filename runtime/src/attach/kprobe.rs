@@ -85,6 +85,7 @@ pub(super) fn install(
         let attach = |group: &[&Place<'_>]| attach_group(&program, group, options);
         let (by_name, by_address): (Vec<_>, Vec<_>) =
             places.iter().partition(|place| place.addresses.is_empty());
+        let wrong = |place: &Place<'_>, error: &io::Error| wrong(place, error, options);
         if let Ok(mut linked) = by_halves(vec![by_name, by_address], attach, wrong) {
             linked.failed.append(&mut outcome.failed);
             return Ok((program, linked));
@@ -220,17 +221,32 @@ fn attach_group(
 }
 
 /// What is wrong with a place that a link was refused for, if that is the reason.
-fn wrong(place: &Place<'_>, error: &io::Error) -> Option<(usize, AttachError)> {
+fn wrong(
+    place: &Place<'_>,
+    error: &io::Error,
+    options: &AttachOptions<'_>,
+) -> Option<(usize, AttachError)> {
     let code = error.raw_os_error()?;
+    let name = &place.function.name;
     let reason = match code {
-        // None of that name, or several.
-        libc::ESRCH => AttachError::NoFunction(place.function.name.clone()),
+        // None of that name that can be traced, or several.
+        libc::ESRCH if is_only(name, options) => AttachError::Forbidden(name.clone()),
+        libc::ESRCH => AttachError::NoFunction(name.clone()),
         libc::ENOENT | libc::EINVAL | libc::EILSEQ | libc::EADDRNOTAVAIL => {
             explain(place, io::Error::from_raw_os_error(code))
         }
         _ => return None,
     };
     Some((place.at, reason))
+}
+
+/// Whether the kernel has just one function of a name.
+fn is_only(name: &str, options: &AttachOptions<'_>) -> bool {
+    let symbols = options.target.symbols();
+    symbols.is_ok_and(|symbols| {
+        let functions = symbols.by_name(name).filter(|symbol| symbol.is_function());
+        functions.count() == 1
+    })
 }
 
 fn open(place: &Place<'_>) -> io::Result<PerfEvent> {
@@ -280,7 +296,11 @@ fn explain(place: &Place<'_>, error: io::Error) -> AttachError {
             offset: place.offset,
         },
         // EINVAL and EILSEQ: on the list of what must not be probed, or no instruction there.
-        Some(libc::EINVAL | libc::EILSEQ) => AttachError::Forbidden(name),
+        Some(libc::EINVAL | libc::EILSEQ) if place.offset == 0 => AttachError::Forbidden(name),
+        Some(libc::EINVAL) => AttachError::ForbiddenAt {
+            function: name,
+            offset: place.offset,
+        },
         _ => AttachError::io_with(needed_for_perf_events(), "opening a kprobe", error),
     }
 }

@@ -246,6 +246,7 @@ impl Start<'_> {
                 .map(|mib| mib.clamp(1, 1024).next_power_of_two() << 20),
             verbose: self.args.script.verbose,
             timing: self.args.script.timing,
+            warnings: !self.args.script.no_warnings,
         };
         let mut loaded = plan.load(image)?;
         let globals = Arc::new(loaded.globals()?);
