@@ -12,7 +12,7 @@ use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point, SessionState};
 use rtap_compiler::lir::Handler;
 use rtap_compiler::target::Target;
 
-use crate::attach::{self, AttachError, AttachOptions, Installed};
+use crate::attach::{self, AttachError, AttachOptions, Installed, Missed};
 use crate::bpf::{AttachType, Grace, Map, Mapping, ProgType, Program, RingReader, enable_stats};
 use crate::cli::Status;
 use crate::host::{Capability, LiveTarget, Rights, raise_memlock_limit};
@@ -320,6 +320,25 @@ fn interrupted(error: AttachError) -> Status {
     Status::fail(&error.to_string(), None)
 }
 
+/// What a program missed, and why: a line for each reason.
+fn reasons(name: &str, missed: Missed) -> Vec<String> {
+    let Missed { busy, unremembered } = missed;
+    let mut lines = Vec::new();
+    if busy > 0 {
+        lines.push(format!(
+            "{busy} events missed by {name}: the probe was busy on that processor, \
+             with an event before or in a task that was interrupted"
+        ));
+    }
+    if unremembered > 0 {
+        lines.push(format!(
+            "{unremembered} events missed by {name}: more calls were under way at a time than a kretprobe remembers; \
+             a trampoline (--kprobe-style fentry) has no such limit"
+        ));
+    }
+    lines
+}
+
 /// Why an image is not loaded that goes through `most` CPUs at most, if any, on a machine with `possible`.
 fn too_many_cpus(most: Option<u32>, possible: u32) -> Option<String> {
     let most = most.filter(|most| *most < possible)?;
@@ -419,13 +438,7 @@ impl Attached for Installation {
         let mut lines = Vec::new();
         let mut untold: IndexSet<&str> = IndexSet::new();
         for (_, name, installed) in &self.installed {
-            let missed = installed.missed();
-            if missed > 0 {
-                lines.push(format!(
-                    "{missed} events missed by {name}: the probe was busy on that processor, \
-                     with an event before or in a task that was interrupted"
-                ));
-            }
+            lines.extend(reasons(name, installed.missed()));
             if !installed.tells_missed {
                 untold.insert(name);
             }
@@ -455,7 +468,7 @@ impl Attached for Installation {
         }
         for (number, _, installed) in &self.installed {
             let known = all.entry(*number).or_default();
-            known.missed = installed.tells_missed.then(|| installed.missed());
+            known.missed = installed.tells_missed.then(|| installed.missed().total());
             if self.statistics.is_some() && known.points.is_empty() {
                 known.whole = installed.program.info().ok().map(|info| Runs {
                     hits: info.run_count,
@@ -470,7 +483,16 @@ impl Attached for Installation {
 
 #[cfg(test)]
 mod tests {
-    use super::too_many_cpus;
+    use super::{Missed, reasons, too_many_cpus};
+
+    #[test]
+    fn what_was_missed_is_told_with_its_reason() {
+        let told = |busy, unremembered| reasons("PROBE", Missed { busy, unremembered });
+        assert!(told(0, 0).is_empty());
+        let both = told(2, 102);
+        assert!(both[0].starts_with("2 events missed by PROBE: the probe was busy"));
+        assert!(both[1].starts_with("102 events missed by PROBE: more calls were under way"));
+    }
 
     #[test]
     fn images_that_go_through_cpus_need_a_machine_that_is_not_too_large() {

@@ -75,7 +75,9 @@ pub struct Installed {
     /// Points that could not be attached to, with the reason: (position in the list, why).
     pub failed: Vec<(usize, AttachError)>,
     /// What the links missed, once they are gone.
-    missed: u64,
+    missed_by_links: u64,
+    /// Whether it is at the returns of functions, by kretprobe.
+    is_kretprobe: bool,
     /// Whether the kernel tells what they miss.
     pub tells_missed: bool,
     /// Whether it is detached in [`Self::settle`].
@@ -101,16 +103,45 @@ impl Installed {
 
     /// Detaches; the program stays loaded, its statistics readable.
     pub fn detach(&mut self) {
-        self.missed += self.links.iter().map(Attachment::missed).sum::<u64>();
+        self.missed_by_links = self.missed_by_links();
         self.links.clear();
     }
 
-    /// How many events did not run the program although it was attached: it was running on
-    /// that processor already, or a kretprobe had no room to remember the call.
-    pub fn missed(&self) -> u64 {
+    fn missed_by_links(&self) -> u64 {
         let links: u64 = self.links.iter().map(Attachment::missed).sum();
+        self.missed_by_links + links
+    }
+
+    /// How many events did not run the program although it was attached.
+    pub fn missed(&self) -> Missed {
         let program = self.program.info().unwrap_or_default();
-        self.missed + links + program.recursion_misses
+        let by_links = self.missed_by_links();
+        let (busy, unremembered) = if self.is_kretprobe {
+            (0, by_links)
+        } else {
+            (by_links, 0)
+        };
+        Missed {
+            busy: busy + program.recursion_misses,
+            unremembered,
+        }
+    }
+}
+
+/// Events that did not run a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// It was running on that processor already.
+    pub busy: u64,
+    /// A kretprobe had no room to remember the call. (The few calls that came while a probe ran on that processor are
+    /// among them: the kernel does not tell these apart.)
+    pub unremembered: u64,
+}
+
+impl Missed {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.busy + self.unremembered
     }
 }
 
@@ -205,13 +236,14 @@ pub fn install(
         | Attach::PerfCounter { .. }
         | Attach::Timer { .. } => return Err(AttachError::NoPoints),
     };
+    let is_kretprobe = matches!(first.attach, Attach::Kretprobe { .. });
     Ok(Installed {
         links: outcome.links,
         program,
         failed: outcome.failed,
-        missed: 0,
-        tells_missed: !matches!(first.attach, Attach::Kretprobe { .. })
-            || options.target.kernel().version >= TELLS_MISSED_RETURNS,
+        missed_by_links: 0,
+        is_kretprobe,
+        tells_missed: !is_kretprobe || options.target.kernel().version >= TELLS_MISSED_RETURNS,
         at_once: options.sleepable || is_scarce(&first.attach),
     })
 }
