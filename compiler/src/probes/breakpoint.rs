@@ -50,18 +50,7 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
             )),
         ));
     }
-    let length_bytes = match request.number("length") {
-        None => 1,
-        Some(n @ 1..=MAX_LENGTH_BYTES) => (n as u64).next_power_of_two() as u8,
-        Some(_) => {
-            return Err(Box::new(
-                Diagnostic::error(codes::BAD_POINT, "the length is out of range").label(
-                    request.span,
-                    format!("1 to {MAX_LENGTH_BYTES} bytes can be watched"),
-                ),
-            ));
-        }
-    };
+    let length_bytes = length_bytes(request)?;
     let place = place(request)?;
     let mut text = "kernel.data(".to_owned();
     match &place {
@@ -95,6 +84,31 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
         entry: None,
         condition: None,
     }])
+}
+
+/// How many bytes are watched, as a processor can: the least that are as many as asked for.
+fn length_bytes(request: &Request<'_>) -> Result<u8, Box<Diagnostic>> {
+    match request.number("length") {
+        None => Ok(1),
+        Some(wanted @ 1..=MAX_LENGTH_BYTES) => {
+            let watched = (wanted as u64).next_power_of_two() as u8;
+            if i64::from(watched) != wanted {
+                let title = format!("{watched} bytes are watched in place of {wanted}");
+                request.warn(
+                    Diagnostic::warning(codes::MORE_WATCHED, title)
+                        .label(request.span, "1, 2, 4 or 8 bytes can be watched"),
+                );
+            }
+            Ok(watched)
+        }
+        Some(wanted) => {
+            let title = format!("{wanted} bytes cannot be watched");
+            Err(Box::new(
+                Diagnostic::error(codes::BAD_POINT, title)
+                    .label(request.span, "1, 2, 4 or 8 bytes can be watched"),
+            ))
+        }
+    }
 }
 
 fn place(request: &Request<'_>) -> Result<DataPlace, Box<Diagnostic>> {

@@ -141,6 +141,7 @@ codes! {
     KEYS_CUT "W0304" "keys longer than the kernel takes";
     NAMESAKES_LEFT_OUT "W0305" "functions of one name that cannot be told apart";
     FUNCTIONS_LEFT_OUT "W0306" "functions of a pattern that cannot be probed";
+    MORE_WATCHED "W0307" "breakpoint that watches more bytes than were asked for";
 }
 
 #[cfg(test)]
