@@ -188,6 +188,17 @@ pub(crate) fn find(components: &[Component]) -> Match {
     }
 }
 
+/// The forms that begin as components do, as far as any does, and how many components that is.
+pub(crate) fn nearest(components: &[Component]) -> (usize, Vec<&'static str>) {
+    let public = forms().filter(|form| !form.starts_with('_'));
+    let counted: Vec<(usize, &str)> = public
+        .map(|form| (pattern::alike(form, components), form))
+        .collect();
+    let most = counted.iter().map(|(alike, _)| *alike).max().unwrap_or(0);
+    let nearest = counted.iter().filter(|(alike, _)| *alike == most);
+    (most, nearest.map(|(_, form)| *form).collect())
+}
+
 /// The points that components with wildcards name. Forms whose names begin with `_` are the tapsets' own.
 pub(crate) fn named_by(components: &[Component]) -> Vec<(&'static Kind, Vec<Component>)> {
     if !components.iter().any(Component::is_wild) {

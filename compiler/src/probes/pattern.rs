@@ -97,6 +97,15 @@ fn named_parts(
     false
 }
 
+/// How many components at the start are as a form has them.
+pub(super) fn alike(form: &'static str, components: &[Component]) -> usize {
+    let parts = form.split('.').map(part).zip(components);
+    let alike = parts.take_while(|((name, wanted), component)| {
+        glob(&component.name, name) && Arg::fits(component.arg.as_ref(), wanted)
+    });
+    alike.count()
+}
+
 /// Whether components are of a form.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {

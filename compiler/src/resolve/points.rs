@@ -21,6 +21,8 @@ const MAX_POINTS: usize = 100_000;
 const MAX_ALIASES: usize = 100;
 /// Aliases that one probe can come through in all: where each names others twice they soon are too many.
 const MAX_EXPANSIONS: usize = 10_000;
+/// Forms that a message names, at most.
+const MAX_FORMS: usize = 8;
 
 /// A place where a probe of the script is attached, with what aliases add to its code.
 pub(super) struct Expanded {
@@ -355,14 +357,8 @@ impl Cx<'_> {
 
     fn unknown_point(&mut self, components: &[Component], span: Span) {
         let text = shown(components);
-        let first = components
-            .first()
-            .map(|c| c.name.to_string())
-            .unwrap_or_default();
-        let forms: Vec<&str> = probes::forms()
-            .filter(|form| form.split(['.', '(']).next() == Some(&first))
-            .filter(|form| !form.starts_with('_'))
-            .collect();
+        let (alike, forms) = probes::nearest(components);
+        let start = shown(&components[..alike]);
         let diag = Diagnostic::error(
             codes::UNKNOWN_POINT,
             format!("there is no probe point '{text}'"),
@@ -381,20 +377,18 @@ impl Cx<'_> {
             .collect();
         let bare: Vec<&str> = components.iter().map(|c| &*c.name).collect();
         let near = did_you_mean(&bare.join("."), names.iter().map(String::as_str));
-        // Those of the same length say the most.
-        let alike: Vec<&str> = forms
-            .iter()
-            .copied()
-            .filter(|form| form.split('.').count() == components.len())
-            .collect();
-        let forms = if alike.is_empty() { forms } else { alike };
-        let diag = if forms.is_empty() {
-            diag.help_if(near)
-                .help("'rtap list' shows all probe points, 'rtap list \"PATTERN\"' some of them")
+        let diag = diag.help_if(near);
+        let diag = if alike == 0 {
+            diag.help("'rtap list' shows all probe points, 'rtap list \"PATTERN\"' some of them")
         } else {
-            let shown: Vec<&str> = forms.iter().take(8).copied().collect();
-            diag.help_if(near)
-                .help(format!("'{first}' is used like this: {}", shown.join(", ")))
+            // Those of the same length say the most, or the shortest.
+            let parts = |form: &str| form.split('.').count();
+            let has_same = forms.iter().any(|form| parts(form) == components.len());
+            let shortest = forms.iter().map(|form| parts(form)).min().unwrap_or(0);
+            let length = if has_same { components.len() } else { shortest };
+            let best = forms.iter().filter(|form| parts(form) == length);
+            let best: Vec<&str> = best.take(MAX_FORMS).copied().collect();
+            diag.help(format!("'{start}' is used like this: {}", best.join(", ")))
         };
         self.report(diag);
     }
