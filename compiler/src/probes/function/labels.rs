@@ -5,7 +5,7 @@ use std::rc::Rc;
 use rtap_grammar::diag::{Diagnostic, codes, did_you_mean};
 
 use super::super::locals::DebugVars;
-use super::super::{Candidate, Request, debug_info, instruction, source};
+use super::super::{Candidate, Request, debug_info, instruction, is_pattern, source};
 use super::address;
 use crate::dwarf::Query;
 use crate::target::Fetch;
@@ -54,13 +54,19 @@ pub(super) fn labels(
     if !out.is_empty() {
         return Ok(out);
     }
+    let function = place.function;
     if !labels.has_function {
         let whose = module.map_or("the kernel".to_owned(), |m| format!("module {m}"));
-        let title = format!("{whose} has no function '{}'", place.function);
+        let like = if is_pattern(function) { " like" } else { "" };
+        let title = format!("{whose} has no function{like} '{function}'");
         let label = "its debug information has none of that name there";
         return Err(Box::new(refuse(title, label)));
     }
-    let title = format!("'{}' has no label '{pattern}'", place.function);
+    let title = if is_pattern(function) {
+        format!("no function like '{function}' has a label '{pattern}'")
+    } else {
+        format!("'{function}' has no label '{pattern}'")
+    };
     let near = did_you_mean(pattern, labels.names.iter().map(String::as_str));
     Err(Box::new(
         refuse(title, "not among those that debug information has code of").help_if(near),
