@@ -156,6 +156,16 @@ impl Candidate {
             condition: None,
         }
     }
+
+    /// A function's entry as it was asked for: as one that is exported, or just so.
+    fn named_for(mut self, request: &Request<'_>) -> Self {
+        if request.has("exported")
+            && let Some(start) = self.text.strip_suffix(".call")
+        {
+            self.text = format!("{start}.exported");
+        }
+        self
+    }
 }
 
 /// The kind that components match: exactly, or the kinds that take these names with

@@ -12,7 +12,7 @@ use super::{Cx, Loader};
 use crate::builtins;
 use crate::hir::Ty;
 use crate::infer::infer_types;
-use crate::probes::{self, Component};
+use crate::probes::{self, Component, glob};
 use crate::session::Session;
 
 /// A probe point.
@@ -39,7 +39,12 @@ pub fn list<'s>(
     let mut listed: Vec<Listed> = Vec::new();
     for probe in cx.symbols.probes.clone() {
         let forms: Vec<&str> = probe.points.iter().flat_map(forms).collect();
-        let (points, diags) = cx.capture(|cx| cx.expand(&probe.points));
+        let (mut points, diags) = cx.capture(|cx| cx.expand(&probe.points));
+        let labels: Vec<ast::ProbePoint> = probe.points.iter().filter_map(all_labels).collect();
+        if !points.is_empty() && !labels.is_empty() {
+            // There need not be any.
+            points.extend(cx.capture(|cx| cx.expand(&labels)).0);
+        }
         // A pattern that means kinds of points need not mean points too.
         if forms.is_empty() || !points.is_empty() {
             cx.diags.extend(diags);
@@ -89,6 +94,32 @@ fn forms(point: &ast::ProbePoint) -> Vec<&'static str> {
         .filter(|form| !form.starts_with('_'))
         .filter(means)
         .collect()
+}
+
+/// The labels of what a point means, if it ends in a wildcard that means them: they are a form with an argument, which
+/// a wildcard does not give.
+fn all_labels(point: &ast::ProbePoint) -> Option<ast::ProbePoint> {
+    let (last, before) = point.components.split_last()?;
+    let ast::Component::Name { name, arg: None } = last else {
+        return None;
+    };
+    if before.is_empty() || !name.name.contains('*') || !glob(&name.name, "label") {
+        return None;
+    }
+    let label = ast::Component::Name {
+        name: ast::Ident {
+            name: "label".into(),
+            ..name.clone()
+        },
+        arg: Some(ast::Literal {
+            value: ast::LiteralValue::String("*".into()),
+            span: name.span,
+        }),
+    };
+    Some(ast::ProbePoint {
+        components: before.iter().cloned().chain([label]).collect(),
+        ..point.clone()
+    })
 }
 
 /// All aliases of the library, sorted.

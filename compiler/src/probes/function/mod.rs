@@ -166,7 +166,10 @@ fn resolve_in(
     let mut refused = Vec::new();
     for function in found {
         match choose(request, &function, module, is_return, only_kprobe, many) {
-            Ok(how) => out.push(candidate(maxactive, function, (module, only_kprobe), how)),
+            Ok(how) => {
+                let point = candidate(maxactive, function, (module, only_kprobe), how);
+                out.push(point.named_for(request));
+            }
             Err(why) => refused.push(why),
         }
     }

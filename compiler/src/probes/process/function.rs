@@ -115,7 +115,7 @@ pub(super) fn resolve(
     };
     Ok(found
         .into_iter()
-        .map(|point| candidate(&common, &point, place))
+        .map(|point| candidate(&common, &point, place).named_for(request))
         .collect())
 }
 
