@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod btf;
 pub mod builtins;
 pub mod dwarf;
+pub mod glob;
 pub mod hir;
 pub mod image;
 pub mod infer;

@@ -8,7 +8,7 @@ use super::lines::Statement;
 use super::names::NameFilter;
 use super::unit::Unit;
 use super::{DebugInfo, DwarfError};
-use crate::probes::glob;
+use crate::glob::glob;
 
 /// Which lines are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::find::{Code, Place, Query};
 use super::functions::{Entry, Function};
 use super::unit::Unit;
 use super::{DebugInfo, DwarfError};
-use crate::probes::glob;
+use crate::glob::glob;
 
 /// A label that has code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 
 use super::unit::Unit;
 use super::{DebugInfo, Slice};
-use crate::probes::is_pattern;
+use crate::glob::is_pattern;
 
 /// So many words are sought one after the other, more of them all at once.
 const FEW: usize = 16;

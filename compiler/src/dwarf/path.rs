@@ -1,6 +1,6 @@
 //! Names of source files.
 
-use crate::probes::glob;
+use crate::glob::glob;
 
 /// The path of a file that was named from a directory, without `.` and `..` where they can be taken out.
 pub(super) fn join(directory: &str, name: &str) -> String {

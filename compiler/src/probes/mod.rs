@@ -25,7 +25,7 @@ pub use context::VarInfo;
 pub(crate) use context::{ContextVars, Typed};
 pub use function::addresses_of;
 pub(crate) use function::quoted;
-pub use pattern::{Arg, Component, glob, is_pattern};
+pub use pattern::{Arg, Component};
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -33,6 +33,7 @@ use std::rc::Rc;
 use rtap_grammar::diag::Diagnostic;
 use rtap_grammar::source::Span;
 
+use crate::glob::{glob, is_pattern};
 use crate::image::Attach;
 use crate::lir::{Context, Exec};
 use crate::session::Session;

@@ -10,9 +10,10 @@ use rtap_grammar::source::Files;
 use super::points::{Expanded, Layer, names_match};
 use super::{Cx, Loader};
 use crate::builtins;
+use crate::glob::glob;
 use crate::hir::Ty;
 use crate::infer::infer_types;
-use crate::probes::{self, Component, glob};
+use crate::probes::{self, Component};
 use crate::session::Session;
 
 /// A probe point.

@@ -12,7 +12,8 @@ use super::Cx;
 use super::mentions::Mentions;
 use super::symbols::AliasSym;
 use super::syscalls::SyscallUse;
-use crate::probes::{self, Arg, Candidate, Component, Kind, Match, Request, glob};
+use crate::glob::glob;
+use crate::probes::{self, Arg, Candidate, Component, Kind, Match, Request};
 
 /// Nested aliases and brace alternatives of one point, at most: keeps crossed braces from
 /// exploding.

@@ -13,7 +13,7 @@ use super::sdt::Mark;
 use super::*;
 use crate::btf::Btf;
 use crate::dwarf::{DebugInfo, SharedFile};
-use crate::probes::glob;
+use crate::glob::glob;
 
 /// List of what the extraction tool puts into the fixture's files.
 pub const ROOTS: &str = include_str!("fixture/roots.txt");

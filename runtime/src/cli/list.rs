@@ -1,7 +1,8 @@
 //! `rtap list`: probe points that match a pattern, with their variables and types; kinds of
 //! probe points, aliases and functions; whatever has a word in its name.
 
-use rtap_compiler::probes::{catalogue, glob, is_pattern};
+use rtap_compiler::glob::{glob, is_pattern};
+use rtap_compiler::probes::catalogue;
 
 use super::Status;
 use super::args::{ListArgs, ScriptArgs};

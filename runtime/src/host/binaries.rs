@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use object::read::ReadCache;
 use rtap_compiler::dwarf::{DebugInfo, DwarfError};
-use rtap_compiler::probes::{glob, is_pattern};
+use rtap_compiler::glob::{glob, is_pattern};
 use rtap_compiler::target::{Arch, Binary, BinaryError, FileId, Unavailable};
 
 use super::file::{open_regular, reason};
