@@ -188,10 +188,7 @@ impl Cx<'_> {
         let symbols = symbols.map_err(|why| {
             let whose = named.whose();
             let title = format!("the addresses of {whose}'s variables are not known");
-            let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
-                .label(named.span, "needs one")
-                .note(why.to_string());
-            self.report(diag.help_if(why.help()));
+            self.report(why.refusal(title, "needs one", named.span));
         });
         let symbols = symbols.ok()?;
         let module = named.module.as_deref();

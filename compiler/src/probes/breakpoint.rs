@@ -121,15 +121,9 @@ fn place(request: &Request<'_>) -> Result<DataPlace, Box<Diagnostic>> {
     let symbols = match request.session.target.symbols() {
         Ok(symbols) => symbols,
         Err(reason) => {
-            return Err(Box::new(
-                Diagnostic::error(
-                    codes::POINT_UNAVAILABLE,
-                    format!("the address of '{name}' is not known"),
-                )
-                .label(request.span, "this probe point")
-                .note(reason.to_string())
-                .help_if(reason.help()),
-            ));
+            let title = format!("the address of '{name}' is not known");
+            let diag = reason.refusal(title, "this probe point", request.span);
+            return Err(Box::new(diag));
         }
     };
     // Some data is filed among the code: jiffies is made by the linker's script.

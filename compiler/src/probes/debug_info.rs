@@ -30,11 +30,7 @@ pub(super) fn no_source(
 
 /// The refusal of a point that asks for what is in debug information, and what can be done without it.
 pub(super) fn needed(title: &str, why: &Unavailable, other: &str, span: Span) -> Diagnostic {
-    Diagnostic::error(codes::POINT_UNAVAILABLE, title)
-        .label(span, "this probe point")
-        .note(why.to_string())
-        .help_if(why.help())
-        .help(other)
+    why.refusal(title, "this probe point", span).help(other)
 }
 
 /// The refusal of a point of a program with components that need debug information; `None` if it has none.

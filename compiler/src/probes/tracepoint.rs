@@ -45,15 +45,8 @@ fn resolve(request: &Request<'_>) -> Result<Vec<Candidate>, Box<Diagnostic>> {
     };
     let target = request.session.target;
     let btf = target.btf().map_err(|reason| {
-        Box::new(
-            Diagnostic::error(
-                codes::POINT_UNAVAILABLE,
-                "the kernel's tracepoints are not known",
-            )
-            .label(request.span, "needs them")
-            .note(reason.to_string())
-            .help_if(reason.help()),
-        )
+        let title = "the kernel's tracepoints are not known";
+        Box::new(reason.refusal(title, "needs them", request.span))
     })?;
     let own = request.text("module").filter(|_| request.has("module"));
     let mut homes: Vec<Home> = match own {
@@ -247,16 +240,13 @@ fn in_system(
             Ok(())
         }
         Err(_) if !is_pattern(name) => Ok(()),
-        Err(reason) => Err(Box::new(
-            Diagnostic::error(
-                codes::POINT_UNAVAILABLE,
-                "the systems of tracepoints are not known",
-            )
-            .label(request.span, "needs them")
-            .note(reason.to_string())
-            .help_if(reason.help())
-            .help(format!("leave '{system}:' out, if the name is enough")),
-        )),
+        Err(reason) => {
+            let title = "the systems of tracepoints are not known";
+            let diag = reason.refusal(title, "needs them", request.span);
+            Err(Box::new(diag.help(format!(
+                "leave '{system}:' out, if the name is enough"
+            ))))
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why a fact about the machine cannot be had.
 
+use rtap_grammar::diag::{Diagnostic, codes};
+use rtap_grammar::source::Span;
 use thiserror::Error;
 
 use super::BuildId;
@@ -104,6 +106,19 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
+    /// The refusal of what cannot be had without the fact: the reason, and what to do about it.
+    pub(crate) fn refusal(
+        &self,
+        title: impl Into<String>,
+        label: impl Into<String>,
+        span: Span,
+    ) -> Diagnostic {
+        Diagnostic::error(codes::POINT_UNAVAILABLE, title)
+            .label(span, label)
+            .note(self.to_string())
+            .help_if(self.help())
+    }
+
     /// What to do about it, for a diagnostic's `help:`.
     pub fn help(&self) -> Option<String> {
         let text = match self {

@@ -114,13 +114,6 @@ pub(super) fn length(request: &Request<'_>, module: Option<&str>, function: &Fou
 }
 
 fn hidden(request: &Request<'_>, why: &Unavailable) -> Box<Diagnostic> {
-    Box::new(
-        Diagnostic::error(
-            codes::POINT_UNAVAILABLE,
-            "the addresses of the kernel's functions are not known",
-        )
-        .label(request.span, "an address is named here")
-        .note(why.to_string())
-        .help_if(why.help()),
-    )
+    let title = "the addresses of the kernel's functions are not known";
+    Box::new(why.refusal(title, "an address is named here", request.span))
 }

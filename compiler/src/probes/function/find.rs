@@ -132,10 +132,11 @@ pub(super) fn need_list(request: &Request<'_>) -> Result<(), Box<Diagnostic>> {
         return Ok(());
     }
     let title = "which functions can be probed is not known";
-    let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
-        .label(request.span, "a pattern needs the list of them")
-        .note(why.to_string());
-    Err(Box::new(diag.help_if(why.help())))
+    Err(Box::new(why.refusal(
+        title,
+        "a pattern needs the list of them",
+        request.span,
+    )))
 }
 
 /// Leaves the functions that modules can call: those with a `__ksymtab_` symbol.
@@ -151,10 +152,8 @@ pub(super) fn keep_exported(
     };
     let all = request.session.target.symbols();
     let symbols = all.map_err(|why| {
-        let title = "which functions are exported is not known".to_owned();
-        refuse(codes::POINT_UNAVAILABLE, title)
-            .note(why.to_string())
-            .help_if(why.help())
+        let title = "which functions are exported is not known";
+        why.refusal(title, "this probe point", request.span)
     })?;
     let exported: FxHashSet<&str> = symbols
         .iter()

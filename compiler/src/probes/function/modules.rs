@@ -14,13 +14,8 @@ pub(in crate::probes) fn named(
         Diagnostic::error(code, title).label(request.span, label.to_owned())
     };
     let loaded = request.session.target.modules().map_err(|why| {
-        let title = "which modules are loaded is not known".to_owned();
-        let diag = refuse(
-            codes::POINT_UNAVAILABLE,
-            title,
-            "a pattern needs the list of them",
-        );
-        Box::new(diag.note(why.to_string()).help_if(why.help()))
+        let title = "which modules are loaded is not known";
+        Box::new(why.refusal(title, "a pattern needs the list of them", request.span))
     })?;
     let wanted = loaded.iter().filter(|name| glob(pattern, name));
     let names: Vec<String> = wanted.cloned().collect();

@@ -69,10 +69,7 @@ impl Namesakes<'_> {
 
     fn not_told(self, name: &str, why: &Unavailable) -> Box<Diagnostic> {
         let title = format!("several functions are called '{name}'");
-        let diag = Diagnostic::error(codes::POINT_UNAVAILABLE, title)
-            .label(self.request.span, "this name tells none of them")
-            .note(why.to_string());
-        Box::new(diag.help_if(why.help()))
+        Box::new(why.refusal(title, "this name tells none of them", self.request.span))
     }
 
     /// All functions of the names that a pattern means, with each how many of that name are listed as traceable; an error
