@@ -124,7 +124,8 @@ pub trait Target: Send + Sync {
     /// attaching to it.
     fn takes_trampoline(&self, module: Option<&str>, name: &str) -> bool;
 
-    /// Whether several symbols of the kernel and its modules have this name of a function.
+    /// Whether other symbols may have this name of a function: of the kernel or of any module, functions or data. When it is `false`,
+    /// the kernel finds this function by its name.
     fn is_shared(&self, module: Option<&str>, name: &str) -> bool;
 
     /// The functions that kprobes and fentry can attach to, sorted, several of one name each by itself. Slow: for

@@ -1,7 +1,7 @@
 //! Whether a function that BTF describes is in the kernel under its name and can be traced, and whether others have that name.
 //!
-//! The kernel looks it up when a program for it is loaded or a kprobe made, in some 50 µs; its list of symbols takes
-//! tens of milliseconds to read.
+//! The kernel looks it up when a program for it is loaded or a kprobe made, in some 50 µs (from 6.7 on it goes through the symbols of all
+//! modules for that, too); its list of symbols takes tens of milliseconds to read.
 
 use std::io;
 use std::os::fd::AsFd;
