@@ -153,6 +153,15 @@ impl KernelObject {
         section.contains(&found.start).then_some(found)
     }
 
+    /// The same; of several there the one of a name, if it is among them.
+    pub fn symbol_called<'s>(&'s self, name: &'s str, address: u64) -> Option<&'s Symbol> {
+        let first = self.symbol(address)?;
+        let mut named = self.named(name);
+        named
+            .find(|symbol| symbol.start == first.start)
+            .or(Some(first))
+    }
+
     /// The functions of a name.
     pub fn named<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s Symbol> {
         let order = self.by_name.get_or_init(|| {
@@ -263,6 +272,12 @@ mod tests {
             "vfs_write"
         );
         assert!(kernel.symbol(0x1000).is_none());
+        let called = |name| {
+            let found = kernel.symbol_called(name, 0xffff_ffff_8100_1004);
+            found.unwrap().name.as_str()
+        };
+        assert_eq!(called("_text"), "_text");
+        assert_eq!(called("vfs_write"), "vfs_read");
         // What only starting the kernel needs is gone.
         assert_eq!(kernel.named("start").count(), 0);
         let running = "ffffffff91001000 T vfs_read\nffffffff91003000 t local_helper\n\

@@ -62,6 +62,11 @@ pub enum Unavailable {
     /// Symbols are there, their addresses are hidden.
     #[error("the kernel hides its symbols' addresses")]
     AddressesHidden,
+    /// No symbol tells where the kernel has loaded a section of its file or of a module's.
+    #[error(
+        "where this code was loaded is not known: none of the functions around it has a name that no other has"
+    )]
+    NoLandmark,
     /// A program without debug information.
     #[error("{path} has no debug information, and there is no debug file for it")]
     NoDebugInfo {
@@ -137,6 +142,7 @@ impl Unavailable {
                 "compile it with -g, or install its debug file below /usr/lib/debug (Debian: the package's name with -dbgsym)",
             ),
             Self::NotProvided { .. }
+            | Self::NoLandmark
             | Self::BadDebugInfo { .. }
             | Self::BadBtf { .. }
             | Self::NoTracepoint { .. }

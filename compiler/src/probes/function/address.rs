@@ -4,6 +4,7 @@ use rtap_grammar::diag::{Diagnostic, codes};
 
 use super::super::Request;
 use super::find::Found;
+use crate::dwarf;
 use crate::target::{Kconfig, KernelObject, Unavailable};
 
 /// A place in the kernel's code.
@@ -72,21 +73,21 @@ pub(in crate::probes) fn linked(
     })
 }
 
-/// The place of the running kernel that is at an address of its file. `None` if no function is there.
+/// The place of the running kernel that code of a function of the source is at; `None` if no function is there.
 pub(super) fn of_object(
     request: &Request<'_>,
     object: &KernelObject,
     module: Option<&str>,
-    address: u64,
+    at: &dwarf::Place,
 ) -> Result<Option<Place>, Box<Diagnostic>> {
-    let Some(symbol) = object.symbol(address) else {
+    let Some(symbol) = object.symbol_called(&at.function, at.address) else {
         return Ok(None);
     };
     let mut place = Place {
         name: symbol.name.clone(),
         module: module.map(str::to_owned),
         address: 0,
-        offset: address - symbol.start,
+        offset: at.address - symbol.start,
     };
     // The kernel counts data, what is gone since its start, and modules too.
     let target = request.session.target;
@@ -94,7 +95,14 @@ pub(super) fn of_object(
         let symbols = target.symbols();
         let symbols = symbols.map_err(|why| hidden(request, &why))?;
         let start = object.loaded_at(symbol.start, &symbols, module);
-        place.address = start.ok_or_else(|| hidden(request, &Unavailable::AddressesHidden))?;
+        place.address = start.ok_or_else(|| {
+            let why = if symbols.has_addresses() {
+                Unavailable::NoLandmark
+            } else {
+                Unavailable::AddressesHidden
+            };
+            hidden(request, &why)
+        })?;
     }
     Ok(Some(place))
 }

@@ -176,7 +176,7 @@ impl Search<'_> {
             return Ok(());
         }
         let names = self.names;
-        let place = address::of_object(self.request, self.object, names.module, callee.address)?;
+        let place = address::of_object(self.request, self.object, names.module, callee)?;
         let Some(place) = place.filter(|place| place.offset == 0) else {
             return Ok(());
         };
@@ -227,7 +227,7 @@ impl Search<'_> {
             .session
             .target
             .kernel_object(module, Fetch::Yes);
-        let place = address::of_object(self.request, self.object, module, callee.address)?;
+        let place = address::of_object(self.request, self.object, module, callee)?;
         let (Ok(object), Some(place)) = (object, place) else {
             return Ok(());
         };

@@ -40,7 +40,7 @@ pub(super) fn labels(
     let of = module.map_or("kernel".to_owned(), |m| format!("module(\"{m}\")"));
     let mut out: Vec<Candidate> = Vec::new();
     for label in labels.found {
-        let place = address::of_object(request, &object, module, label.place.address)?;
+        let place = address::of_object(request, &object, module, &label.place)?;
         let Some(place) = place else { continue };
         let text = format!(
             "{of}.function({}).label(\"{}\")",

@@ -56,7 +56,7 @@ pub(in crate::probes) fn located(
     };
     let mut located = Vec::new();
     for found in source.find(request, place, wanted)? {
-        let place = address::of_object(request, object, module, found.address)?;
+        let place = address::of_object(request, object, module, &found)?;
         located.extend(place.map(|place| (found, place)));
     }
     if located.is_empty() {
