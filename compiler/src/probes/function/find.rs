@@ -82,7 +82,10 @@ pub(super) fn functions(
         };
     }
     let mut names = listed(request, module, pattern);
-    if names.is_empty() {
+    // What is described but not on the list cannot be traced.
+    let traceable = request.session.target.traceable_functions();
+    let is_told = traceable.is_ok_and(|all| !all.is_empty());
+    if names.is_empty() && !is_told {
         let described = btf.into_iter().flat_map(Btf::own_functions);
         let wanted = described.filter(|name| glob(pattern, name));
         let mut all: Vec<String> = wanted.map(str::to_owned).collect();

@@ -36,6 +36,9 @@ pub(super) fn missing(
                 "what is left of it begins somewhere inside of it: function(\"{part}\")"
             ));
     }
+    if let Some(refused) = untraceable(request, module, pattern) {
+        return refused;
+    }
     let diag = diag.label(
         request.span,
         "neither in its BTF nor among its traceable functions",
@@ -98,6 +101,42 @@ fn home(request: &Request<'_>, name: &str) -> Option<String> {
         btf.is_ok_and(|btf| btf.own_function(name).is_some())
     };
     modules.iter().find(has).cloned()
+}
+
+/// The refusal of a pattern that means functions none of which can be traced; `None` if it means none at all.
+fn untraceable(request: &Request<'_>, module: Option<&str>, pattern: &str) -> Option<Diagnostic> {
+    if !is_pattern(pattern) {
+        return None;
+    }
+    let symbols = request.session.target.symbols().ok()?;
+    let gone = gone(&symbols);
+    let functions = symbols
+        .iter()
+        .filter(|s| s.is_function() && s.module == module && glob(pattern, s.name));
+    let (mut staying, mut only_at_start) = (0, 0);
+    for function in functions {
+        if function.address != 0 && gone.contains(&function.address) {
+            only_at_start += 1;
+        } else {
+            staying += 1;
+        }
+    }
+    let why = match (staying, only_at_start) {
+        (0, 0) => return None,
+        (0, _) => "what the kernel needed for its own start only is gone",
+        _ => {
+            "code that probes themselves or the entry to the kernel need (noinstr, notrace) must not be traced, nor can assembly"
+        }
+    };
+    let title = match staying + only_at_start {
+        1 => format!("the only function like '{pattern}' cannot be probed"),
+        count => format!("none of the {count} functions like '{pattern}' can be probed"),
+    };
+    Some(
+        Diagnostic::error(codes::NO_KERNEL_FUNCTION, title)
+            .label(request.span, "a pattern means functions that can be traced")
+            .note(why),
+    )
 }
 
 /// What a symbol of that name is, if it is no function that can be traced: a note, and what to do.
