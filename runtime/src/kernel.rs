@@ -3,6 +3,7 @@
 
 mod fate;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use rtap_compiler::image::{Attach, EVENTS_MAP, Meta, Point, SessionState};
 use rtap_compiler::lir::Handler;
 use rtap_compiler::target::Target;
 
-use crate::attach::{self, AttachError, AttachOptions, Installed, Missed};
+use crate::attach::{self, AttachError, AttachOptions, Installed, Job, Missed};
 use crate::bpf::{AttachType, Grace, Map, Mapping, ProgType, Program, RingReader, enable_stats};
 use crate::cli::Status;
 use crate::host::{Capability, LiveTarget, Rights, raise_memlock_limit};
@@ -126,86 +127,60 @@ impl Plan<'_> {
             begin_programs,
             ..
         } = installation;
-        let mut fates = self.fates();
-        // Whose program each of those installed is.
-        let mut handlers = Vec::with_capacity(self.meta.programs.len());
-        for (number, program) in self.meta.programs.iter().enumerate() {
-            options.go_on().map_err(interrupted)?;
-            let Some(handler) = self.meta.module.handlers.get(program.handler) else {
-                continue;
-            };
-            let own = || {
-                let indices = program.points.iter();
-                indices.filter_map(|index| handler.points.get(*index as usize))
-            };
-            // The entry half of a return probe goes to the functions' entries.
-            let entries: Vec<Point> = own()
-                .filter_map(|point| {
-                    let attach = point.attach.entry()?;
-                    Some(Point {
-                        attach,
-                        ..point.clone()
-                    })
-                })
-                .collect();
-            let points: Vec<&Point> = if program.entry_half {
-                entries.iter().collect()
-            } else {
-                own().collect()
-            };
-            // Both halves tell calls apart by the stack pointer, which multi links do not
-            // keep in the same way.
-            let halves = self.meta.programs.iter();
-            let halved = halves
-                .filter(|other| other.handler == program.handler)
-                .any(|other| other.entry_half);
-            let cookies: Vec<u64> = if program.by_cookie {
-                program
-                    .points
-                    .iter()
-                    .map(|&point| u64::from(point))
-                    .collect()
-            } else {
-                Vec::new()
-            };
-            let options = AttachOptions {
-                multi: !halved,
-                cookies: &cookies,
-                sleepable: program.sleepable,
-                ..options
-            };
-            if let Some(Point {
-                attach: Attach::Begin { priority },
-                ..
-            }) = points.first()
-            {
+        let places = self.places();
+        let mut jobs = Vec::with_capacity(places.len());
+        let mut of_jobs = Vec::with_capacity(places.len());
+        for (number, handler, points) in &places {
+            let program = &self.meta.programs[*number];
+            if let Some(Attach::Begin { priority }) = points.first().map(|point| &point.attach) {
                 let kind = ProgramKind::new(ProgType::RawTracepoint, AttachType::Any);
                 let loaded = kernel.loaded.program(&program.symbol, kind);
                 let loaded = loaded.map_err(|error| self.refused(&handler.name, &error.into()))?;
                 begin_programs.push((*priority, loaded));
                 continue;
             }
+            // Both halves tell calls apart by the stack pointer, which multi links do not
+            // keep in the same way.
+            let mut halves = self.meta.programs.iter();
+            let halved = halves.any(|other| other.handler == program.handler && other.entry_half);
+            let asks = program.points.iter().filter(|_| program.by_cookie);
+            jobs.push(Job {
+                symbol: &program.symbol,
+                points: points.iter().map(Cow::as_ref).collect(),
+                multi: !halved,
+                cookies: asks.map(|&point| u64::from(point)).collect(),
+                sleepable: program.sleepable,
+            });
+            of_jobs.push((*number, *handler));
+        }
+        let mut fates = self.fates();
+        // Whose program each of those installed is.
+        let mut handlers = Vec::with_capacity(jobs.len());
+        let results = attach::install_all(&kernel.loaded, &jobs, &options);
+        for ((job, (number, handler)), result) in jobs.iter().zip(of_jobs).zip(results) {
+            let (program, points) = (&self.meta.programs[number], &job.points);
             let fate = fates.entry(&handler.name).or_default();
-            let result = attach::install(&kernel.loaded, &program.symbol, &points, &options);
             let mut result = match result {
-                Ok(result) => result,
-                Err(error) if error.is_of_place() && points.len() == 1 => {
-                    self.report_failed(vec![(0, error)], &points, fate)?;
+                Some(Ok(result)) => result,
+                Some(Err(error)) if error.is_of_place() && points.len() == 1 => {
+                    self.report_failed(vec![(0, error)], points, fate)?;
                     continue;
                 }
-                Err(AttachError::Interrupted) => return Err(interrupted(AttachError::Interrupted)),
-                Err(error) => return Err(self.refused(&handler.name, &error)),
+                Some(Err(AttachError::Interrupted)) | None => {
+                    return Err(interrupted(AttachError::Interrupted));
+                }
+                Some(Err(error)) => return Err(self.refused(&handler.name, &error)),
             };
             if !program.entry_half {
                 fate.attached += points.len() - result.failed.len();
             }
-            self.report_failed(std::mem::take(&mut result.failed), &points, fate)?;
+            self.report_failed(std::mem::take(&mut result.failed), points, fate)?;
             // Of a handler that is divided, what a program is for is told by its point, if it is one.
-            handlers.push(match (&program.points[..], &handler.points[..]) {
-                ([_], [_, _, ..]) => own().next().map_or(&handler.name, |point| &point.text),
+            handlers.push(match (&points[..], &handler.points[..]) {
+                ([point], [_, _, ..]) => &point.text,
                 _ => &handler.name,
             });
-            let name = name_of(handler, &points, program.entry_half);
+            let name = name_of(handler, points, program.entry_half);
             installed.push((number, name, result));
         }
         self.report_left_out(fates)?;
@@ -238,6 +213,30 @@ impl Plan<'_> {
         }
         begin_programs.sort_by_key(|(priority, _)| *priority);
         Ok(())
+    }
+
+    /// For each program that has some: its number, its handler and where it is attached.
+    fn places(&self) -> Vec<(usize, &Handler, Vec<Cow<'_, Point>>)> {
+        let programs = self.meta.programs.iter().enumerate();
+        programs
+            .filter_map(|(number, program)| {
+                let handler = self.meta.module.handlers.get(program.handler)?;
+                let indices = program.points.iter();
+                let own = indices.filter_map(|index| handler.points.get(*index as usize));
+                // The entry half of a return probe goes to the functions' entries.
+                let points = if program.entry_half {
+                    own.filter_map(|point| {
+                        let attach = point.attach.entry()?;
+                        let point = point.clone();
+                        Some(Cow::Owned(Point { attach, ..point }))
+                    })
+                    .collect()
+                } else {
+                    own.map(Cow::Borrowed).collect()
+                };
+                Some((number, handler, points))
+            })
+            .collect()
     }
 
     /// What becomes of each probe, by its text: one of a pattern can have several handlers, each several programs.

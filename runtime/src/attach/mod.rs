@@ -8,6 +8,7 @@ mod background;
 mod error;
 mod halves;
 mod kprobe;
+mod parallel;
 pub mod perf_counter;
 mod perf_event;
 mod raw_syscall;
@@ -19,6 +20,7 @@ mod uprobe;
 mod tests;
 
 pub use error::AttachError;
+pub use parallel::{Job, install_all};
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
