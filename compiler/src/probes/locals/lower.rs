@@ -171,15 +171,15 @@ impl Lowering<'_> {
 
     /// Where what is at an address of the file is in the running kernel.
     fn loaded(&self, cx: &mut Cx<'_>, address: u64) -> Result<Expr, String> {
-        if let Some(module) = self.module {
-            return Err(format!(
-                "it is static, and where module {module} has its variables only its symbols tell: @var(\"name\", \"{module}\")"
-            ));
-        }
         if self.object.is_per_cpu(address) {
             return Err("it is static and per-CPU: @var(\"name\") reads this CPU's".to_owned());
         }
-        let found = cx.in_kernel(self.object, address, self.span);
-        found.ok_or("it is static, and where the kernel is loaded is not known".to_owned())
+        let found = cx.in_kernel((self.object, self.module), address, self.span);
+        found.ok_or_else(|| match self.module {
+            None => "it is static, and where the kernel is loaded is not known".to_owned(),
+            Some(module) => {
+                format!("it is static, and where module {module} has its variables is not known")
+            }
+        })
     }
 }
