@@ -18,6 +18,7 @@ use crate::bpf::{AttachType, Grace, Map, Mapping, ProgType, Program, RingReader,
 use crate::cli::Status;
 use crate::host::{Capability, LiveTarget, Rights, raise_memlock_limit};
 use crate::load::{self, LoadOptions, Loaded, ObjectFile, ProgramKind};
+use crate::modules::ProbedModules;
 use crate::session::timing::{ProgramRuns, Runs};
 use crate::session::{Attached, Control, Signals};
 use crate::times::Times;
@@ -99,6 +100,7 @@ impl Plan<'_> {
             begin_programs: Vec::new(),
             statistics,
             times: None,
+            modules: ProbedModules::of(self.meta),
         };
         match self.attach_all(kernel, &mut installation) {
             Ok(()) => Ok(installation),
@@ -408,6 +410,8 @@ pub struct Installation {
     statistics: Option<OwnedFd>,
     /// What they measure themselves.
     times: Option<Times>,
+    /// The modules that kprobes are in.
+    modules: ProbedModules,
 }
 
 impl Attached for Installation {
@@ -453,6 +457,7 @@ impl Attached for Installation {
                  follows a limited number of calls at a time"
             ));
         }
+        lines.extend(self.modules.unloaded());
         lines
     }
 

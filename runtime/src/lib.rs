@@ -10,6 +10,7 @@ pub mod host;
 pub mod interp;
 pub mod kernel;
 pub mod load;
+mod modules;
 pub mod output;
 pub mod session;
 mod times;

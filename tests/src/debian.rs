@@ -4,6 +4,7 @@
 //! machine uses itself, and only the suite is changed. Lists and downloads live in a
 //! directory of ours, nothing is installed; packages are unpacked with `dpkg-deb`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,12 +86,22 @@ impl Suite {
         })
     }
 
-    /// Downloads the newest version of a package and unpacks of it only the files that are like `pattern` (`./usr/lib/*`).
-    pub fn unpack_some(&self, package: &str, pattern: &str, into: &Path) -> Result<()> {
+    /// Downloads the newest version of a package and unpacks of it only the files that are like one of
+    /// `patterns` (`./usr/lib/*`), each of which there must be.
+    pub fn unpack_some(
+        &self,
+        package: &str,
+        patterns: &[impl AsRef<OsStr>],
+        into: &Path,
+    ) -> Result<()> {
         self.with_files(&[package], |deb| {
-            let mut command = Command::new("sh");
-            let script = r#"dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" --wildcards "$2""#;
-            command.args(["-c", script]).arg(deb).arg(into).arg(pattern);
+            let mut command = Command::new("bash");
+            let script = r#"dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" --wildcards "${@:2}""#;
+            command
+                .args(["-c", script])
+                .arg(deb)
+                .arg(into)
+                .args(patterns);
             run(command)
         })
     }

@@ -9,6 +9,7 @@ use super::{BtfType, CType};
 use crate::btf::{Btf, PlaceKind, TypeId, place};
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::lir::BinOp;
+use crate::probes::module_name;
 use crate::resolve::{Cx, int};
 use crate::target::Unavailable;
 
@@ -68,7 +69,7 @@ impl Cx<'_> {
                 if matches!(m, "kernel" | "vmlinux") {
                     None
                 } else {
-                    Some(Rc::from(m))
+                    Some(Rc::from(module_name(m)))
                 }
             })
             .collect();

@@ -14,7 +14,7 @@ use super::debug_var::find;
 use super::{BtfType, CType, add};
 use crate::hir::{Expr, ExprKind, Ty};
 use crate::lir::BinOp;
-use crate::probes::Typed;
+use crate::probes::{Typed, module_name};
 use crate::resolve::{Cx, int};
 use crate::target::{Fetch, KernelObject, Unavailable, suggest};
 
@@ -43,7 +43,13 @@ impl Named {
         Some(Self {
             name,
             file,
-            module: text(1).filter(|module| module != "kernel"),
+            module: text(1).filter(|module| module != "kernel").map(|module| {
+                if is_program(&module) {
+                    module
+                } else {
+                    module_name(&module)
+                }
+            }),
             span,
         })
     }
@@ -86,8 +92,7 @@ impl Cx<'_> {
 
     fn named_variable(&mut self, args: &[ast::Expr], span: Span) -> Option<Named> {
         let named = Named::parse(args, span)?;
-        let is_program = |module: &String| module.contains(['/', '<']);
-        if named.module.as_ref().is_some_and(is_program) {
+        if named.module.as_deref().is_some_and(is_program) {
             self.fail(
                 codes::NOT_SUPPORTED,
                 "@var knows variables of the kernel and its modules only",
@@ -106,16 +111,20 @@ impl Cx<'_> {
         } = named;
         let (module, span) = (module.as_deref(), *span);
         let count = self.count_symbols(named)?;
-        // What is in a file at an address is as far from the kernel's start when that runs.
-        if count > 1 && named.file.is_some() && module.is_none() {
-            if let Err(why) = self.session.target.kernel_object(None, Fetch::Yes) {
+        // What is in a file at an address is as far from others of its section when that runs.
+        if count > 1 && named.file.is_some() {
+            if let Err(why) = self.session.target.kernel_object(module, Fetch::Yes) {
                 let diag = several(named, count).note(why.to_string());
                 self.report(diag.help_if(why.help()));
                 return None;
             }
             let found = find(self.session.target, named, Fetch::Yes);
             let found = found.map_err(|diag| self.report(*diag)).ok()?;
-            let address = self.in_kernel(&found.object, found.address, span)?;
+            let place = (&*found.object, module);
+            let Some(address) = self.in_kernel(place, found.address, span) else {
+                self.not_one(named, count);
+                return None;
+            };
             return Some((address, None));
         }
         if count != 1 {
@@ -126,7 +135,8 @@ impl Cx<'_> {
         let var = btf.as_ref().and_then(|btf| btf.find_var(name));
         let per_cpu = match (&btf, var) {
             (Some(btf), Some((var, _))) => btf.is_per_cpu(var),
-            _ => false,
+            // Those of no type in BTF are known by their addresses, which no code or data has.
+            _ => self.is_offset(name, module),
         };
         let mut address = self.symbol_address(name, module, span)?;
         if per_cpu {
@@ -138,19 +148,26 @@ impl Cx<'_> {
         Some((address, ty))
     }
 
-    /// Where the running kernel has what is at an address of its file and is not per-CPU; `None` if that is not known.
+    /// Where the running kernel has what is at an address of its or a module's file and is not per-CPU; `None` if that is
+    /// not known.
     pub(crate) fn in_kernel(
         &mut self,
-        object: &KernelObject,
+        (object, module): (&KernelObject, Option<&str>),
         address: u64,
         span: Span,
     ) -> Option<Expr> {
-        let start = object.named(KERNEL_START).next()?.start;
         let symbols = self.session.target.symbols().ok()?;
         if !symbols.has_addresses() {
             return None;
         }
-        let loaded = self.symbol_address(KERNEL_START, None, span)?;
+        let (name, start) = match module {
+            None => {
+                let start = object.named(KERNEL_START).next()?.start;
+                (KERNEL_START.to_owned(), start)
+            }
+            Some(module) => object.beside(address, &symbols, module)?,
+        };
+        let loaded = self.symbol_address(&name, module, span)?;
         let away = address.wrapping_sub(start).cast_signed();
         Some(add(loaded, int(away, span), span))
     }
@@ -178,6 +195,13 @@ impl Cx<'_> {
         ))
     }
 
+    /// Whether what a symbol tells is no address of the kernel: how far a variable is from where a CPU has its own.
+    fn is_offset(&self, name: &str, module: Option<&str>) -> bool {
+        let symbols = self.session.target.symbols().unwrap_or_default();
+        let mut same = symbols.by_name(name).filter(|s| s.module == module);
+        same.any(|symbol| symbol.address.cast_signed() > 0)
+    }
+
     /// How many symbols have the name; reports if that is not known.
     fn count_symbols(&mut self, named: &Named) -> Option<usize> {
         let symbols = match self.session.target.symbols() {
@@ -201,10 +225,11 @@ impl Cx<'_> {
         let Named { name, span, .. } = named;
         let whose = named.whose();
         if count > 1 {
-            let help = named.module.is_none().then(|| {
-                format!("with debug information @var(\"{name}@file.c\") is that of a file")
-            });
-            return self.report(several(named, count).help_if(help));
+            let module = named.module.as_deref();
+            let module = module.map_or(String::new(), |module| format!(", \"{module}\""));
+            let help =
+                format!("with debug information @var(\"{name}@file.c\"{module}) is that of a file");
+            return self.report(several(named, count).help(help));
         }
         let title = format!("{whose} has no variable '{name}'");
         let diag =
@@ -235,6 +260,11 @@ impl Cx<'_> {
         let global = self.symbol_global(name, module, span)?;
         Some(Expr::new(ExprKind::Global(global), Ty::Long, span))
     }
+}
+
+/// Whether what stands where a module does is the path of a program.
+fn is_program(module: &str) -> bool {
+    module.contains(['/', '<'])
 }
 
 fn several(named: &Named, count: usize) -> Diagnostic {

@@ -24,6 +24,19 @@ mod offset {
     pub const SP: i32 = 152;
 }
 
+/// The registers of a function's arguments, in their order.
+const ARGUMENTS: [i32; 6] = [
+    offset::DI,
+    offset::SI,
+    offset::DX,
+    offset::CX,
+    offset::R8,
+    offset::R9,
+];
+
+/// Bytes of a register, and of a place on the stack.
+const WORD_BYTES: i32 = 8;
+
 /// Where the record of `raw_syscalls:sys_enter` and `sys_exit` has the number, and the latter
 /// the result (include/trace/events/syscalls.h).
 pub const RAW_SYSCALL_NUMBER: i32 = 8;
@@ -37,12 +50,29 @@ pub fn saved_register(offset: i64) -> Option<u16> {
     (offset.is_multiple_of(8) && i32::from(offset) <= offset::IP).then_some(offset)
 }
 
+/// Where a function finds an argument when it begins.
+pub enum Argument {
+    /// In a register, which is at this offset in `struct pt_regs`.
+    Register(i32),
+    /// So many bytes above the stack pointer, behind the return address.
+    Stack(i32),
+}
+
+/// Where argument `n` of [`crate::lir::Op::EntryArg`] is.
+pub fn argument(n: u8) -> Argument {
+    let on_stack = usize::from(n).saturating_sub(ARGUMENTS.len());
+    match ARGUMENTS.get(usize::from(n)) {
+        Some(&offset) => Argument::Register(offset),
+        None => Argument::Stack(WORD_BYTES * (1 + on_stack as i32)),
+    }
+}
+
 /// Offset of a register in the context, if it is kept there.
 pub fn register(reg: CtxReg) -> Option<i32> {
     use offset::*;
     let of = |regs: &[i32], n: u8| regs.get(usize::from(n)).copied();
     match reg {
-        CtxReg::Arg(n) => of(&[DI, SI, DX, CX, R8, R9], n),
+        CtxReg::Arg(n) => of(&ARGUMENTS, n),
         CtxReg::SyscallArg(n) => of(&[DI, SI, DX, R10, R8, R9], n),
         CtxReg::Ret => Some(AX),
         CtxReg::RetHigh => Some(DX),

@@ -143,7 +143,7 @@ impl DebugInfo {
                 .filter(|s| part.files.contains(&s.file))
             {
                 let mut within = statement.within.iter().rev().map(|&at| &part.functions[at]);
-                let owner = within.find(|f| part.is_meant(f, query));
+                let owner = within.find(|f| !f.is_part && part.is_meant(f, query));
                 // Assembly may have no functions.
                 let is_bare = statement.within.is_empty() && query.function == "*";
                 if owner.is_none() && !is_bare {
@@ -181,7 +181,8 @@ impl DebugInfo {
         let with_lines = instances == Instances::Called || query.lines.are_named();
         self.find(query, code, with_lines, |part, found| {
             for (function, is_wanted) in part.meant(query) {
-                if function.is_inlined != (instances == Instances::Inlined) {
+                let is_wanted_kind = function.is_inlined == (instances == Instances::Inlined);
+                if !is_wanted_kind || function.is_part {
                     continue;
                 }
                 found.note(function.line, code.is_code(function.entry));
@@ -302,6 +303,7 @@ impl<'u, 'd> Part<'u, 'd> {
                     ranges: [symbol.range()].into(),
                     entry: symbol.start,
                     is_inlined: false,
+                    is_part: false,
                     offset: None,
                 });
                 self.functions.len() - 1

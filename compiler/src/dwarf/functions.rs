@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use gimli::{
-    AttributeValue, DW_AT_abstract_origin, DW_AT_decl_file, DW_AT_decl_line, DW_AT_entry_pc,
-    DW_AT_high_pc, DW_AT_linkage_name, DW_AT_low_pc, DW_AT_name, DW_AT_ranges, DW_AT_specification,
-    DW_TAG_inlined_subroutine, DW_TAG_subprogram, DebuggingInformationEntry, UnitOffset,
+    AttributeValue, DW_AT_abstract_origin, DW_AT_call_file, DW_AT_call_line, DW_AT_decl_file,
+    DW_AT_decl_line, DW_AT_entry_pc, DW_AT_high_pc, DW_AT_linkage_name, DW_AT_low_pc, DW_AT_name,
+    DW_AT_ranges, DW_AT_specification, DW_TAG_inlined_subroutine, DW_TAG_subprogram,
+    DebuggingInformationEntry, UnitOffset,
 };
 
 use super::unit::Unit;
@@ -33,6 +34,8 @@ pub(super) struct Function {
     pub entry: u64,
     /// Whether it is part of another function here.
     pub is_inlined: bool,
+    /// Whether that is itself: compilers split functions, and inline the parts one by one.
+    pub is_part: bool,
     /// Where it is described; `None` if only a symbol tells of it.
     pub offset: Option<UnitOffset>,
 }
@@ -133,17 +136,15 @@ impl<'d> Unit<'d> {
     ) -> Result<Option<Function>, DwarfError> {
         let start = self.start(entry, &ranges)?;
         let offset = Some(entry.offset());
+        let called = [DW_AT_call_file, DW_AT_call_line]
+            .map(|at| entry.attr_value(at).and_then(file_or_line));
         let mut entry = entry.clone();
         let (mut name, mut symbol, mut file, mut line) = (None, None, None, None);
         for _ in 0..MAX_ORIGINS {
             name = name.or_else(|| self.text(&entry, DW_AT_name));
             symbol = symbol.or_else(|| self.text(&entry, DW_AT_linkage_name));
-            let number = |at| entry.attr_value(at).and_then(|value| value.udata_value());
-            let declared = |value: AttributeValue<_>| match value {
-                AttributeValue::FileIndex(number) => Some(number),
-                other => other.udata_value(),
-            };
-            file = file.or_else(|| entry.attr_value(DW_AT_decl_file).and_then(declared));
+            let number = |at| entry.attr_value(at).and_then(file_or_line);
+            file = file.or_else(|| number(DW_AT_decl_file));
             line = line.or_else(|| number(DW_AT_decl_line));
             let origin = entry.attr_value(DW_AT_abstract_origin);
             let Some(origin) = origin.or_else(|| entry.attr_value(DW_AT_specification)) else {
@@ -163,6 +164,8 @@ impl<'d> Unit<'d> {
             entry: start,
             ranges,
             is_inlined,
+            // A call is behind the line that declares what it is in.
+            is_part: is_inlined && file.is_some() && called == [file, line],
             offset,
         }))
     }
@@ -179,5 +182,13 @@ impl<'d> Unit<'d> {
             AttributeValue::DebugInfoRef(offset) => offset.to_unit_offset(&self.unit.header),
             _ => None,
         }
+    }
+}
+
+/// The number of a file or line.
+fn file_or_line(value: AttributeValue<Slice<'_>>) -> Option<u64> {
+    match value {
+        AttributeValue::FileIndex(number) => Some(number),
+        other => other.udata_value(),
     }
 }

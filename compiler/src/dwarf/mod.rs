@@ -37,7 +37,7 @@ pub use find::{Code, Found, Instances, Lines, Place, Query, Symbol};
 pub use globals::Global;
 pub use inside::{Call, CallKind, Calls, Label, Labels};
 pub use lookup::{SourceLine, UnitIndex};
-pub(crate) use relocate::{Layout, is_code, is_relocatable};
+pub(crate) use relocate::{Layout, is_code, is_loaded, is_relocatable};
 pub use types::Described;
 pub use variables::{Location, Missing, TypeRef, Value, Variable, Variables};
 

@@ -146,7 +146,7 @@ pub enum ExprKind {
     CtxRet,
     /// A register.
     CtxReg(CtxReg),
-    /// An entry argument saved for a return probe.
+    /// An entry argument saved for a return probe, as in [`crate::lir::Op::EntryArg`].
     EntryArg(u8),
     /// A text that belongs to the point that fired.
     PointText(PointText),

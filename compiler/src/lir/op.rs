@@ -312,8 +312,8 @@ pub enum Op {
     /// The return address that many frames up the call stack (0: where the probe is); 0 where there is none,
     /// or [`STACK_FRAMES`] and more.
     CtxFrame(Value, Space),
-    /// Entry-time argument `n` saved for a return probe by its entry program (`Point::entry`);
-    /// fails when the entry was missed.
+    /// Entry-time argument `n` saved for a return probe by its entry program (`Point::entry`): that of register `n`, and
+    /// behind the last register the words on the stack. Fails when the entry was missed.
     EntryArg(u8, SiteId),
 
     // ---- traced memory -----------------------------------------------------------------

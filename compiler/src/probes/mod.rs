@@ -25,7 +25,7 @@ pub use context::VarInfo;
 pub(crate) use context::{ContextVars, Typed};
 pub use function::addresses_of;
 pub(crate) use function::quoted;
-pub use pattern::{Arg, Component};
+pub use pattern::{Arg, Component, module_name};
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -30,6 +30,26 @@ impl Component {
     pub fn is_wild(&self) -> bool {
         self.name.contains('*')
     }
+
+    /// The same, a module by the name that the kernel has for it.
+    #[must_use]
+    pub fn with_module_name(&self) -> Self {
+        let mut same = self.clone();
+        if let ("module", Some(Arg::Text(name))) = (&*same.name, &mut same.arg) {
+            *name = module_name(name);
+        }
+        same
+    }
+}
+
+/// A module's name, or a pattern of them, as the kernel has it: files' names may have `-` for `_`.
+pub fn module_name(written: &str) -> String {
+    let mut is_range = false;
+    let one = |c: char| {
+        is_range = c == '[' || is_range && c != ']';
+        if c == '-' && !is_range { '_' } else { c }
+    };
+    written.chars().map(one).collect()
 }
 
 impl Arg {
@@ -137,6 +157,12 @@ pub(super) fn matches(form: &'static str, components: &[Component]) -> Fit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn modules_by_the_names_of_files() {
+        assert_eq!(module_name("vsock-loopback"), "vsock_loopback");
+        assert_eq!(module_name("snd-[a-h]*-intel"), "snd_[a-h]*_intel");
+    }
 
     #[test]
     fn wildcards_name_points() {

@@ -205,9 +205,11 @@ impl Cx<'_> {
     ) {
         let registers = self.reads_registers || self.needs_registers(&chain.mentions());
         let warnings = RefCell::default();
+        let components: Vec<Component> =
+            components.iter().map(Component::with_module_name).collect();
         let request = Request {
             session: self.session,
-            components,
+            components: &components,
             span,
             registers,
             optional: chain.optional,

@@ -11,10 +11,12 @@ use std::sync::OnceLock;
 use object::elf::NT_GNU_BUILD_ID;
 use object::read::elf::{ElfFile64, ElfSymbol64};
 use object::{Endianness, Object, ObjectSection, ObjectSymbol, ReadRef, SymbolKind};
+use rustc_hash::FxHashMap;
 
 use super::KernelSymbols;
 use crate::dwarf::{
-    Code, DebugInfo, DwarfError, Layout, SharedFile, Symbol, contents, is_code, is_relocatable,
+    Code, DebugInfo, DwarfError, Layout, SharedFile, Symbol, contents, is_code, is_loaded,
+    is_relocatable,
 };
 
 /// What identifies a build. As text: hexadecimal.
@@ -212,6 +214,33 @@ impl KernelObject {
         Some(address.wrapping_add(moved))
     }
 
+    /// A symbol of the section that an address is in, of a name that a running module has once, and where the file has it.
+    pub fn beside(
+        &self,
+        address: u64,
+        running: &KernelSymbols,
+        module: &str,
+    ) -> Option<(String, u64)> {
+        let file = ElfFile64::<Endianness, _>::parse(contents(&self.file)).ok()?;
+        let layout = Layout::of(&file);
+        let section = file.sections().filter(is_loaded).find(|section| {
+            let start = layout.address(section.index());
+            (start..start.saturating_add(section.size())).contains(&address)
+        })?;
+        let mut counts: FxHashMap<&[u8], u32> = FxHashMap::default();
+        for symbol in file.symbols() {
+            *counts.entry(symbol.name_bytes().ok()?).or_default() += 1;
+        }
+        file.symbols().find_map(|symbol| {
+            let name = symbol.name().ok().filter(|name| !name.is_empty())?;
+            let is_there = symbol.section_index() == Some(section.index());
+            let same = running.by_name(name).filter(|s| s.module == Some(module));
+            let is_only = counts.get(name.as_bytes()) == Some(&1) && same.count() == 1;
+            let start = layout.symbol(is_relocatable(&file), &symbol);
+            (is_there && is_only).then(|| (name.to_owned(), start))
+        })
+    }
+
     fn section(&self, address: u64) -> Option<&Range<u64>> {
         self.code.iter().find(|section| section.contains(&address))
     }
@@ -366,6 +395,12 @@ mod tests {
         let found = module.variables("state").unwrap();
         assert_eq!(found.len(), 1);
         assert!(module.info.global_at("state", found[0]).unwrap().is_some());
+        // Told by the running module's symbols, not the kernel's.
+        let running = "1000 d state\n2000 t sample_open\t[sample]\n3000 b state\t[sample]\n";
+        let running = KernelSymbols::parse(running.to_owned());
+        let beside = module.beside(found[0] + 2, &running, "sample");
+        assert_eq!(beside, Some(("state".to_owned(), found[0])));
+        assert_eq!(module.beside(found[0], &running, "other"), None);
     }
 
     /// Sections of modules have no addresses, their debug sections no values yet.

@@ -28,7 +28,7 @@ struct Options {
     /// Adds a module of the kernel, from Debian's package of it, and loads it.
     #[arg(short, long, value_name = "NAME")]
     module: Vec<String>,
-    /// Adds the kernel's debug information, from Debian's package of it.
+    /// Adds the debug information of the kernel and of the modules that are named, from Debian's package of it.
     #[arg(long)]
     debug_info: bool,
     /// Opens a shell on this terminal instead (Ctrl-a x ends the VM).
@@ -60,11 +60,11 @@ fn main() -> Result<ExitCode> {
             println!("== {version} ({})", kernel.package);
         }
         let mut initramfs = base.clone();
+        let names: Vec<&str> = options.module.iter().map(String::as_str).collect();
         if options.debug_info {
-            initramfs.extend(debug_info::archive(&kernel)?);
+            initramfs.extend(debug_info::archive(&kernel, &names)?);
         }
-        if !options.module.is_empty() {
-            let names: Vec<&str> = options.module.iter().map(String::as_str).collect();
+        if !names.is_empty() {
             initramfs.extend(modules::archive(&kernel, &names)?);
         }
         if options.shell {

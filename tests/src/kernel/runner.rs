@@ -201,7 +201,11 @@ fn on_kernel(version: &str, initramfs: &[u8], cases: &[Case], sizes: &Sizes, rec
     if debugged.is_empty() || version != debug_info::VERSION {
         return in_vm(&debugged, initramfs);
     }
-    in_own_vm(&debugged, "debug information", debug_info::archive(&kernel));
+    // Those of modules have these, too.
+    let names: Vec<&str> = debugged.iter().flat_map(|case| case.modules()).collect();
+    let both = debug_info::archive(&kernel, &names)
+        .and_then(|debug| Ok([debug, modules::archive(&kernel, &names)?].concat()));
+    in_own_vm(&debugged, "debug information", both);
 }
 
 fn needs_debug_info(case: &Case) -> bool {

@@ -85,7 +85,7 @@ fn fetch(kernel: &Kernel, dir: &Path, modules: &Path) -> Result<()> {
     }
     let unpacked = dir.join("unpacked");
     fs::create_dir_all(&unpacked)?;
-    suite.unpack_some(package, MODULES, &unpacked)?;
+    suite.unpack_some(package, &[MODULES], &unpacked)?;
     let found = ["lib/modules", "usr/lib/modules"].map(|place| unpacked.join(place));
     let found = found.iter().map(|place| place.join(kernel.release()));
     let found = found.into_iter().find(|place| place.is_dir());
@@ -95,7 +95,7 @@ fn fetch(kernel: &Kernel, dir: &Path, modules: &Path) -> Result<()> {
 }
 
 /// The files below a folder of modules by the modules' names, in which `-` is `_`.
-fn files(folder: &Path) -> BTreeMap<String, PathBuf> {
+pub(super) fn files(folder: &Path) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -104,7 +104,7 @@ fn files(folder: &Path) -> BTreeMap<String, PathBuf> {
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if let Some((stem, "" | ".xz")) = name.split_once(".ko") {
+            } else if let Some((stem, "" | ".xz" | ".debug")) = name.split_once(".ko") {
                 found.insert(stem.replace('-', "_"), path);
             }
         }

@@ -10,7 +10,7 @@
 use super::call::Arg;
 use super::{Cx, Lowered, Val};
 use crate::bpf::analysis::for_each_op;
-use crate::bpf::arch;
+use crate::bpf::arch::{self, Argument};
 use crate::bpf::frame::{Access, Mem};
 use crate::bpf::helpers::Helper;
 use crate::bpf::insn::{AluOp, Cond, MapId, Size, Src};
@@ -64,18 +64,30 @@ impl Cx<'_> {
         let values = self
             .buffers
             .alloc(args.len() as u32 * 8, Access::Fixed, (0, 0));
+        let helper = if self.program.uprobe {
+            Helper::ProbeReadUser
+        } else {
+            Helper::ProbeReadKernel
+        };
+        let exit = self.exit_block();
         for (at, arg) in args.iter().enumerate() {
-            let Some(offset) = arch::register(CtxReg::Arg(*arg)) else {
-                return Err(self.unsupported(
-                    "an argument that is not passed in a register, at a function's return,",
-                    "save it in an array in a probe on the function's entry",
-                ));
-            };
-            let value = self.load(Size::D, Mem::Ptr(ctx, offset));
-            self.store(Size::D, values.at(at as u32 * 8), Src::Reg(value));
+            let place = values.at(at as u32 * 8);
+            match arch::argument(*arg) {
+                Argument::Register(offset) => {
+                    let value = self.load(Size::D, Mem::Ptr(ctx, offset));
+                    self.store(Size::D, place, Src::Reg(value));
+                }
+                Argument::Stack(above) => {
+                    let sp = self.load(Size::D, key);
+                    let address = self.alu(AluOp::Add, sp, Src::Imm(above));
+                    let args = [Arg::Addr(place), Arg::Imm(8), Arg::Reg(address)];
+                    let result = self.call(helper, &args);
+                    // The return finds nothing then.
+                    self.jump_if(Cond::Ne, result, Src::Imm(0), exit);
+                }
+            }
         }
         self.update(map, key, values, 0);
-        let exit = self.exit_block();
         self.jump(exit, Vec::new());
         Ok(())
     }

@@ -5,6 +5,8 @@
 //! are enough left, a structure as a whole; all else is on the stack. Of a result that has more, the caller passes the place, as
 //! if it were the first argument, and gets it back.
 
+use std::ops::Range;
+
 use crate::btf::{Btf, Param, Signature, Type, TypeId};
 use crate::probes::syscall;
 use crate::target::{Feature, Target};
@@ -15,16 +17,33 @@ const WORD_BYTES: u64 = 8;
 const MAX_WORDS: usize = 2;
 /// How many registers there are for arguments.
 pub(super) const REGISTERS: usize = 6;
+/// Words of an argument that are kept until the return.
+const MAX_KEPT_WORDS: usize = 16;
 /// Structures in structures.
 const MAX_NESTING: u32 = 16;
 
 /// Where a function finds an argument when it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
+pub(in crate::probes) enum Passed {
     /// In registers for arguments, from the one of this index on.
     Registers { first: usize, words: usize },
     /// So many bytes above the stack pointer.
     Stack(i64),
+}
+
+impl Passed {
+    /// Which words these are to a return probe ([`crate::hir::ExprKind::EntryArg`]); `None` for what is too large to be kept.
+    pub fn entry_words(self, bytes: u64) -> Option<Range<u8>> {
+        let (first, words) = match self {
+            Passed::Registers { first, words } => (first, words),
+            Passed::Stack(offset) => {
+                let below = usize::try_from(offset).ok()? / WORD_BYTES as usize - 1;
+                (REGISTERS + below, bytes.div_ceil(WORD_BYTES) as usize)
+            }
+        };
+        let end = u8::try_from(first + words).ok()?;
+        (words <= MAX_KEPT_WORDS).then_some(first as u8..end)
+    }
 }
 
 /// Where a function leaves its result.

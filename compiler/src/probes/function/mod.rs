@@ -30,6 +30,7 @@ use crate::image::{Attach, KernelFunction};
 use crate::lir::{Context, Exec};
 use crate::target::{Feature, Fetch};
 pub(super) use address::{Place, linked, running};
+pub(super) use args::Passed;
 use find::Found;
 use how::{How, choose, left_out};
 use missing::missing;

@@ -10,7 +10,7 @@ use crate::hir::{Expr, ExprKind, Ty};
 use crate::lir::CtxReg;
 
 /// A parameter or result, of a type that `btf` has, whose words are in registers.
-pub(super) fn in_words(
+pub(in crate::probes) fn in_words(
     btf: &Btf,
     words: impl Iterator<Item = ExprKind>,
     ty: BtfType,

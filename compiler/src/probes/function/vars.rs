@@ -63,17 +63,15 @@ impl FunctionVars {
         let ty = signature.params.get(index)?.ty;
         let all = args::passed(btf, signature);
         let passed = (*all.get(index)?)?;
-        let (first, words) = match (passed, self.how) {
-            (Passed::Registers { first, words }, _) => (first, words),
-            (Passed::Stack(offset), How::Kprobe) => return self.on_stack(btf, offset, ty, span),
-            (Passed::Stack(_), How::Fentry | How::Fexit { .. } | How::Kretprobe) => return None,
+        let word: fn(u8) -> ExprKind = match (self.how, passed) {
+            (How::Kprobe, Passed::Stack(offset)) => return self.on_stack(btf, offset, ty, span),
+            // Trampolines are for functions with all in registers.
+            (How::Fentry | How::Fexit { .. }, Passed::Stack(_)) => return None,
+            (How::Fentry | How::Fexit { .. }, Passed::Registers { .. }) => ExprKind::CtxArg,
+            (How::Kprobe, Passed::Registers { .. }) => |n| ExprKind::CtxReg(CtxReg::Arg(n)),
+            (How::Kretprobe, _) => ExprKind::EntryArg,
         };
-        let word: fn(u8) -> ExprKind = match self.how {
-            How::Fentry | How::Fexit { .. } => ExprKind::CtxArg,
-            How::Kprobe => |n| ExprKind::CtxReg(CtxReg::Arg(n)),
-            How::Kretprobe => ExprKind::EntryArg,
-        };
-        let numbers = first as u8..(first + words) as u8;
+        let numbers = passed.entry_words(btf.size_of(ty).ok()?)?;
         values::in_words(btf, numbers.map(word), self.ty(ty), span)
     }
 
@@ -141,10 +139,20 @@ impl ContextVars for FunctionVars {
         let mut params = signature.params.iter();
         let passed = args::passed(&btf, signature);
         let index = params.position(|param| param.name == name);
-        match index.and_then(|index| passed.get(index)) {
-            Some(Some(Passed::Stack(_))) => self.how == How::Kprobe,
-            Some(Some(Passed::Registers { .. })) => true,
-            Some(None) | None => false,
+        let Some((index, passed)) = index.and_then(|index| Some((index, (*passed.get(index)?)?)))
+        else {
+            return false;
+        };
+        match (passed, self.how) {
+            (Passed::Registers { .. }, _) | (_, How::Kprobe) => true,
+            (Passed::Stack(_), How::Fentry | How::Fexit { .. }) => false,
+            (Passed::Stack(_), How::Kretprobe) => {
+                let bytes = signature
+                    .params
+                    .get(index)
+                    .map(|param| btf.size_of(param.ty));
+                matches!(bytes, Some(Ok(bytes)) if passed.entry_words(bytes).is_some())
+            }
         }
     }
 
@@ -178,7 +186,7 @@ impl ContextVars for FunctionVars {
             let btf = self.btf(cx)?;
             return Some(match args::passed(&btf, signature).get(index) {
                 Some(Some(Passed::Stack(_))) => {
-                    "it is on the stack, and no longer known at the return: keep it at the entry"
+                    "it is a large structure on the stack, which is not kept until the return: @entry($name->member) keeps a member"
                 }
                 _ => "where it is depends on types that are not known",
             }

@@ -1,19 +1,24 @@
 //! From where a variable is to what reads it.
 
+use std::ops::Range;
+
 use rtap_grammar::source::Span;
 
 use super::super::Typed;
+use super::super::function::{Passed, values};
 use super::Moment;
 use crate::access::{BtfType, CType, extend};
 use crate::btf::{self, Btf, PlaceKind};
 use crate::dwarf::{Location, Value};
 use crate::hir::{Expr, ExprKind, Ty};
-use crate::lir::{CtxReg, Space};
+use crate::lir::{BinOp, CtxReg, Space};
 use crate::resolve::{Cx, int};
 use crate::target::KernelObject;
 
 /// The DWARF numbers of the registers for arguments, in their order.
 const ARGUMENTS: [u16; 6] = [5, 4, 1, 2, 8, 9];
+/// The DWARF number of the stack pointer.
+const STACK_POINTER: u16 = 7;
 /// The registers that probes see: the general ones, and the instruction pointer.
 const REGISTERS: u16 = 17;
 
@@ -25,16 +30,32 @@ pub(super) struct Lowering<'l> {
     pub span: Span,
 }
 
-/// Which argument register a location at a function's entry is; an error for others, a clause about the variable.
-pub(super) fn argument(location: &Location) -> Result<u8, String> {
-    let number = match location {
-        Location::Register(register) => ARGUMENTS.iter().position(|known| known == register),
-        Location::Memory(_) | Location::Value(_) | Location::Bytes(_) => None,
+/// Which words ([`ExprKind::EntryArg`]) a variable of so many bytes has if this is where it is at a function's entry; an
+/// error for what is no argument, a clause about the variable.
+pub(super) fn entry_words(location: &Location, bytes: u64) -> Result<Range<u8>, String> {
+    let passed = match location {
+        Location::Register(register) => {
+            let first = ARGUMENTS.iter().position(|known| known == register);
+            first.map(|first| Passed::Registers { first, words: 1 })
+        }
+        Location::Memory(address) => above_stack(address)
+            .filter(|offset| *offset > 0)
+            .map(Passed::Stack),
+        Location::Value(_) | Location::Bytes(_) => None,
     };
-    let number = number.map(|number| number as u8);
-    number.ok_or_else(|| {
-        "only what is in a register for arguments at the entry is kept until the return".to_owned()
-    })
+    let words = passed.and_then(|passed| passed.entry_words(bytes));
+    words.ok_or_else(|| "only arguments of up to 128 bytes are kept until the return".to_owned())
+}
+
+/// How far an address is above the stack pointer, if that is what it is told by.
+fn above_stack(address: &Value) -> Option<i64> {
+    let Value::Binary(BinOp::Add, base, offset) = address else {
+        return None;
+    };
+    match (&**base, &**offset) {
+        (Value::Register(STACK_POINTER), Value::Constant(offset)) => Some(*offset),
+        _ => None,
+    }
 }
 
 impl Lowering<'_> {
@@ -57,11 +78,12 @@ impl Lowering<'_> {
             | PlaceKind::Array { .. }
             | PlaceKind::Opaque => None,
         };
+        if self.moment == Moment::Return {
+            let words = entry_words(location, place.size)?.map(ExprKind::EntryArg);
+            let kept = values::in_words(btf, words, ty, span);
+            return kept.ok_or_else(|| "it has no bytes".to_owned());
+        }
         let expr = match location {
-            _ if self.moment == Moment::Return => {
-                let kind = ExprKind::EntryArg(argument(location)?);
-                Expr::new(kind, Ty::Long, span)
-            }
             Location::Memory(address) => {
                 let address = self.number(cx, address)?;
                 let Some(signed) = signed else {
@@ -149,15 +171,15 @@ impl Lowering<'_> {
 
     /// Where what is at an address of the file is in the running kernel.
     fn loaded(&self, cx: &mut Cx<'_>, address: u64) -> Result<Expr, String> {
-        if let Some(module) = self.module {
-            return Err(format!(
-                "it is static, and where module {module} has its variables only its symbols tell: @var(\"name\", \"{module}\")"
-            ));
-        }
         if self.object.is_per_cpu(address) {
             return Err("it is static and per-CPU: @var(\"name\") reads this CPU's".to_owned());
         }
-        let found = cx.in_kernel(self.object, address, self.span);
-        found.ok_or("it is static, and where the kernel is loaded is not known".to_owned())
+        let found = cx.in_kernel((self.object, self.module), address, self.span);
+        found.ok_or_else(|| match self.module {
+            None => "it is static, and where the kernel is loaded is not known".to_owned(),
+            Some(module) => {
+                format!("it is static, and where module {module} has its variables is not known")
+            }
+        })
     }
 }

@@ -235,7 +235,7 @@ impl ContextVars for DebugVars {
     fn is_readable(&self, cx: &Cx<'_>, name: &str) -> bool {
         let known = self.known(cx.session.target).ok();
         let location = known.and_then(|known| known.variables.get(name)?.location.as_ref().ok());
-        location.is_some_and(|at| !self.is_return() || lower::argument(at).is_ok())
+        location.is_some_and(|at| !self.is_return() || lower::entry_words(at, 1).is_ok())
     }
 
     fn result(&self, cx: &Cx<'_>) -> Option<String> {
